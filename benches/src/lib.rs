@@ -1,0 +1,1 @@
+//! Micro benches and the end-to-end comparison with rsync.

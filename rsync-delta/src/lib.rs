@@ -1,0 +1,1 @@
+//! The computing part of rsync: checksums, signatures, match search, patching. No I/O.

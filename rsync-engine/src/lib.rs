@@ -1,0 +1,1 @@
+//! The file side of rsync: sender, generator and receiver over any byte stream, confined file access, filters.

@@ -1,0 +1,1 @@
+//! An rsync daemon as a library: rsyncd.conf, access control, authentication, confined sessions.

@@ -1,0 +1,1 @@
+//! rsync as a library: push and pull trees to and from rsync daemons.

@@ -1,0 +1,1 @@
+//! For tests only: real rsync peers, trees, comparisons, faults.

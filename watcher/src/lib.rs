@@ -1,0 +1,1 @@
+//! Watches a tree and keeps rsync targets equal to it.
