@@ -32,7 +32,7 @@ impl Moment {
 }
 
 /// The same wall-clock time, `seconds` earlier.
-pub fn seconds_before(time: Timestamp, seconds: i64) -> Timestamp {
+pub(crate) fn seconds_before(time: Timestamp, seconds: i64) -> Timestamp {
     Timestamp {
         secs: time.secs.saturating_sub(seconds),
         nsec: time.nsec,
@@ -40,7 +40,7 @@ pub fn seconds_before(time: Timestamp, seconds: i64) -> Timestamp {
 }
 
 /// How old `time` is at `now`; zero for the future.
-pub fn age(now: Timestamp, time: Timestamp) -> Duration {
+pub(crate) fn age(now: Timestamp, time: Timestamp) -> Duration {
     Duration::from_nanos(u64::try_from(nanos(now) - nanos(time)).unwrap_or(0))
 }
 

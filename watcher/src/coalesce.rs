@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::time::Duration;
 
+use rsync_engine::fs::Timestamp;
+
 use crate::clock::Moment;
 use crate::dirty::{Hint, Mark, Subtree, Timing, Wait};
 use crate::path::{self, PathBytes};
@@ -179,8 +181,9 @@ impl DirtySet {
         self.put_back(path.clone(), mark);
     }
 
-    /// Something refused this name: again later, 1 s doubling to 10 minutes.
-    pub fn fail(&mut self, path: &PathBytes, text: &str, now: Moment) {
+    /// Something refused this name: again later, with growing delays. If it is a directory, `subtree` says what to do about
+    /// everything below, which may have been skipped without a word. Returns the failures in a row.
+    pub fn fail(&mut self, path: &PathBytes, text: &str, subtree: Subtree, now: Moment) -> u32 {
         let problem = self
             .problems
             .entry(path.clone())
@@ -193,7 +196,17 @@ impl DirtySet {
         if problem.text != text {
             problem.text = text.to_owned();
         }
-        let delay = PATH_RETRY_MAX.min(PATH_RETRY_MIN * (1 << (problem.attempts - 1).min(10)));
+        let attempts = problem.attempts;
+        let delay = doubled(self.timing.retry, attempts - 1, self.timing.path_retry_max);
+        let not_before = now.mono + delay;
+        if !subtree.is_none() {
+            for below in paths(range_below(&self.in_flight, path)) {
+                if let Some(mut mark) = self.in_flight.remove(&below) {
+                    mark.not_before = not_before;
+                    self.put_back(below, mark);
+                }
+            }
+        }
         let mut mark = self
             .in_flight
             .remove(path)
@@ -201,8 +214,10 @@ impl DirtySet {
         mark.content = true;
         mark.closed = true;
         mark.wait = Wait::Look;
-        mark.not_before = now.mono + delay;
+        mark.not_before = not_before;
+        mark.subtree = mark.subtree.union(subtree);
         self.put_back(path.clone(), mark);
+        attempts
     }
 
     /// The session failed: everything in flight comes back.
@@ -264,6 +279,18 @@ impl DirtySet {
             .flat_map(BTreeMap::values)
             .map(|mark| mark.first)
             .reduce(Moment::min)
+    }
+
+    /// The wall-clock moment before which no change is owed, if any is.
+    pub fn owed_since(&self) -> Option<Timestamp> {
+        [&self.marks, &self.in_flight, &self.held]
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .map(|mark| {
+                let first = mark.first.real;
+                mark.subtree.since.map_or(first, |since| since.min(first))
+            })
+            .min()
     }
 
     /// Marks waiting, not counting those in flight.
@@ -434,8 +461,10 @@ fn range_below<'a>(
     ))
 }
 
-const PATH_RETRY_MIN: Duration = Duration::from_secs(1);
-const PATH_RETRY_MAX: Duration = Duration::from_secs(600);
+/// `first`, doubled `times` times, at most `longest`.
+pub(crate) fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
+    longest.min(first.saturating_mul(1 << times.min(20)))
+}
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use rsync_engine::fs::Timestamp;
 
 use crate::clock::Moment;
 
-/// How long a change waits for more of the same.
+/// How long a change waits, for more of the same or after a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timing {
     /// After the last event of a name that needs no longer wait, a closed file above all.
@@ -22,6 +22,12 @@ pub struct Timing {
     pub delete_hold: Duration,
     /// After the first event of a name that never gets quiet.
     pub max_delay: Duration,
+    /// After a failure, of a session or of a name; it doubles with each further one.
+    pub retry: Duration,
+    /// After many failed sessions, and after those that somebody has to look into.
+    pub session_retry_max: Duration,
+    /// After many failures of a name.
+    pub path_retry_max: Duration,
 }
 
 impl Default for Timing {
@@ -32,6 +38,9 @@ impl Default for Timing {
             found: Duration::from_millis(250),
             delete_hold: Duration::from_millis(50),
             max_delay: Duration::from_secs(10),
+            retry: Duration::from_secs(1),
+            session_retry_max: Duration::from_secs(60),
+            path_retry_max: Duration::from_secs(600),
         }
     }
 }
@@ -216,8 +225,9 @@ impl Mark {
             Present::Missing if now >= self.last + timing.delete_hold => Ok(()),
             Present::Missing => Err(Wait::Missing),
             Present::Other => Ok(()),
-            // A new name of an older file is as complete as the file; attributes are there or not.
-            Present::Regular(links) if self.closed || !self.content || links > 1 => Ok(()),
+            Present::Regular(_) if self.closed || !self.content => Ok(()),
+            // A new name of an older file is as complete as the file.
+            Present::Regular(links) if links > 1 && self.wait == Wait::Look => Ok(()),
             Present::Regular(_) if now >= self.last + timing.quiet => Ok(()),
             Present::Regular(_) => Err(Wait::Open),
         }

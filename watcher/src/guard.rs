@@ -63,7 +63,8 @@ impl Shrinkage {
     }
 }
 
-const WINDOW: Duration = Duration::from_secs(60);
+/// The time over which the guard looks.
+pub(crate) const WINDOW: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

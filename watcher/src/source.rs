@@ -135,11 +135,6 @@ impl<'s> Looker<'s> {
         }
     }
 
-    /// Opens a directory for reading its entries.
-    pub(crate) fn open_list(&mut self, path: &[u8]) -> Result<Dir, Errno> {
-        self.source.open_list(path)
-    }
-
     fn keep_common(&mut self, path: &[u8]) {
         while let Some(&(length, _)) = self.open.last() {
             let is_on_path = path.len() > length

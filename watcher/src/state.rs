@@ -63,10 +63,14 @@ pub(crate) struct State {
     pub(crate) ignored: Vec<i32>,
     /// The last moment at which the kernel's queue was seen empty, with everything before applied.
     pub(crate) last_empty: Moment,
+    /// The last moment at which the queue was empty and nothing was left for the tree worker.
+    pub(crate) last_settled: Moment,
     pub(crate) shrinkage: Shrinkage,
     /// Numbers the events, for [`crate::tree::Node::touched`].
     pub(crate) events: u64,
     pub(crate) overflows: u64,
+    /// A directory got no watch, because there are too many.
+    pub(crate) watch_limit_reached: bool,
 }
 
 impl State {
@@ -85,9 +89,11 @@ impl State {
             unused: Vec::new(),
             ignored: Vec::new(),
             last_empty: now,
+            last_settled: now,
             shrinkage: Shrinkage::default(),
             events: 0,
             overflows: 0,
+            watch_limit_reached: false,
         }
     }
 

@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::coalesce::DirtySet;
+use crate::coalesce::{DirtySet, doubled};
 use crate::dirty::{Hint, Subtree, Timing};
 use crate::path::{self, PathBytes};
 use crate::push::{RenameHint, Retry, SessionError};
@@ -37,12 +37,15 @@ pub(crate) struct Target {
     /// Renames whose new name is in the set.
     renames: Vec<RenameHint>,
     phase: Phase,
-    backoff: Backoff,
+    timing: Timing,
+    /// Failed sessions in a row.
+    failures: u32,
     retry_at: Duration,
     down_since: Duration,
     deletes_refused: bool,
     /// The guard tripped: deletions wait until they are released.
     pub(crate) holding: bool,
+    released_at: Option<Duration>,
     /// The last news was that it is in sync.
     pub(crate) in_sync: bool,
     pub(crate) last_success: Option<Duration>,
@@ -61,14 +64,16 @@ pub(crate) enum Change {
 impl Target {
     pub(crate) fn new(timing: Timing) -> Self {
         Self {
-            set: DirtySet::new(timing),
+            set: DirtySet::new(timing.clone()),
             renames: Vec::new(),
             phase: Phase::Starting,
-            backoff: Backoff::default(),
+            timing,
+            failures: 0,
             retry_at: Duration::ZERO,
             down_since: Duration::ZERO,
             deletes_refused: false,
             holding: false,
+            released_at: None,
             in_sync: false,
             last_success: None,
             next_audit: None,
@@ -122,7 +127,7 @@ impl Target {
 
     /// A session came to its clean end.
     pub(crate) fn succeeded(&mut self, now: Moment) -> Change {
-        self.backoff.reset();
+        self.failures = 0;
         self.retry_at = Duration::ZERO;
         self.last_success = Some(now.mono);
         let before = std::mem::replace(&mut self.phase, Phase::Following);
@@ -141,15 +146,34 @@ impl Target {
             self.deletes_refused = true;
             return Change::DeletesRefused;
         }
+        let longest = self.timing.session_retry_max;
         let delay = match error.retry {
-            Retry::Slow => with_jitter(Backoff::MAX, jitter),
-            Retry::Backoff | Retry::WithoutDeletes => self.backoff.next(jitter),
+            Retry::Slow => longest,
+            Retry::Backoff | Retry::WithoutDeletes => {
+                doubled(self.timing.retry, self.failures, longest)
+            }
         };
+        // So that many targets of one host do not come back at once.
+        let delay = delay.mul_f64(1.0 + 0.2 * jitter.clamp(-1.0, 1.0));
+        self.failures = self.failures.saturating_add(1);
         if std::mem::replace(&mut self.phase, Phase::Down) != Phase::Down {
             self.down_since = now.mono;
         }
         self.retry_at = now.mono + delay;
         Change::Down { retry_in: delay }
+    }
+
+    /// Lets held deletions go; what vanished before now does not trip the guard again.
+    pub(crate) fn release(&mut self, now: Duration) {
+        self.holding = false;
+        self.released_at = Some(now);
+        self.set.release();
+    }
+
+    /// True for a while after a release.
+    pub(crate) fn released(&self, now: Duration) -> bool {
+        self.released_at
+            .is_some_and(|at| now < at + crate::guard::WINDOW)
     }
 
     /// Asks for a comparison of everything.
@@ -167,35 +191,6 @@ impl Target {
                 .retain(|rename| !path::is_within(&rename.to, path));
         }
     }
-}
-
-/// Growing delays between attempts.
-#[derive(Clone, Debug, Default)]
-pub struct Backoff {
-    failures: u32,
-}
-
-impl Backoff {
-    /// The first delay.
-    pub const MIN: Duration = Duration::from_secs(1);
-    /// The longest delay.
-    pub const MAX: Duration = Duration::from_secs(60);
-
-    /// The next delay, twice the last one, varied by up to a fifth by `jitter` (from -1 to 1) so that many targets do not come at once.
-    pub fn next(&mut self, jitter: f64) -> Duration {
-        let delay = Self::MAX.min(Self::MIN * (1 << self.failures.min(6)));
-        self.failures = self.failures.saturating_add(1);
-        with_jitter(delay, jitter)
-    }
-
-    /// After a success.
-    pub fn reset(&mut self) {
-        self.failures = 0;
-    }
-}
-
-fn with_jitter(delay: Duration, jitter: f64) -> Duration {
-    delay.mul_f64(1.0 + 0.2 * jitter.clamp(-1.0, 1.0))
 }
 
 /// Hints kept at most; more renames than that at once are sent as new names.
@@ -225,13 +220,18 @@ mod tests {
 
     #[test]
     fn delays_double_to_a_minute() {
-        let mut backoff = Backoff::default();
-        let delays: Vec<_> = (0..9).map(|_| backoff.next(0.0).as_secs()).collect();
-        assert_eq!(delays, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-        backoff.reset();
-        assert_eq!(backoff.next(1.0), Duration::from_millis(1_200));
-        backoff.reset();
-        assert_eq!(backoff.next(-7.0), Duration::from_millis(800));
+        let mut target = Target::new(Timing::default());
+        let mut delays = Vec::new();
+        for _ in 0..8 {
+            if let Change::Down { retry_in } = target.failed(&error(Retry::Backoff), at(0), 0.0) {
+                delays.push(retry_in.as_secs());
+            }
+        }
+        assert_eq!(delays, [1, 2, 4, 8, 16, 32, 60, 60]);
+        target.succeeded(at(0));
+        let varied = target.failed(&error(Retry::Backoff), at(0), -7.0);
+        let retry_in = Duration::from_millis(800);
+        assert_eq!(varied, Change::Down { retry_in });
     }
 
     #[test]

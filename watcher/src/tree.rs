@@ -5,7 +5,7 @@
 //!
 //! Pure: no system calls. What the kernel says about a place is compared with it elsewhere ([`crate::survey`]).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use rsync_engine::fs::FileId;
@@ -89,6 +89,11 @@ impl Node {
 
     pub(crate) fn children(&self) -> impl Iterator<Item = (&Arc<[u8]>, NodeId)> {
         self.children.iter().map(|(name, id)| (name, *id))
+    }
+
+    /// True if nothing in it is known.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.children.is_empty() && self.names.is_empty()
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = (&[u8], u64)> {
@@ -306,6 +311,13 @@ impl Tree {
         };
     }
 
+    /// What was unavailable is looked at again.
+    pub(crate) fn make_available(&mut self) {
+        for id in self.with_access(Access::Unavailable) {
+            self.set_access(id, Access::New);
+        }
+    }
+
     /// The paths at or below which nothing may be deleted.
     pub(crate) fn blocked(&self) -> impl Iterator<Item = PathBytes> {
         self.blocked.iter().filter_map(|&id| self.path(id))
@@ -343,6 +355,13 @@ impl Tree {
         }
     }
 
+    /// True if the name is known and no directory.
+    pub(crate) fn has_name(&self, dir: NodeId, name: &[u8]) -> bool {
+        self.nodes
+            .get(&dir)
+            .is_some_and(|node| node.names.contains_key(name))
+    }
+
     /// Forgets a name; gives its inode number.
     pub(crate) fn remove_name(&mut self, dir: NodeId, name: &[u8]) -> Option<u64> {
         let ino = self.nodes.get_mut(&dir)?.names.remove(name)?;
@@ -362,8 +381,20 @@ impl Tree {
         false
     }
 
+    /// True if `id` or a directory above it has this access.
+    pub(crate) fn is_within_access(&self, id: NodeId, access: Access) -> bool {
+        let mut at = Some(id);
+        while let Some(node) = at.and_then(|id| self.nodes.get(&id)) {
+            if node.access == access {
+                return true;
+            }
+            at = node.parent;
+        }
+        false
+    }
+
     /// All names of the files with these numbers: hard links whose other names got no event.
-    pub(crate) fn names_of(&self, wanted: &std::collections::HashSet<FileId>) -> Vec<(PathBytes, FileId)> {
+    pub(crate) fn names_of(&self, wanted: &HashSet<FileId>) -> Vec<(PathBytes, FileId)> {
         let mut found = Vec::new();
         for (&id, node) in &self.nodes {
             let Some(dev) = node.id.map(|id| id.dev) else {

@@ -79,7 +79,7 @@ fn failures_back_off_and_an_event_ends_the_wait() {
     let mut now = 10;
     for expected in [1_000, 2_000, 4_000] {
         assert_eq!(take(&mut set, now), ["a"]);
-        set.fail(&key("a"), "permission denied", at(now));
+        set.fail(&key("a"), "permission denied", Subtree::default(), at(now));
         assert_eq!(set.next_due(), Some(at(now + expected).mono));
         assert!(set.only_problems_left());
         now += expected;
@@ -89,6 +89,20 @@ fn failures_back_off_and_an_event_ends_the_wait() {
     assert_eq!(take(&mut set, now - 2_990), ["a"]);
     set.confirm_rest();
     assert_eq!(set.problems().len(), 0);
+}
+
+#[test]
+fn a_directory_that_fails_takes_what_is_below_it() {
+    let mut set = DirtySet::new(Timing::default());
+    for path in ["d", "d/x", "e"] {
+        set.hint(&key(path), Hint::Closed, at(0));
+    }
+    set.take(at(10).mono, 9);
+    set.fail(&key("d"), "no space left", Subtree::FORCE, at(10));
+    set.confirm_rest();
+    assert_eq!(set.len(), 2);
+    assert!(take(&mut set, 1_009).is_empty());
+    assert_eq!(take(&mut set, 1_010), ["d", "d/x"]);
 }
 
 #[test]
@@ -269,7 +283,7 @@ proptest! {
                     owed.insert(path(i));
                 }
                 Step::Fail(i) => {
-                    set.fail(&key(path(i)), "no", at(now));
+                    set.fail(&key(path(i)), "no", Subtree::default(), at(now));
                     flying.remove(path(i));
                     owed.insert(path(i));
                 }

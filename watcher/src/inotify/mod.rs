@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use inotify::{Inotify, WatchDescriptor, WatchMask, Watches};
 use rustix::io::Errno;
 
-pub(crate) use reader::{Pause, Reader};
+pub(crate) use reader::{Reader, Receiver, wake};
 pub use record::{EventBits, Malformed, Record, Records, records};
 
 /// An inotify instance with the descriptors it gave out.

@@ -4,7 +4,7 @@
 //! the state at once, under a lock that nobody holds across a system call that can block.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::Errno;
@@ -21,12 +21,11 @@ pub(crate) struct Reader {
     instance: Arc<Instance>,
     wake: Arc<OwnedFd>,
     clock: Clock,
-    pause: Arc<Pause>,
 }
 
 /// What the reader tells: records as they come, then the moment before a read that found the queue empty.
 pub(crate) trait Receiver {
-    /// Whole records, read at `now`. False: stop.
+    /// Whole records, read at `now`.
     fn records<'a>(&self, records: &mut dyn Iterator<Item = Record<'a>>, now: Moment);
     /// Everything that happened before `at` has been handed over. False: stop.
     fn empty(&self, at: Moment) -> bool;
@@ -40,7 +39,6 @@ impl Reader {
             instance,
             wake: Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?),
             clock,
-            pause: Arc::default(),
         })
     }
 
@@ -49,15 +47,10 @@ impl Reader {
         self.wake.clone()
     }
 
-    pub(crate) fn pause(&self) -> Arc<Pause> {
-        self.pause.clone()
-    }
-
     /// Runs until [`Receiver::empty`] says false.
     pub(crate) fn run(self, receiver: &impl Receiver) {
         let mut buffer = vec![0; BUFFER];
         loop {
-            self.pause.wait_while_paused();
             let now = self.clock.now();
             match rustix::io::read(self.instance.as_fd(), &mut buffer[..]) {
                 Ok(0) | Err(Errno::AGAIN) => {
@@ -106,26 +99,4 @@ impl Reader {
 pub(crate) fn wake(waker: &OwnedFd) {
     // A full counter has woken it already.
     let _ = rustix::io::write(waker, &1u64.to_ne_bytes());
-}
-
-/// A test hook: stops the reader, so that the kernel's queue overflows.
-#[derive(Debug, Default)]
-pub(crate) struct Pause {
-    paused: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Pause {
-    pub(crate) fn set(&self, paused: bool) {
-        *self.paused.lock().unwrap_or_else(PoisonError::into_inner) = paused;
-        self.changed.notify_all();
-    }
-
-    fn wait_while_paused(&self) {
-        let paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
-        let _running = self
-            .changed
-            .wait_while(paused, |paused| *paused)
-            .unwrap_or_else(PoisonError::into_inner);
-    }
 }
