@@ -157,8 +157,7 @@ impl Watcher {
         inotify::wake(&self.waker);
     }
 
-    /// Waits until everything that was changed before the call is at every target, paths that fail and deletions that are held aside.
-    /// False: it took longer than `timeout`.
+    /// Waits until everything that was changed before the call is at every target. False: it took longer than `timeout`.
     pub fn wait_in_sync(&self, timeout: Duration) -> bool {
         let asked = self.shared.now().mono;
         let deadline = Instant::now() + timeout;
@@ -167,7 +166,7 @@ impl Watcher {
         loop {
             if inner.is_settled()
                 && inner.state.last_empty.mono >= asked
-                && inner.state.targets.iter().all(is_following)
+                && inner.state.targets.iter().all(Target::is_in_sync)
             {
                 return true;
             }
@@ -264,17 +263,13 @@ impl std::fmt::Debug for TargetSpec {
     }
 }
 
-fn is_following(target: &Target) -> bool {
-    target.phase() == Phase::Following && target.set.only_problems_left()
-}
-
 fn target_status(inner: &Inner, target: &Target, now: Moment) -> TargetStatus {
     let oldest = target.set.oldest();
     let settled = inner.state.last_settled.real;
     let owed = target.set.owed_since();
     TargetStatus {
         phase: target.phase(),
-        in_sync: inner.is_settled() && target.set.is_empty() && target.phase() == Phase::Following,
+        in_sync: inner.is_settled() && target.is_in_sync(),
         lag: oldest.map_or(Duration::ZERO, |oldest| {
             now.mono.saturating_sub(oldest.mono)
         }),
@@ -286,9 +281,7 @@ fn target_status(inner: &Inner, target: &Target, now: Moment) -> TargetStatus {
             .problems()
             .map(|(path, problem)| (path.clone(), problem.text.clone(), problem.attempts))
             .collect(),
-        since_success: target
-            .last_success
-            .map(|at| now.mono.saturating_sub(at)),
+        since_success: target.last_success.map(|at| now.mono.saturating_sub(at)),
         confirmed_until: owed.map_or(settled, |owed| owed.min(settled)),
     }
 }

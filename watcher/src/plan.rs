@@ -220,12 +220,17 @@ impl Planner<'_> {
             DeletePolicy::Watched => subtree.purge,
             DeletePolicy::All => subtree.purge || subtree.full,
         };
-        let delete_extras = delete_extras
-            && !self
-                .context
-                .blocked
-                .iter()
-                .any(|blocked| path::is_within(blocked, path));
+        let blocked = self
+            .context
+            .blocked
+            .iter()
+            .any(|blocked| path::is_within(blocked, path));
+        if delete_extras && blocked {
+            // The mark stays until everything below can be read.
+            let text = "nothing is deleted: a directory in it cannot be read";
+            self.plan.problems.push((path.clone(), text.to_owned()));
+        }
+        let delete_extras = delete_extras && !blocked;
         if subtree.full || delete_extras {
             self.plan.comparisons.push(Comparison {
                 path: path.clone(),
@@ -417,7 +422,9 @@ fn add_with_parents(
             break;
         }
         match looker.look(above) {
-            Ok(Found::Object(stat)) if stat.is_dir() => parents.push((PathBytes::from(above), stat)),
+            Ok(Found::Object(stat)) if stat.is_dir() => {
+                parents.push((PathBytes::from(above), stat))
+            }
             _ => return false,
         }
     }

@@ -8,13 +8,13 @@ use rsync_engine::fs::Tree;
 
 use crate::clock::Moment;
 use crate::coalesce::Taken;
-use crate::dirty::Subtree;
+use crate::dirty::{Hint, Subtree};
 use crate::event::{BatchSummary, WatchEvent};
 use crate::path::PathBytes;
 use crate::plan::{Comparison, Context, Plan, plan};
 use crate::push::{
-    Batch, EntryKind, FailureKind, FullSync, PathFailure, PushEvent, PushStats, Pusher,
-    RenameHint, SessionError,
+    Batch, EntryKind, FailureKind, FullSync, PathFailure, PushEvent, PushStats, Pusher, RenameHint,
+    SessionError,
 };
 use crate::shared::{DeletePolicy, Inner, Shared};
 use crate::source::Source;
@@ -60,7 +60,8 @@ impl Sender {
             target,
             pusher,
             prepare_at: None,
-            random: (u64::from(seed.nsec) << 32) ^ (target as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
+            random: (u64::from(seed.nsec) << 32)
+                ^ (target as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
         }
     }
 
@@ -204,7 +205,11 @@ impl Sender {
             let inner = shared.lock();
             let target = &inner.state.targets[self.target];
             let mut waiting = BTreeSet::new();
-            for taken in work.taken.iter().filter(|taken| !taken.mark.subtree.is_none()) {
+            for taken in work
+                .taken
+                .iter()
+                .filter(|taken| !taken.mark.subtree.is_none())
+            {
                 waiting.extend(target.set.waiting_below(&taken.path).cloned());
             }
             Context {
@@ -300,7 +305,11 @@ impl Sender {
 
     fn push(&mut self, plan: &mut Plan, renames: Vec<RenameHint>, source: &Source) -> Outcome {
         let mut outcome = Outcome::default();
-        for comparison in plan.comparisons.iter().filter(|comparison| comparison.first) {
+        for comparison in plan
+            .comparisons
+            .iter()
+            .filter(|comparison| comparison.first)
+        {
             self.compare(comparison, source, &mut outcome);
         }
         if !plan.entries.is_empty() && outcome.error.is_none() {
@@ -329,7 +338,11 @@ impl Sender {
                 outcome.failed.push((failure, subtree));
             }
         }
-        for comparison in plan.comparisons.iter().filter(|comparison| !comparison.first) {
+        for comparison in plan
+            .comparisons
+            .iter()
+            .filter(|comparison| !comparison.first)
+        {
             self.compare(comparison, source, &mut outcome);
         }
         outcome
@@ -374,7 +387,15 @@ impl Sender {
             Some(error) => {
                 let target = &mut inner.state.targets[self.target];
                 for path in &outcome.confirmed {
+                    // A directory is done when everything in it is: its mtime comes last.
+                    let entry = plan.entries.get(path);
+                    if entry.is_none_or(|entry| entry.stat.is_some_and(|stat| stat.is_dir())) {
+                        continue;
+                    }
                     target.set.confirm(path);
+                    // Its directory got a new mtime by it, and the session that should have set it right ended before.
+                    let parent = crate::path::parent(path).into();
+                    target.set.hint(&parent, Hint::Attributes, now);
                 }
                 let change = target.failed(error, now, jitter);
                 self.report_change(&inner, &change, &error.text);
@@ -385,7 +406,7 @@ impl Sender {
                     match failure.kind {
                         FailureKind::Changed => {
                             let target = &mut inner.state.targets[self.target];
-                            target.set.again(&failure.path, now);
+                            target.set.again(&failure.path, *subtree, now);
                         }
                         FailureKind::Refused => {
                             self.fail(&mut inner, &failure.path, &failure.text, *subtree, now);
@@ -442,14 +463,7 @@ impl Sender {
         }
     }
 
-    fn report_batch(
-        &self,
-        work: &Work,
-        plan: &Plan,
-        stats: PushStats,
-        failed: usize,
-        now: Moment,
-    ) {
+    fn report_batch(&self, work: &Work, plan: &Plan, stats: PushStats, failed: usize, now: Moment) {
         let (mut changed, mut deleted) = (0, 0);
         let mut examples = Vec::new();
         for entry in plan.entries.values() {
@@ -485,11 +499,7 @@ impl Sender {
     fn report_in_sync(&self, inner: &mut Inner) {
         let settled = inner.is_settled();
         let target = &mut inner.state.targets[self.target];
-        let in_sync = settled
-            && target.set.is_empty()
-            && target.set.held() == 0
-            && target.phase() == Phase::Following;
-        if in_sync && !std::mem::replace(&mut target.in_sync, true) {
+        if settled && target.is_in_sync() && !std::mem::replace(&mut target.in_sync, true) {
             self.shared.report(WatchEvent::InSync {
                 target: self.target,
             });

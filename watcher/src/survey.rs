@@ -253,7 +253,8 @@ impl Surveyor {
                     let Some(node) = inner.state.tree.ensure(place) else {
                         return Adopted::Nowhere;
                     };
-                    let known = inner.state.tree.get(node).and_then(|node| node.id) == Some(stat.id);
+                    let known =
+                        inner.state.tree.get(node).and_then(|node| node.id) == Some(stat.id);
                     set_polled(inner, node, stat.id, Errno::EXIST);
                     return if known {
                         Adopted::Known(node)
@@ -406,8 +407,11 @@ impl Surveyor {
                     .tree
                     .get(node)
                     .and_then(|node| node.place());
-                if let Some(place) = place {
-                    self.unreadable(&place, path, errno);
+                match place {
+                    // Removed since it was opened.
+                    Some(place) if errno == Errno::NOENT => self.shared.lock().state.look_at(place),
+                    Some(place) => self.unreadable(&place, path, errno),
+                    None => {}
                 }
                 return Vec::new();
             }

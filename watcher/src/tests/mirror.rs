@@ -4,7 +4,9 @@
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -110,7 +112,7 @@ impl Mirror {
                 0,
             )?;
         } else if meta.is_file() {
-            fs::write(&temp, fs::read(&from)?)?;
+            fs::write(&temp, read(&from)?)?;
         } else {
             return Ok(());
         }
@@ -269,11 +271,7 @@ impl Pusher for Mirror {
         result
     }
 
-    fn full_sync(
-        &mut self,
-        request: &FullSync,
-        _events: &mut dyn FnMut(PushEvent),
-    ) -> PushResult {
+    fn full_sync(&mut self, request: &FullSync, _events: &mut dyn FnMut(PushEvent)) -> PushResult {
         self.control.comparisons.fetch_add(1, Ordering::Relaxed);
         self.log(format!(
             "compare {} ignore_times={} delete={}",
@@ -287,7 +285,11 @@ impl Pusher for Mirror {
             return result;
         }
         // The directory itself may have no parent at the target yet.
-        for above in crate::path::ancestors(&request.path).collect::<Vec<_>>().into_iter().rev() {
+        for above in crate::path::ancestors(&request.path)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+        {
             if let Err(error) = self.send(above, true) {
                 result.failed.push(failure(&request.path, &error));
                 return result;
@@ -334,6 +336,17 @@ fn set_attributes(path: &Path, meta: &fs::Metadata) -> io::Result<()> {
     };
     utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(())
+}
+
+/// Reads a file that may have become a FIFO meanwhile.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
+        .open(path)?;
+    let mut content = Vec::new();
+    io::Read::read_to_end(&mut file, &mut content)?;
+    Ok(content)
 }
 
 fn at(root: &Path, path: &[u8]) -> PathBuf {
