@@ -44,6 +44,12 @@ pub enum Event<'a> {
         /// Bytes matched in the basis.
         matched: u64,
     },
+    /// A source file changed while it was read: what was sent is consistent with its checksum, but may be a
+    /// mixture of old and new.
+    ChangedWhileRead {
+        /// Name relative to the transfer root.
+        name: &'a [u8],
+    },
     /// The receiving side has this entry in place (MSG_SUCCESS, 03-transfer 8.8).
     Acknowledged {
         /// Name relative to the transfer root.

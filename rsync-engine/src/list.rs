@@ -1,7 +1,7 @@
 //! The file list in memory: one arena of names with shared directories, about 64 bytes an entry plus its name.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use rsync_proto::flist::{self, Entry, HardLink};
 
@@ -39,7 +39,7 @@ pub struct FileEntry {
     /// Which of the sender's source roots the entry lies below.
     pub root: u16,
     flags: u8,
-    base_len: u8,
+    base_len: u16,
     base: u32,
     dir: u32,
     extra: u32,
@@ -114,13 +114,22 @@ impl FileEntry {
     }
 }
 
+/// The directory that a list of an incremental transfer describes.
+#[derive(Debug, Clone)]
+pub struct ListOf {
+    /// Its name relative to the transfer root.
+    pub path: Box<[u8]>,
+    /// Its entry; names and extras belong to the list it came in and are not to be asked for.
+    pub entry: FileEntry,
+}
+
 /// A list under construction or finished and sorted. Indexes on the wire are `ndx_start` + sorted position.
 #[derive(Debug, Default)]
 pub struct FileList {
     /// Index of the first entry.
     pub ndx_start: i32,
-    /// The directory whose contents this list holds, relative to the transfer root; `None` for the first list.
-    pub dir: Option<Box<[u8]>>,
+    /// The directory whose contents this list holds; `None` for the first list.
+    pub of: Option<ListOf>,
     entries: Vec<FileEntry>,
     names: Vec<u8>,
     dirs: Vec<(u32, u32)>,
@@ -130,8 +139,8 @@ pub struct FileList {
 impl FileList {
     /// An empty list.
     #[must_use]
-    pub fn new(ndx_start: i32, dir: Option<Box<[u8]>>) -> Self {
-        Self { ndx_start, dir, ..Self::default() }
+    pub fn new(ndx_start: i32, of: Option<ListOf>) -> Self {
+        Self { ndx_start, of, ..Self::default() }
     }
 
     /// Number of entries, cleared ones included.
@@ -150,6 +159,11 @@ impl FileList {
     #[must_use]
     pub fn entries(&self) -> &[FileEntry] {
         &self.entries
+    }
+
+    /// The entries, to map their ids.
+    pub(crate) fn entries_mut(&mut self) -> &mut [FileEntry] {
+        &mut self.entries
     }
 
     /// One entry.
@@ -248,9 +262,8 @@ impl FileList {
             Some(slash) => (&entry.name[..slash], &entry.name[slash + 1..]),
             None => (&entry.name[..0], entry.name),
         };
-        let Ok(base_len) = u8::try_from(base.len()) else {
-            // No file system has such a name; refusing here keeps an entry small.
-            return Err(Error::Limit { what: "length of one path component", limit: 255 });
+        let Ok(base_len) = u16::try_from(base.len()) else {
+            return Err(Error::Limit { what: "length of one path component", limit: u16::MAX.into() });
         };
         let dir = self.dir_number(dir);
         let base_at = self.names.len() as u32;
@@ -335,14 +348,11 @@ impl FileList {
     fn clear_duplicates(&mut self) {
         let mut paths = (Vec::new(), Vec::new());
         let mut kept: Option<usize> = None;
-        let mut files: HashMap<Vec<u8>, usize> = HashMap::new();
         let clash_possible = self.entries.iter().any(FileEntry::is_dir) && self.entries.iter().any(|e| !e.is_dir());
-        let mut equal_seen = false;
         for at in 0..self.entries.len() {
             if let Some(first) = kept {
                 let (a, b) = (self.entries[first], self.entries[at]);
                 if self.compare(&a, &b, &mut paths) == Ordering::Equal {
-                    equal_seen = true;
                     if a.is_dir() {
                         let merged = &mut self.entries[first].flags;
                         // "Implied" stays only when every one of them was implied.
@@ -359,21 +369,17 @@ impl FileList {
             }
             kept = Some(at);
         }
-        let _ = equal_seen;
         if !clash_possible {
             return;
         }
         // A file and a directory of one name sort apart. Only directories need a look-up, and there are few.
-        for (at, entry) in self.entries.iter().enumerate() {
-            if entry.is_dir() && !entry.cleared() {
-                files.insert(self.path(entry), at);
-            }
-        }
+        let dirs: HashSet<Vec<u8>> =
+            self.entries.iter().filter(|e| e.is_dir() && !e.cleared()).map(|e| self.path(e)).collect();
         for at in 0..self.entries.len() {
             let entry = self.entries[at];
             if !entry.is_dir() && !entry.cleared() {
                 self.path_into(&entry, &mut paths.0);
-                if files.contains_key(paths.0.as_slice()) {
+                if dirs.contains(paths.0.as_slice()) {
                     self.entries[at].flags |= bits::CLEARED;
                 }
             }

@@ -58,6 +58,15 @@ impl TypeCounts {
         self.files + self.dirs + self.links + self.devices + self.specials
     }
 
+    /// Adds the counts of another.
+    pub fn add(&mut self, other: &Self) {
+        self.files += other.files;
+        self.dirs += other.dirs;
+        self.links += other.links;
+        self.devices += other.devices;
+        self.specials += other.specials;
+    }
+
     /// Counts one entry of this mode.
     pub fn count(&mut self, mode: u32) {
         match mode & 0o170_000 {

@@ -231,6 +231,19 @@ impl WireIn {
         }
     }
 
+    /// Takes what comes within `wait`, handling messages and ignoring stream data. False when nothing came.
+    ///
+    /// # Errors
+    /// The end of the connection, and what the messages say.
+    pub fn skip_until(&mut self, wait: Duration) -> Result<bool, Error> {
+        if !self.wait(Some(wait))? {
+            return Ok(false);
+        }
+        let len = self.run()?;
+        self.consume(len);
+        Ok(true)
+    }
+
     fn consume(&mut self, n: usize) {
         self.pos += n;
         if let Mode::Framed(left) = &mut self.mode {
