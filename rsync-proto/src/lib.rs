@@ -40,7 +40,14 @@
 
 pub mod error;
 pub mod flist;
+pub mod item;
 pub mod limits;
+pub mod mux;
+pub mod ndx;
+pub mod stats;
+pub mod sums;
+pub mod text;
+pub mod token;
 pub mod version;
 pub mod wire;
 
