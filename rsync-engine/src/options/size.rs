@@ -79,9 +79,8 @@ fn split_digits(text: &[u8]) -> (&[u8], &[u8]) {
 }
 
 fn unit_of(suffix: &[u8], default_unit: u64) -> Option<u64> {
-    let (&letter, rest) = match suffix.split_first() {
-        None => return Some(default_unit),
-        Some(split) => split,
+    let Some((&letter, rest)) = suffix.split_first() else {
+        return Some(default_unit);
     };
     let power = match letter.to_ascii_lowercase() {
         b'b' if rest.is_empty() => return Some(1),

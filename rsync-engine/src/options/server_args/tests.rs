@@ -118,7 +118,11 @@ fn captured_server_args() {
         from_server_args(&args).unwrap_or_else(|error| panic!("{args:?}: {error}"));
         reproduced += 1;
     }
-    assert_eq!((reproduced, skipped.values().sum::<usize>()), (220, 292), "out of scope: {skipped:?}");
+    assert_eq!(
+        (reproduced, skipped.values().sum::<usize>()),
+        (220, 292),
+        "out of scope: {skipped:?}"
+    );
 }
 
 #[test]
@@ -167,7 +171,11 @@ fn captured_daemon_args() {
         assert_eq!(shown, strings(&line["args"]), "{command:?}");
         reproduced += 1;
     }
-    assert_eq!((reproduced, skipped.len()), (14, 7), "out of scope: {skipped:?}");
+    assert_eq!(
+        (reproduced, skipped.len()),
+        (14, 7),
+        "out of scope: {skipped:?}"
+    );
 }
 
 /// Vectors as older and newer stock clients send them (01-session 7.3 to 7.10).
