@@ -312,6 +312,12 @@ pub enum Violation {
     /// More entries, or bytes of names, than the cap.
     #[error("file list too long")]
     FileListTooLong,
+    /// An entry that does not lie directly in the directory whose list it is in (02-file-list 9.7).
+    #[error("entry name outside the directory of its list")]
+    NameOutsideList,
+    /// An owner or group of all ones, which no file can have (02-file-list 5.5).
+    #[error("invalid owner or group id")]
+    OwnerId,
 }
 
 impl Violation {
@@ -325,9 +331,10 @@ impl Violation {
             | Self::FilterRuleEnd
             | Self::FilterClearTrailing
             | Self::FilterMerge => SYNTAX,
-            Self::NegotiationListTooLong { .. } | Self::UnsafeName | Self::FileSize { .. } => {
-                UNSUPPORTED
-            }
+            Self::NegotiationListTooLong { .. }
+            | Self::UnsafeName
+            | Self::NameOutsideList
+            | Self::FileSize { .. } => UNSUPPORTED,
             Self::LineTooLong { .. }
             | Self::NoGreeting
             | Self::GreetingWithoutSubversion
@@ -430,6 +437,12 @@ pub enum EncodeError {
         what: &'static str,
         /// The protocol number.
         protocol: u32,
+    },
+    /// A hard link to a group that did not begin.
+    #[error("hard-link group {group} did not begin")]
+    HardLinkGroup {
+        /// The group.
+        group: i32,
     },
 }
 
