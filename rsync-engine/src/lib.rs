@@ -1,4 +1,6 @@
 //! The file side of rsync: sender, generator and receiver over any byte stream, confined file access, filters.
 
+#![deny(unsafe_code)]
+
 pub mod fs;
 pub mod options;
