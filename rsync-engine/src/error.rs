@@ -50,7 +50,7 @@ pub enum Error {
         /// The operation, in rsync's word for it.
         op: &'static str,
         /// The path as a person may read it.
-        path: PeerText,
+        path: PeerText<Vec<u8>>,
         /// The system's reason.
         source: io::Error,
         /// rsync's class: 3 for selecting input and output, 11 for file I/O.
@@ -99,7 +99,7 @@ impl Error {
 
     /// A failed local operation that stops the run with code 11.
     pub(crate) fn file(op: &'static str, path: &[u8], source: io::Error) -> Self {
-        Self::File { op, path: PeerText::new(path), source, code: 11 }
+        Self::File { op, path: PeerText(path.to_vec()), source, code: 11 }
     }
 
     /// A request that cannot be met.

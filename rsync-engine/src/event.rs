@@ -5,6 +5,7 @@ use std::io;
 
 use rsync_proto::PeerText;
 use rsync_proto::item::ItemFlags;
+pub use rsync_proto::mux::TextKind;
 
 /// Receives the events of a transfer, from any of its threads, as they happen.
 ///
@@ -65,14 +66,14 @@ pub enum Event<'a> {
     /// A text from the peer.
     Message {
         /// What kind of text.
-        kind: MessageKind,
-        /// The bytes as they came; escape before showing them ([`PeerText`]).
-        text: &'a [u8],
+        kind: TextKind,
+        /// The text; its `Display` is escaped.
+        text: PeerText<&'a [u8]>,
     },
     /// A note of our own side for the user, one line without end of line.
     Note {
         /// What kind of text.
-        kind: MessageKind,
+        kind: TextKind,
         /// The line.
         text: &'a str,
     },
@@ -89,19 +90,6 @@ pub enum Event<'a> {
         /// More lists will follow (incremental recursion).
         more: bool,
     },
-}
-
-/// The kind of a text, as rsync's message tags tell them apart (01-session 10.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum MessageKind {
-    /// For standard output.
-    Info,
-    /// For standard error.
-    Warning,
-    /// For standard error.
-    Error,
-    /// For standard error; the run is partial.
-    ErrorXfer,
 }
 
 /// An entry as reports show it.
@@ -167,7 +155,7 @@ pub struct FileFailure {
 
 impl fmt::Display for FileFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = PeerText::new(&self.name);
+        let name = PeerText(&self.name);
         if self.vanished {
             return write!(f, "file has vanished: \"{name}\"");
         }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use rsync_proto::mux::{MessageText, Tag};
+use rsync_proto::PeerText;
+use rsync_proto::mux::{Message, TextKind, exit_code_of_peer};
 use rsync_proto::setup::Negotiated;
 use rsync_proto::{Protocol, Violation};
 
 use crate::cancel::Cancel;
 use crate::error::Error;
-use crate::event::{Event, Events, FileFailure, MessageKind};
+use crate::event::{Event, Events, FileFailure};
 use crate::io_clock::IoClock;
 use crate::options::TransferOptions;
 use crate::outcome::{IO_GENERAL, IO_VANISHED};
@@ -120,8 +121,6 @@ pub(crate) enum Note {
 pub(crate) struct PeerMessages {
     /// We are the client, so texts are for our user.
     pub(crate) client: bool,
-    /// We are the sender.
-    pub(crate) sender: bool,
     /// Whether MSG_SUCCESS was asked for.
     pub(crate) wants_success: bool,
     /// The timeout of our own; MSG_IO_TIMEOUT may only shorten it.
@@ -134,64 +133,40 @@ pub(crate) struct PeerMessages {
     pub(crate) note: Box<dyn FnMut(Note) + Send>,
 }
 
-impl PeerMessages {
-    fn text(&self, kind: MessageKind, tag: Tag, payload: &[u8]) -> Result<(), Error> {
-        if !self.client {
-            // A server has no use for text from a client; rsync would log it and echo it back.
-            return Err(Error::Protocol(Violation::UnexpectedMessage { tag: tag.0 }));
+impl Messages for PeerMessages {
+    fn message(&mut self, message: Message<'_>) -> Result<(), Error> {
+        match message {
+            Message::Text { kind, text } => self.text(kind, text),
+            Message::IoError(bits) => {
+                self.trouble.io_error(bits.0.into());
+                (self.note)(Note::IoError);
+            }
+            Message::IoTimeout(Some(seconds)) => {
+                let wanted = Duration::from_secs(u64::from(seconds));
+                if self.client && self.clock.timeout().is_none_or(|own| own > wanted) {
+                    self.clock.set_timeout(Some(wanted));
+                }
+            }
+            Message::IoTimeout(None) | Message::Noop => {}
+            // Healthy sessions are never ended with 0 or an empty code (01-session 12.2).
+            Message::ErrorExit(None | Some(0)) => return Err(Error::Protocol(Violation::EmptyErrorExit)),
+            Message::ErrorExit(code) => return Err(Error::Remote { code: exit_code_of_peer(code) }),
+            Message::Success(ndx) if self.wants_success => (self.note)(Note::Success(ndx.0)),
+            Message::Success(_) => {}
+            Message::Deleted { name, is_dir } => {
+                self.events.event(Event::Deleted { name: name.as_bytes(), is_dir });
+            }
+            Message::NoSend(ndx) => (self.note)(Note::NoSend(ndx.0)),
         }
-        if kind == MessageKind::ErrorXfer {
-            self.trouble.note_partial();
-        }
-        self.events.event(Event::Message { kind, text: payload });
         Ok(())
     }
 }
 
-impl Messages for PeerMessages {
-    fn message(&mut self, tag: Tag, payload: &[u8]) -> Result<(), Error> {
-        match MessageText::parse(tag, payload)? {
-            MessageText::ErrorXfer(text) => self.text(MessageKind::ErrorXfer, tag, text),
-            MessageText::Info(text) => self.text(MessageKind::Info, tag, text),
-            MessageText::Error(text) => self.text(MessageKind::Error, tag, text),
-            MessageText::Warning(text) => self.text(MessageKind::Warning, tag, text),
-            MessageText::IoError(bits) => {
-                self.trouble.io_error(bits);
-                (self.note)(Note::IoError);
-                Ok(())
-            }
-            MessageText::IoTimeout(seconds) => {
-                let wanted = Duration::from_secs(u64::from(seconds));
-                let shorter = self.clock.timeout().is_none_or(|own| own > wanted);
-                if self.client && (1..=86_400).contains(&seconds) && shorter {
-                    self.clock.set_timeout(Some(wanted));
-                }
-                Ok(())
-            }
-            MessageText::Noop => Ok(()),
-            MessageText::ErrorExit(code) => match code {
-                // Healthy sessions are never ended with 0 or an empty code (01-session 12.2).
-                Some(code @ 1..=127) => Err(Error::Remote { code }),
-                _ => Err(Error::Protocol(Violation::EmptyErrorExit)),
-            },
-            MessageText::Success(ndx) => {
-                if self.sender && self.wants_success {
-                    (self.note)(Note::Success(ndx));
-                }
-                Ok(())
-            }
-            MessageText::Deleted { name, is_dir } => {
-                if self.client && self.sender {
-                    self.events.event(Event::Deleted { name, is_dir });
-                }
-                Ok(())
-            }
-            MessageText::NoSend(ndx) => {
-                if !self.sender {
-                    (self.note)(Note::NoSend(ndx));
-                }
-                Ok(())
-            }
+impl PeerMessages {
+    fn text(&self, kind: TextKind, text: PeerText<&[u8]>) {
+        if kind == TextKind::ErrorXfer {
+            self.trouble.note_partial();
         }
+        self.events.event(Event::Message { kind, text });
     }
 }

@@ -5,8 +5,9 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rsync_proto::mux::{FrameHeader, Tag};
-use rsync_proto::{Cursor, DecodeError};
+use rsync_proto::mux::{Demux, FrameHeader, Message, Peer, Tag};
+use rsync_proto::wire::Cursor;
+use rsync_proto::{DecodeError, Protocol, Violation};
 
 use crate::error::Error;
 use crate::inbox::{Inbox, Taken};
@@ -16,18 +17,13 @@ use crate::io_clock::IoClock;
 const RECORD_MAX: usize = 1 << 20;
 /// What one read from the connection takes at most.
 const CHUNK: usize = 64 << 10;
-/// Empty data frames in a row before the peer is called hostile (01-session 10.7).
-const IDLE_FRAMES_MAX: u32 = 10_000;
-/// Message bytes of a whole session (01-session 10.7).
-const MESSAGE_BYTES_MAX: u64 = 64 << 20;
-
 /// What receives the messages that stand between data frames.
 pub trait Messages: Send {
-    /// One whole message. Returning an error ends the session.
+    /// One message that this peer may send. Returning an error ends the session.
     ///
     /// # Errors
-    /// When the message breaks the rules of this role, or tells that the peer is dying.
-    fn message(&mut self, tag: Tag, payload: &[u8]) -> Result<(), Error>;
+    /// When the message tells that the peer is dying.
+    fn message(&mut self, message: Message<'_>) -> Result<(), Error>;
 }
 
 enum Source {
@@ -38,7 +34,7 @@ enum Source {
 enum Mode {
     Raw,
     /// Framed, with this many payload bytes of the current data frame still to come.
-    Framed(usize),
+    Framed(Demux, usize),
 }
 
 /// The only reader of a connection.
@@ -55,8 +51,6 @@ pub struct WireIn {
     spill: Vec<u8>,
     mode: Mode,
     message: Vec<u8>,
-    idle_frames: u32,
-    message_bytes: u64,
     received: u64,
     messages: Box<dyn Messages>,
     clock: Arc<IoClock>,
@@ -81,8 +75,6 @@ impl WireIn {
             spill: Vec::new(),
             mode: Mode::Raw,
             message: Vec::new(),
-            idle_frames: 0,
-            message_bytes: 0,
             messages,
             clock,
         }
@@ -102,9 +94,36 @@ impl WireIn {
         Ok(())
     }
 
-    /// From here on every byte is framed (01-session 9.6).
-    pub fn start_framing(&mut self) {
-        self.mode = Mode::Framed(0);
+    /// Shows `step` what has arrived and was not used yet, after waiting for at least one more byte; it passes
+    /// what it uses. For the set-up, before anything is framed; [`WireIn::end_steps`] ends it.
+    ///
+    /// # Errors
+    /// The end of the connection.
+    pub fn step<T>(&mut self, step: impl FnOnce(&mut Cursor<'_>) -> T) -> Result<T, Error> {
+        let len = self.run()?;
+        self.spill.extend_from_slice(&self.chunk[self.pos..self.pos + len]);
+        self.consume(len);
+        let mut cursor = Cursor::new(&self.spill);
+        let value = step(&mut cursor);
+        let used = cursor.position();
+        self.spill.drain(..used);
+        Ok(value)
+    }
+
+    /// Gives back what [`WireIn::step`] showed and nobody used.
+    pub fn end_steps(&mut self) {
+        if !self.spill.is_empty() {
+            let mut chunk = std::mem::take(&mut self.spill);
+            chunk.extend_from_slice(&self.chunk[self.pos..self.end]);
+            self.pos = 0;
+            self.end = chunk.len();
+            self.chunk = chunk;
+        }
+    }
+
+    /// From here on every byte lies in a frame that `peer` writes (01-session 9.6).
+    pub fn start_framing(&mut self, peer: Peer, protocol: Protocol) {
+        self.mode = Mode::Framed(Demux::new(peer, protocol), 0);
     }
 
     /// Replaces what receives the messages.
@@ -213,7 +232,7 @@ impl WireIn {
     /// [`Error::Protocol`] for stream data; a failed read counts as the end.
     pub fn expect_end(&mut self) -> Result<(), Error> {
         match self.run() {
-            Ok(_) => Err(Error::Protocol(rsync_proto::Violation::DataAfterEnd)),
+            Ok(_) => Err(Error::Protocol(Violation::DataAfterEnd)),
             Err(Error::Disconnected { .. } | Error::Connection { .. } | Error::Timeout { .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -246,7 +265,7 @@ impl WireIn {
 
     fn consume(&mut self, n: usize) {
         self.pos += n;
-        if let Mode::Framed(left) = &mut self.mode {
+        if let Mode::Framed(_, left) = &mut self.mode {
             *left -= n;
         }
     }
@@ -254,13 +273,13 @@ impl WireIn {
     /// Makes stream bytes available at `pos` and says how many; handles the messages before them.
     fn run(&mut self) -> Result<usize, Error> {
         loop {
-            match self.mode {
+            match &self.mode {
                 Mode::Raw => {
                     self.need_chunk()?;
                     return Ok(self.end - self.pos);
                 }
-                Mode::Framed(0) => self.next_frame()?,
-                Mode::Framed(left) => {
+                Mode::Framed(_, 0) => self.next_frame()?,
+                &Mode::Framed(_, left) => {
                     self.need_chunk()?;
                     return Ok(left.min(self.end - self.pos));
                 }
@@ -270,28 +289,23 @@ impl WireIn {
 
     /// Reads a frame header; a message is read whole and handed on.
     fn next_frame(&mut self) -> Result<(), Error> {
-        let mut raw = [0; 4];
+        let mut raw = [0; FrameHeader::WIRE_LEN];
         self.read_exact(&mut raw)?;
-        let header = FrameHeader::decode(raw)?;
+        let Mode::Framed(demux, left) = &mut self.mode else { return Ok(()) };
+        let header = demux.header(&mut Cursor::new(&raw))?;
+        let len = header.len as usize;
         if header.tag == Tag::DATA {
-            self.idle_frames = if header.len == 0 { self.idle_frames + 1 } else { 0 };
-            if self.idle_frames > IDLE_FRAMES_MAX {
-                return Err(Error::Limit { what: "empty frames in a row", limit: IDLE_FRAMES_MAX.into() });
-            }
-            self.mode = Mode::Framed(header.len);
+            *left = len;
             return Ok(());
         }
-        header.check_message()?;
-        self.message_bytes += header.len as u64;
-        if self.message_bytes > MESSAGE_BYTES_MAX {
-            return Err(Error::Limit { what: "message text of the session", limit: MESSAGE_BYTES_MAX });
-        }
-        let mut message = std::mem::take(&mut self.message);
-        message.resize(header.len, 0);
-        self.read_exact(&mut message)?;
-        let result = self.messages.message(header.tag, &message);
-        self.message = message;
-        result
+        let mut payload = std::mem::take(&mut self.message);
+        payload.resize(len, 0);
+        self.read_exact(&mut payload)?;
+        let handled = Message::decode(header.tag, &payload)
+            .map_err(Error::Protocol)
+            .and_then(|message| self.messages.message(message));
+        self.message = payload;
+        handled
     }
 
     fn read_exact(&mut self, mut out: &mut [u8]) -> Result<(), Error> {

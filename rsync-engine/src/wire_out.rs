@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
-use rsync_proto::mux::{FrameHeader, Tag};
+use rsync_proto::Protocol;
+use rsync_proto::mux::{FrameHeader, KEEP_ALIVE, Message, Tag};
 
 use crate::error::Error;
 use crate::io_clock::IoClock;
@@ -22,7 +23,8 @@ pub struct WireOut {
     buf: Vec<u8>,
     /// Where the header of the open data frame stands in `buf`.
     frame: Option<usize>,
-    framed: bool,
+    /// The protocol of the frames; unframed without.
+    framed: Option<Protocol>,
     sent: u64,
     last_write: Instant,
     clock: Arc<IoClock>,
@@ -42,7 +44,7 @@ impl WireOut {
             sink,
             buf: Vec::with_capacity(FLUSH_AT + FRAME_MAX),
             frame: None,
-            framed: false,
+            framed: None,
             sent: 0,
             last_write: Instant::now(),
             clock,
@@ -50,8 +52,8 @@ impl WireOut {
     }
 
     /// From here on every byte is framed (01-session 9.6).
-    pub fn start_framing(&mut self) {
-        self.framed = true;
+    pub fn start_framing(&mut self, protocol: Protocol) {
+        self.framed = Some(protocol);
     }
 
     /// Bytes written or waiting to be written, frame headers included.
@@ -109,19 +111,18 @@ impl WireOut {
         Ok(Ok(filled))
     }
 
-    /// Sends a message frame between data frames. Texts of more than 5 KiB are for the caller to split.
+    /// Sends a message between data frames. Where the session has no way to say it, nothing happens: a
+    /// protocol 29 client is not framed, and old protocols lack some messages (01-session 9.6, 10.2).
     ///
     /// # Errors
     /// When the buffer was full and writing it failed.
-    pub fn message(&mut self, tag: Tag, payload: &[u8]) -> Result<(), Error> {
-        if !self.framed {
-            // Protocol 29 clients have no way to say it (01-session 9.6).
-            return Ok(());
-        }
+    pub fn message(&mut self, message: &Message<'_>) -> Result<(), Error> {
+        let Some(protocol) = self.framed else { return Ok(()) };
         self.close_frame();
-        self.buf.extend_from_slice(&FrameHeader::new(tag, payload.len()).encode());
-        self.buf.extend_from_slice(payload);
-        if self.buf.len() >= FLUSH_AT { self.flush() } else { Ok(()) }
+        if message.put(&mut self.buf, protocol).is_ok() && self.buf.len() >= FLUSH_AT {
+            return self.flush();
+        }
+        Ok(())
     }
 
     /// Sends an empty data frame when nothing went out for half the I/O timeout (01-session 10.5).
@@ -130,11 +131,10 @@ impl WireOut {
     /// When writing fails.
     pub fn keep_alive(&mut self) -> Result<(), Error> {
         let due = self.clock.timeout().is_some_and(|timeout| self.last_write.elapsed() * 2 >= timeout);
-        if self.framed && due && self.buf.is_empty() {
-            let header = FrameHeader::new(Tag::DATA, 0).encode();
+        if self.framed.is_some() && due && self.buf.is_empty() {
             self.last_write = Instant::now();
-            self.sink.write_all(&header).and_then(|()| self.sink.flush()).map_err(|e| self.failed(e))?;
-            self.sent += header.len() as u64;
+            self.sink.write_all(&KEEP_ALIVE).and_then(|()| self.sink.flush()).map_err(|e| self.failed(e))?;
+            self.sent += KEEP_ALIVE.len() as u64;
         }
         Ok(())
     }
@@ -166,7 +166,7 @@ impl WireOut {
     }
 
     fn open_frame(&mut self) {
-        if self.framed && self.frame.is_none() {
+        if self.framed.is_some() && self.frame.is_none() {
             self.frame = Some(self.buf.len());
             self.buf.extend_from_slice(&[0; 4]);
         }
@@ -186,6 +186,7 @@ impl WireOut {
             self.buf.truncate(start);
             return;
         }
-        self.buf[start..start + 4].copy_from_slice(&FrameHeader::new(Tag::DATA, payload).encode());
+        let len = u32::try_from(payload).unwrap_or(u32::MAX);
+        self.buf[start..start + 4].copy_from_slice(&FrameHeader { tag: Tag::DATA, len }.to_bytes());
     }
 }
