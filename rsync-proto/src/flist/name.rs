@@ -105,7 +105,9 @@ mod tests {
 
     #[test]
     fn table() {
-        let rows: [(&[u8], bool, Option<&[u8]>); 32] = [
+        // name, relative, clean form or refusal
+        type Row = (&'static [u8], bool, Option<&'static [u8]>);
+        let rows: [Row; 32] = [
             (b".", false, Some(b".")),
             (b"x", false, Some(b"x")),
             (b"a/b", false, Some(b"a/b")),

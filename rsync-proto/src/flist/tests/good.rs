@@ -294,3 +294,36 @@ fn encodes_the_same_bytes() {
         );
     });
 }
+
+/// Protocol 29 has no flag for content directories: they follow from the order (02-file-list 5.9).
+#[test]
+fn content_directories_at_29() {
+    let mut seen = Vec::new();
+    for_each(|v, options| {
+        if options.protocol != Protocol::V29 {
+            return;
+        }
+        let bytes = unhex(text(&v["data_stream_hex"]));
+        let mut decoder = Decoder::new(options.clone());
+        let lists = read_lists(&mut decoder, false, &mut Cursor::new(&bytes)).expect("decodes");
+        let dirs = lists[0]
+            .entries
+            .iter()
+            .filter(|entry| entry.numbers.is_dir());
+        let (without, with): (Vec<_>, Vec<_>) = dirs.partition(|dir| dir.numbers.no_content);
+        let names = |dirs: &[&Owned]| {
+            let names = dirs.iter().map(|dir| String::from_utf8_lossy(&dir.name));
+            names.collect::<Vec<_>>().join(" ")
+        };
+        seen.push((text(&v["name"]).to_owned(), names(&with), names(&without)));
+    });
+    let rows = [
+        ("plain-p29", ". sub sub/deep", ""),
+        ("rel-p29", "plain/sub/deep", "plain plain/sub"),
+        ("dirs-p29", ".", "sub two"),
+    ];
+    for (name, with, without) in rows {
+        let row = (name.to_owned(), with.to_owned(), without.to_owned());
+        assert!(seen.contains(&row), "{row:?}");
+    }
+}

@@ -198,9 +198,12 @@ fn read_lists(
     let mut ndx_start = i32::from(incremental);
     decoder.start_list(ndx_start);
     let mut lists = vec![read_list(decoder, ndx_start, cursor)?];
+    if !incremental {
+        return Ok(lists);
+    }
     let mut previous = 1;
     let mut dirs: Vec<Vec<u8>> = Vec::new();
-    while incremental {
+    loop {
         let last = lists.last().expect("list 1");
         dirs.extend(last.order.iter().filter_map(|&i| {
             let entry = &last.entries[i as usize];
@@ -208,12 +211,11 @@ fn read_lists(
         }));
         ndx_start += i32::try_from(last.entries.len()).expect("few") + 1;
         match read_between(&mut previous, cursor)? {
-            Between::Eof => break,
+            Between::Eof => return Ok(lists),
             Between::Sublist(dir) => {
                 decoder.start_sublist(ndx_start, &dirs[dir]);
                 lists.push(read_list(decoder, ndx_start, cursor)?);
             }
         }
     }
-    Ok(lists)
 }

@@ -89,9 +89,11 @@ fn seed() -> impl Strategy<Value = Seed> {
         })
 }
 
-/// An expected session: lists of entries that the options can carry, with the first index and directory of
-/// each.
-fn build(options: &EntryOptions, seeds: &[Seed]) -> Vec<(i32, Option<Vec<u8>>, Vec<Owned>)> {
+/// First index of a list, its directory if it is not list 1, its entries.
+type Expected = (i32, Option<Vec<u8>>, Vec<Owned>);
+
+/// An expected session: lists of entries that the options can carry.
+fn build(options: &EntryOptions, seeds: &[Seed]) -> Vec<Expected> {
     let mut lists = Vec::new();
     let mut ndx_start = i32::from(options.inc_recurse);
     // Group number, leader, index of its list.
@@ -133,7 +135,7 @@ fn build(options: &EntryOptions, seeds: &[Seed]) -> Vec<(i32, Option<Vec<u8>>, V
             let mut entry = entry(options, seed, name);
             if options.inline_names() {
                 // A third of the ids has no name.
-                let named = |id: u32| id % 3 != 0;
+                let named = |id: u32| !id.is_multiple_of(3);
                 if options.uid && users.insert(entry.numbers.uid) && named(entry.numbers.uid) {
                     entry.user_name = Some(format!("u{}", entry.numbers.uid).into_bytes());
                 }
@@ -218,10 +220,7 @@ fn start(decoder: &mut Decoder, ndx_start: i32, dir: Option<&[u8]>) {
     }
 }
 
-fn encode_all(
-    options: &EntryOptions,
-    lists: &[(i32, Option<Vec<u8>>, Vec<Owned>)],
-) -> Vec<Vec<u8>> {
+fn encode_all(options: &EntryOptions, lists: &[Expected]) -> Vec<Vec<u8>> {
     let mut encoder = Encoder::new(options.clone());
     let mut all = Vec::new();
     for (ndx_start, _, entries) in lists {
@@ -478,4 +477,117 @@ fn encode_errors() {
         Ok(())
     );
     assert_eq!(encoder.next_index(), 1);
+}
+
+/// A file that changes between the two entries of an abbreviated pair does not make the two states differ: both
+/// sides go on from the leader (02-file-list 4.4).
+#[test]
+fn follower_changed_since_its_leader() {
+    let options = EntryOptions {
+        uid: true,
+        devices: true,
+        hard_links: true,
+        ..EntryOptions::new(Protocol::V31)
+    };
+    let leader = Entry {
+        name: b"a",
+        mode: 0o020_644,
+        mtime: 1,
+        uid: 1,
+        rdev: Some((8, 1)),
+        hard_link: HardLink::First,
+        ..Entry::default()
+    };
+    let other = Entry {
+        name: b"b",
+        mode: 0o020_600,
+        mtime: 2,
+        uid: 2,
+        rdev: Some((9, 2)),
+        hard_link: HardLink::None,
+        ..leader
+    };
+    let follower = Entry {
+        name: b"c",
+        hard_link: HardLink::Follower(3),
+        ..other
+    };
+    let last = Entry {
+        name: b"d",
+        ..other
+    };
+    let mut encoder = Encoder::new(options.clone());
+    encoder.start_list(3);
+    let mut bytes = Vec::new();
+    for entry in [leader, other, follower, last] {
+        encoder.encode(&entry, &mut bytes).expect("has a form");
+    }
+    let mut decoder = Decoder::new(options);
+    decoder.start_list(3);
+    let mut cursor = Cursor::new(&bytes);
+    let received = Entry {
+        name: b"c",
+        hard_link: HardLink::Follower(3),
+        ..leader
+    };
+    for expected in [leader, other, received, last] {
+        assert_eq!(decoder.decode(&mut cursor), Ok(Item::Entry));
+        assert_eq!(decoder.entry(), expected);
+    }
+}
+
+/// Groups that the peer must not name (02-file-list 10.1).
+#[test]
+fn groups_that_are_none() {
+    let options = EntryOptions {
+        hard_links: true,
+        inc_recurse: true,
+        ..EntryOptions::new(Protocol::V32)
+    };
+    let file = |name, hard_link| Entry {
+        name,
+        mode: 0o100_644,
+        hard_link,
+        ..Entry::default()
+    };
+    // List 1 has the group 1, a file, and 2, a FIFO; index 3 is in no group. The list of "d" starts at 6.
+    let mut bytes = Vec::new();
+    let mut encoder = Encoder::new(options.clone());
+    encoder.start_list(1);
+    let fifo = Entry {
+        mode: 0o010_644,
+        ..file(b"b", HardLink::First)
+    };
+    let entries = [
+        file(b"a", HardLink::First),
+        fifo,
+        file(b"c", HardLink::None),
+    ];
+    for entry in entries {
+        encoder.encode(&entry, &mut bytes).expect("has a form");
+    }
+    for (group, valid) in [(0, false), (1, true), (2, false), (3, false), (4, false)] {
+        let mut decoder = Decoder::new(options.clone());
+        decoder.start_list(1);
+        let mut cursor = Cursor::new(&bytes);
+        for _ in entries {
+            decoder.decode(&mut cursor).expect("fine");
+        }
+        decoder.start_sublist(6, b"d");
+        let mut encoder = Encoder::new(options.clone());
+        encoder.start_list(6);
+        let mut more = Vec::new();
+        let follower = file(b"d/x", HardLink::Follower(group));
+        encoder.encode(&follower, &mut more).expect("has a form");
+        let got = decoder.decode(&mut Cursor::new(&more));
+        let refused = Violation::HardLinkGroup {
+            group: group.into(),
+        };
+        let expected = if valid {
+            Ok(Item::Entry)
+        } else {
+            Err(refused.into())
+        };
+        assert_eq!(got, expected, "group {group}");
+    }
 }
