@@ -43,7 +43,9 @@ pub mod flist;
 pub mod item;
 pub mod limits;
 pub mod mux;
+mod names;
 pub mod ndx;
+pub mod setup;
 pub mod stats;
 pub mod sums;
 pub mod text;
@@ -52,4 +54,5 @@ pub mod version;
 pub mod wire;
 
 pub use error::{DecodeError, EncodeError, Unsupported, Violation};
+pub use text::PeerText;
 pub use version::Protocol;

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use rsync_proto::item::ItemFlags;
-use rsync_proto::mux::Tag;
+use rsync_proto::mux::TextKind;
 
 use crate::list::FileList;
 
@@ -25,7 +25,7 @@ pub(super) enum ToGenerator {
     /// The sender's DONE that ends phase `n` was read.
     PhaseEnd(u8),
     /// A text for the client.
-    Tell { tag: Tag, text: Vec<u8> },
+    Tell { kind: TextKind, text: Vec<u8> },
     /// The session's last DONE of the sender was read.
     Finished,
     /// The receiver ended with an error, which it returns itself.

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use rsync_proto::PeerText;
-use rsync_proto::mux::Tag;
+use rsync_proto::mux::Message;
 use rsync_proto::stats::DelStats;
 
 use crate::error::Error;
-use crate::event::{Event, MessageKind};
+use crate::event::{Event, TextKind};
 use crate::fs::{self, Deleter, Dir, Doomed, Errno, FileKind, Name, RelPath, RelPathBuf, RemoveOptions};
 use crate::list::FileList;
 use crate::options::Delete;
@@ -181,7 +181,7 @@ impl Generator {
             return Ok(false);
         }
         if !std::mem::replace(&mut self.deletions.io_error_told, true) {
-            self.tell(MessageKind::Info, "IO error encountered -- skipping file deletion")?;
+            self.tell(TextKind::Info, "IO error encountered -- skipping file deletion")?;
         }
         Ok(true)
     }
@@ -282,7 +282,10 @@ impl Generator {
             reports: Vec::new(),
             failures: Vec::new(),
         };
-        let options = RemoveOptions { one_file_system: self.session.options.one_file_system > 0 };
+        let options = RemoveOptions {
+            one_file_system: self.session.options.one_file_system > 0,
+            dry_run: self.session.options.dry_run,
+        };
         let gone = fs::remove_tree(dir, name, path, options, &mut reaper);
         let (reports, failures) = (reaper.reports, reaper.failures);
         for (path, kind) in reports {
@@ -307,7 +310,7 @@ impl Generator {
     }
 
     fn tell_not_empty(&mut self, name: &[u8]) -> Result<(), Error> {
-        self.tell(MessageKind::Info, &format!("cannot delete non-empty directory: {}", PeerText(name)))
+        self.tell(TextKind::Info, &format!("cannot delete non-empty directory: {}", PeerText(name)))
     }
 
     /// Counts and reports one deletion (03-transfer 8.4).
@@ -318,11 +321,7 @@ impl Generator {
         if self.session.client {
             return Ok(());
         }
-        let mut payload = path.to_vec();
-        if is_dir {
-            payload.push(0);
-        }
-        self.out.message(Tag::DELETED, &payload)
+        self.out.message(&Message::Deleted { name: PeerText(path), is_dir })
     }
 
     /// The closing line about `--max-delete`.
@@ -333,7 +332,7 @@ impl Generator {
         }
         self.session.trouble.io_error(IO_DELETE_LIMIT);
         let text = format!("Deletions stopped due to --max-delete limit ({skipped} skipped)");
-        self.tell(MessageKind::Warning, &text)
+        self.tell(TextKind::Warning, &text)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rsync_proto::item::ItemFlags;
 
 use crate::error::Error;
-use crate::event::MessageKind;
+use crate::event::TextKind;
 use crate::fs::{Attrs, Dir, Errno, Name, RelPath, RelPathBuf, Special, Stat};
 use crate::list::{FileEntry, FileList};
 
@@ -100,7 +100,7 @@ impl Generator {
             self.regular(subject, found)
         } else {
             let text = format!("skipping non-regular file \"{}\"", rsync_proto::PeerText(subject.name));
-            self.tell(MessageKind::Info, &text)
+            self.tell(TextKind::Info, &text)
         }
     }
 
@@ -337,7 +337,7 @@ impl Generator {
         }
         self.session.trouble.note_partial();
         let text = format!("could not make way for new {kind}: {}", rsync_proto::PeerText(subject.name));
-        self.tell(MessageKind::ErrorXfer, &text)?;
+        self.tell(TextKind::ErrorXfer, &text)?;
         Ok(false)
     }
 
@@ -464,7 +464,7 @@ impl Generator {
     fn tell_refused(&mut self, name: &[u8]) -> Result<(), Error> {
         self.session.trouble.note_partial();
         let text = format!("ERROR: daemon refused to receive file \"{}\"", rsync_proto::PeerText(name));
-        self.tell(MessageKind::ErrorXfer, &text)
+        self.tell(TextKind::ErrorXfer, &text)
     }
 
     /// The basis that a request names.

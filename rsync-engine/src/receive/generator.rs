@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
-use rsync_delta::Checksum;
+use rsync_delta::{BlockSums, Checksum};
 use rsync_proto::item::{ItemFlags, ItemHeader};
-use rsync_proto::mux::Tag;
+use rsync_proto::PeerText;
+use rsync_proto::mux::Message;
 use rsync_proto::ndx::{Ndx, NdxWriter};
 use rsync_proto::stats::DelStats;
 
 use crate::error::Error;
-use crate::event::{Event, FileFailure, Item, MessageKind};
+use crate::event::{Event, FileFailure, Item, TextKind};
 use crate::fs::{DirCache, ListBuf, RelPathBuf};
 use crate::list::{FileEntry, FileList};
 use crate::options::Delete;
@@ -72,6 +73,9 @@ pub(super) struct Generator {
     pub(super) stats: GeneratorStats,
     /// Nothing below this path can be done.
     pub(super) skip_below: Option<RelPathBuf>,
+    /// Block sums and basis bytes, reused from file to file.
+    pub(super) sums: BlockSums,
+    pub(super) window: Vec<u8>,
     /// Reused for names.
     pub(super) scratch: Vec<u8>,
     pub(super) flow: Flow,
@@ -288,7 +292,7 @@ impl Generator {
             ToGenerator::Redo { ndx } if self.flow.inc_recurse => self.redo(ndx)?,
             ToGenerator::Redo { ndx } => self.flow.redo.push(ndx),
             ToGenerator::PhaseEnd(phase) => self.flow.phase_end = phase,
-            ToGenerator::Tell { tag, text } => self.out.message(tag, &text)?,
+            ToGenerator::Tell { kind, text } => self.out.message(&Message::Text { kind, text: PeerText(&text) })?,
             ToGenerator::Finished => self.flow.finished = true,
             // The receiver's own error says why.
             ToGenerator::Broken => return Err(Error::Internal { role: "receiver" }),
@@ -310,7 +314,7 @@ impl Generator {
     /// MSG_SUCCESS for an entry that is in place (03-transfer 2.6).
     pub(super) fn acknowledge(&mut self, ndx: i32) -> Result<(), Error> {
         if self.session.options.remove_source_files && !self.session.options.dry_run {
-            self.out.message(Tag::SUCCESS, &ndx.to_le_bytes())?;
+            self.out.message(&Message::Success(Ndx(ndx)))?;
         }
         Ok(())
     }
@@ -384,24 +388,20 @@ impl Generator {
     pub(super) fn fail(&mut self, failure: &FileFailure) -> Result<(), Error> {
         self.session.failed(failure);
         if !self.session.client {
-            self.out.message(Tag::ERROR_XFER, format!("rsync: {failure}\n").as_bytes())?;
+            let text = format!("rsync: {failure}\n");
+            self.out.message(&Message::Text { kind: TextKind::ErrorXfer, text: PeerText(text.as_bytes()) })?;
         }
         Ok(())
     }
 
     /// A line for the user, wherever that one is.
-    pub(super) fn tell(&mut self, kind: MessageKind, text: &str) -> Result<(), Error> {
+    pub(super) fn tell(&mut self, kind: TextKind, text: &str) -> Result<(), Error> {
         if self.session.client {
             self.session.events.event(Event::Note { kind, text });
             return Ok(());
         }
-        let tag = match kind {
-            MessageKind::Info => Tag::INFO,
-            MessageKind::Warning => Tag::WARNING,
-            MessageKind::Error => Tag::ERROR,
-            MessageKind::ErrorXfer => Tag::ERROR_XFER,
-        };
-        self.out.message(tag, format!("{text}\n").as_bytes())
+        let text = format!("{text}\n");
+        self.out.message(&Message::Text { kind, text: PeerText(text.as_bytes()) })
     }
 }
 

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use rsync_proto::flist::{Decoder, EntryOptions, HardLink, IdList, Item};
-use rsync_proto::{Cursor, Violation};
+use rsync_proto::wire::Cursor;
+use rsync_proto::Violation;
 
 use crate::error::Error;
-use crate::fs::IdMapper;
+use crate::fs::{IdKind, IdMapper};
 use crate::list::{FileEntry, FileList, ListOf};
 use crate::outcome::TypeCounts;
 use crate::wire_in::WireIn;
@@ -85,7 +86,10 @@ impl ListReader {
 
     fn read(&mut self, input: &mut WireIn, of: Option<ListOf>) -> Result<FileList, Error> {
         let mut list = FileList::new(self.next_start, of);
-        self.decoder.start_list(list.ndx_start);
+        match &list.of {
+            Some(of) => self.decoder.start_sublist(list.ndx_start, &of.path),
+            None => self.decoder.start_list(list.ndx_start),
+        }
         loop {
             match input.record(|cursor| self.decoder.decode(cursor))? {
                 Item::Entry => self.take(&mut list)?,
@@ -100,17 +104,11 @@ impl ListReader {
     fn take(&mut self, list: &mut FileList) -> Result<(), Error> {
         let mut entry = self.decoder.entry();
         if self.inc_recurse {
-            // Names of one list lie directly in its directory (02-file-list 9.7).
-            let dir = entry.name.iter().rposition(|&b| b == b'/').map_or(&b""[..], |slash| &entry.name[..slash]);
-            let expected = list.of.as_ref().map_or(&b""[..], |of| if &*of.path == b"." { b"" } else { &of.path });
-            if dir != expected {
-                return Err(Violation::EntryOutsideList.into());
-            }
             if let Some(name) = entry.user_name {
-                self.mapper.name_user(entry.uid, name);
+                self.mapper.learn(IdKind::User, entry.uid, name);
             }
             if let Some(name) = entry.group_name {
-                self.mapper.name_group(entry.gid, name);
+                self.mapper.learn(IdKind::Group, entry.gid, name);
             }
             entry.uid = self.mapper.user(entry.uid).unwrap_or(KEEP_ID);
             entry.gid = self.mapper.group(entry.gid).unwrap_or(KEEP_ID);
@@ -130,18 +128,15 @@ impl ListReader {
     }
 
     fn read_ids(&mut self, input: &mut WireIn) -> Result<(), Error> {
-        if self.options.numeric_ids {
+        let options = &self.options;
+        if !options.id_lists() {
             return Ok(());
         }
-        let options = &self.options;
-        if options.uid {
-            for (id, name) in input.record(|cursor| IdList::decode(cursor, options))? {
-                self.mapper.name_user(id, &name);
-            }
-        }
-        if options.gid {
-            for (id, name) in input.record(|cursor| IdList::decode(cursor, options))? {
-                self.mapper.name_group(id, &name);
+        for (present, kind) in [(options.uid, IdKind::User), (options.gid, IdKind::Group)] {
+            let mut names = IdList::new();
+            while present && input.record(|cursor| names.decode_next(options, cursor))? {}
+            for (id, name) in names.iter() {
+                self.mapper.learn(kind, id, name);
             }
         }
         Ok(())

@@ -26,6 +26,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rsync_delta::BlockSums;
 use rsync_proto::Violation;
 use rsync_proto::flist::EntryOptions;
 use rsync_proto::ndx::{Ndx, NdxReader, NdxWriter};
@@ -189,6 +190,8 @@ pub fn receive(session: Session, mut input: WireIn, out: WireOut, what: Receive)
         list_buf: ListBuf::default(),
         stats: GeneratorStats::default(),
         skip_below: None,
+        sums: BlockSums::new(checksum, session.negotiated.seed),
+        window: Vec::new(),
         scratch: Vec::new(),
         flow: Flow::new(inc_recurse),
     };

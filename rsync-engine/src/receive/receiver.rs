@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rsync_delta::Checksum;
 use rsync_proto::Violation;
 use rsync_proto::item::{ItemFlags, ItemHeader};
-use rsync_proto::mux::Tag;
+use rsync_proto::mux::TextKind;
 use rsync_proto::ndx::{Ndx, NdxReader};
 use rsync_proto::stats::{DelStats, Stats};
 use rsync_proto::sums::SumHead;
@@ -189,7 +189,7 @@ impl Receiver {
         };
         self.session.failed(&failure);
         if !self.session.client {
-            self.tell_generator(ToGenerator::Tell { tag: Tag::ERROR_XFER, text: format!("{text}\n").into_bytes() });
+            self.tell_generator(ToGenerator::Tell { kind: TextKind::ErrorXfer, text: format!("{text}\n").into_bytes() });
         }
     }
 
@@ -226,7 +226,7 @@ impl Receiver {
         self.session.failed(failure);
         if !self.session.client {
             let text = format!("rsync: {failure}\n").into_bytes();
-            self.tell_generator(ToGenerator::Tell { tag: Tag::ERROR_XFER, text });
+            self.tell_generator(ToGenerator::Tell { kind: TextKind::ErrorXfer, text });
         }
     }
 

@@ -1,9 +1,11 @@
 //! Transfer requests: the item header, the sum head and the block sums of the basis (03-transfer 1.2, 4).
 
-use rsync_delta::{BlockSums, Layout};
+use std::num::NonZeroU32;
+
+use rsync_delta::{BlockRule, BlockSums, Layout, Pass};
 use rsync_proto::item::ItemFlags;
 use rsync_proto::ndx::Ndx;
-use rsync_proto::sums::SumHead;
+use rsync_proto::sums::{BlockSum, SumHead};
 
 use crate::error::Error;
 use crate::fs::{Atime, ReadFile, Stat};
@@ -50,9 +52,10 @@ impl Generator {
         if dry_run {
             return Ok(());
         }
-        match file {
-            Some(file) => self.write_sums(&file, redo),
-            None => self.out.data(|buf| SumHead::default().put(buf)),
+        let layout = file.as_ref().and_then(|file| self.layout(file.stat().size, redo));
+        match (file, layout) {
+            (Some(file), Some(layout)) => self.write_sums(&file, layout),
+            _ => self.out.data(|buf| SumHead::default().put(buf)),
         }
     }
 
@@ -61,42 +64,43 @@ impl Generator {
         dir.open_read(name, Atime::Update).ok()
     }
 
-    fn write_sums(&mut self, file: &ReadFile, redo: bool) -> Result<(), Error> {
-        let layout = self.layout(file.stat().size, redo);
+    fn write_sums(&mut self, file: &ReadFile, layout: Layout) -> Result<(), Error> {
         let head = SumHead {
-            count: layout.count,
-            block_len: layout.block_len,
-            strong_len: layout.strong_len,
-            remainder: layout.remainder,
+            count: layout.count(),
+            block_len: layout.block_len(),
+            strong_len: layout.strong_len(),
+            remainder: layout.remainder(),
         };
         self.out.data(|buf| head.put(buf))?;
-        let seed = self.session.negotiated.seed;
-        let block = layout.block_len as usize;
-        let mut window = vec![0; (WINDOW / block).max(1) * block];
-        let mut sums = BlockSums::new(self.checksum, seed, layout.strong_len as usize);
-        let (mut offset, mut left) = (0, head.file_len());
+        let block = layout.block_len() as usize;
+        self.window.resize((WINDOW / block).max(1) * block, 0);
+        self.sums.reset(layout);
+        let (mut offset, mut left) = (0, layout.file_len());
         while left > 0 {
             self.session.cancel.check()?;
-            let want = usize::try_from(left).unwrap_or(usize::MAX).min(window.len());
+            let want = usize::try_from(left).unwrap_or(usize::MAX).min(self.window.len());
+            let piece = &mut self.window[..want];
             // A file that shrank meanwhile gives sums of zeros, which match nothing.
-            let got = file.read_at(&mut window[..want], offset).unwrap_or(0);
-            window[got..want].fill(0);
-            sums.clear();
-            sums.extend(&window[..want], block);
-            self.out.data(|buf| sums.put(buf))?;
+            let got = file.read_at(piece, offset).unwrap_or(0);
+            piece[got..].fill(0);
+            self.sums.clear();
+            self.sums.push_blocks(piece);
+            for (weak, strong) in self.sums.iter() {
+                self.out.data(|buf| BlockSum { weak, strong }.put(buf))?;
+            }
             offset += want as u64;
             left -= want as u64;
         }
         Ok(())
     }
 
-    fn layout(&self, len: u64, redo: bool) -> Layout {
-        Layout::new(
-            len,
-            self.session.protocol().max_block_len(),
-            self.checksum.digest_len(),
-            redo,
-            self.session.options.block_size,
-        )
+    fn layout(&self, len: u64, redo: bool) -> Option<Layout> {
+        let max = self.session.protocol().max_block_len();
+        let rule = match self.session.options.block_size.and_then(NonZeroU32::new) {
+            Some(fixed) => BlockRule::Fixed(fixed),
+            None => BlockRule::Derived { max },
+        };
+        let pass = if redo { Pass::Redo } else { Pass::First };
+        Layout::plan(len, rule, self.checksum.digest_len(), pass)
     }
 }

@@ -1,8 +1,9 @@
 //! Answers one request: the file's data as matches and literals, and the sum of all of it (03-transfer 2.4, 5).
 
-use rsync_delta::{FileHasher, Index, Layout, Matcher, OpSink};
+use rsync_delta::{FileHasher, Layout, Matcher, OpSink};
 use rsync_proto::item::ItemHeader;
-use rsync_proto::mux::Tag;
+use rsync_proto::mux::Message;
+use rsync_proto::ndx::Ndx;
 use rsync_proto::sums::{BlockSum, SumHead};
 use rsync_proto::token::{put_end, put_literal_head, put_match};
 
@@ -94,7 +95,7 @@ impl Sender {
             FileFailure { role: "sender", op, name: name.to_vec(), source: Some(errno.into()), vanished };
         super::report(&self.session, &failure, &mut self.out)?;
         if self.session.protocol().has_typed_messages() {
-            self.out.message(Tag::NO_SEND, &ndx.to_le_bytes())?;
+            self.out.message(&Message::NoSend(Ndx(ndx)))?;
         }
         Ok(())
     }
@@ -120,9 +121,10 @@ impl Sender {
     }
 
     fn read_sums(&mut self, head: &SumHead) -> Result<(), Error> {
-        let layout = Layout::from_head(head.count, head.block_len, head.remainder, head.strong_len);
-        let keep = head.count <= SUMS_MAX;
-        self.sums.reset(if keep { layout } else { Layout::EMPTY });
+        let layout = Layout::from_head(head.count, head.block_len, head.strong_len, head.remainder)
+            .filter(|_| head.count <= SUMS_MAX);
+        let keep = layout.is_some();
+        self.sums.reset(layout.unwrap_or(Layout::EMPTY));
         for _ in 0..head.count {
             let sums = &mut self.sums;
             self.input.record(|cursor| {
@@ -182,13 +184,13 @@ impl Sender {
         size: u64,
         head: &SumHead,
     ) -> Result<(), SendError> {
-        let index = Index::new(&self.sums);
+        self.index.build(&self.sums);
         let mut left = file.stat().size;
         let mut done = 0;
         let mut next_step = STEP;
         let mut window = std::mem::take(&mut self.window);
         let mut sink = Tokens { out: &mut self.out, head, literal: 0, matched: 0 };
-        let mut matcher = Matcher::new(&self.sums, &index, &mut window);
+        let mut matcher = Matcher::new(&self.sums, &self.index, &mut window);
         let result = loop {
             let space = matcher.space();
             let max = usize::try_from(left).unwrap_or(usize::MAX).min(space.len());

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use rsync_delta::Checksum;
 use rsync_proto::flist::{Encoder, Entry, EntryOptions, HardLink, IdList, IoErrorPlace};
-use rsync_proto::mux::Tag;
+use rsync_proto::mux::{IoErrors, Message};
 use rsync_proto::ndx::{Ndx, NdxWriter};
 
 use crate::error::Error;
-use crate::event::FileFailure;
+use crate::event::{FileFailure, TextKind};
 use crate::fs::{Dir, DirCache, Errno, FileId, Links, ListBuf, Name, NameService, RelPath, RelPathBuf, Stat, Tree};
 use crate::list::{FileEntry, FileList};
 use crate::outcome::{IO_GENERAL, TypeCounts};
@@ -174,7 +174,9 @@ impl ListWriter {
         match place {
             IoErrorPlace::ListEnd => {}
             IoErrorPlace::AfterIdLists => out.data(|buf| buf.extend_from_slice(&report.to_le_bytes()))?,
-            IoErrorPlace::Message if report != 0 => out.message(Tag::IO_ERROR, &report.to_le_bytes())?,
+            IoErrorPlace::Message if report != 0 => {
+                out.message(&Message::IoError(IoErrors::from_wire(report.cast_signed())))?;
+            }
             IoErrorPlace::Message => {}
         }
         self.io_error_told = errors;
@@ -277,7 +279,7 @@ impl ListWriter {
         };
         if stat.is_dir() && !recursive && !dirs {
             let text = format!("skipping directory {}", rsync_proto::PeerText(&argument.name));
-            return self.tell(crate::event::MessageKind::Info, &text, out);
+            return self.tell(TextKind::Info, &text, out);
         }
         if let Some(of_root) = self.roots.get_mut(usize::from(root)) {
             of_root.device = stat.id.dev;
@@ -654,7 +656,7 @@ impl ListWriter {
         super::report(&self.session, &failure, out)
     }
 
-    fn tell(&mut self, kind: crate::event::MessageKind, text: &str, out: &mut WireOut) -> Result<(), Error> {
+    fn tell(&mut self, kind: TextKind, text: &str, out: &mut WireOut) -> Result<(), Error> {
         super::tell(&self.session, kind, text, out)
     }
 }

@@ -9,16 +9,17 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rsync_delta::{BlockSums, Checksum, Window};
+use rsync_delta::{BlockSums, Checksum, Index, Window};
 use rsync_proto::Violation;
 use rsync_proto::item::{ItemFlags, ItemHeader};
-use rsync_proto::mux::Tag;
+use rsync_proto::PeerText;
+use rsync_proto::mux::{IoErrors, Message};
 use rsync_proto::ndx::{Ndx, NdxReader, NdxWriter};
 use rsync_proto::stats::{DelStats, Stats};
 
 use crate::checksums;
 use crate::error::Error;
-use crate::event::{Event, FileFailure, MessageKind};
+use crate::event::{Event, FileFailure, TextKind};
 use crate::farewell;
 use crate::list::FileList;
 use crate::outcome::{Outcome, TransferStats, TypeCounts};
@@ -77,6 +78,7 @@ pub fn send(session: Session, mut input: WireIn, out: WireOut, what: Send) -> Re
         noted,
         checksum,
         sums: BlockSums::new(checksum, session.negotiated.seed),
+        index: Index::new(),
         window: Window::new(),
         stats: SenderStats::default(),
         session,
@@ -111,6 +113,7 @@ pub(self) struct Sender {
     checksum: Checksum,
     /// Reused from file to file.
     sums: BlockSums,
+    index: Index,
     window: Window,
     stats: SenderStats,
 }
@@ -172,7 +175,7 @@ impl Sender {
         }
         let errors = self.session.trouble.io_error_bits();
         if errors != 0 && self.session.protocol().has_typed_messages() && !self.session.options.ignore_errors {
-            self.out.message(Tag::IO_ERROR, &errors.to_le_bytes())?;
+            self.out.message(&Message::IoError(IoErrors::from_wire(errors.cast_signed())))?;
         }
         self.write_ndx(Ndx::DONE)
     }
@@ -385,18 +388,20 @@ fn report(session: &Session, failure: &FileFailure, out: &mut WireOut) -> Result
     if session.client {
         return Ok(());
     }
-    if failure.vanished {
-        return out.message(Tag::WARNING, format!("{failure}\n").as_bytes());
-    }
-    out.message(Tag::ERROR_XFER, format!("rsync: {failure}\n").as_bytes())
+    let (kind, text) = if failure.vanished {
+        (TextKind::Warning, format!("{failure}\n"))
+    } else {
+        (TextKind::ErrorXfer, format!("rsync: {failure}\n"))
+    };
+    out.message(&Message::Text { kind, text: PeerText(text.as_bytes()) })
 }
 
 /// A line for the user, wherever that one is.
-fn tell(session: &Session, kind: MessageKind, text: &str, out: &mut WireOut) -> Result<(), Error> {
+fn tell(session: &Session, kind: TextKind, text: &str, out: &mut WireOut) -> Result<(), Error> {
     if session.client {
         session.events.event(Event::Note { kind, text });
         return Ok(());
     }
-    let tag = if kind == MessageKind::Info { Tag::INFO } else { Tag::WARNING };
-    out.message(tag, format!("{text}\n").as_bytes())
+    let text = format!("{text}\n");
+    out.message(&Message::Text { kind, text: PeerText(text.as_bytes()) })
 }
