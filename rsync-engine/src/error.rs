@@ -97,11 +97,6 @@ impl Error {
         }
     }
 
-    /// A failed local operation that stops the run with code 11.
-    pub(crate) fn file(op: &'static str, path: &[u8], source: io::Error) -> Self {
-        Self::File { op, path: PeerText(path.to_vec()), source, code: 11 }
-    }
-
     /// A request that cannot be met.
     pub(crate) fn request(code: u8, text: impl Into<String>) -> Self {
         Self::Request { text: text.into(), code }

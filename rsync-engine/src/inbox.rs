@@ -31,7 +31,7 @@ struct Shared {
 
 /// The taking end. Dropping it lets the reading thread end at its next read.
 #[derive(Debug)]
-pub struct Inbox(Arc<Shared>);
+pub(crate) struct Inbox(Arc<Shared>);
 
 /// What [`Inbox::take`] found.
 #[derive(Debug)]

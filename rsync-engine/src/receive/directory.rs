@@ -99,15 +99,15 @@ impl Generator {
         }
         let implied = entry.top_dir() && entry.no_content();
         let options = &self.session.options;
-        let keep_attributes = implied && !(options.relative && options.implied_dirs);
-        let (dry_run, existing) = (options.dry_run, options.existing);
+        let (dry_run, existing, relative) = (options.dry_run, options.existing, options.relative);
+        let keep_attributes = implied && !(relative && options.implied_dirs);
         let found = match self.look(path) {
             Ok(found) => found,
             Err(errno) => return self.skip_directory(path, "recv_generator: stat", name, errno),
         };
         let old = match found {
             Some(stat) if stat.is_dir() => Some(stat),
-            Some(_) | None if keep_attributes && !options.relative => {
+            Some(_) | None if keep_attributes && !relative => {
                 // An implied directory is not ours to make; what lies below will fail by itself.
                 return Ok(());
             }

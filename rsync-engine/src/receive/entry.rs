@@ -162,7 +162,7 @@ impl Generator {
 
     fn symlink(&mut self, subject: &Subject<'_>, found: Option<Stat>) -> Result<(), Error> {
         let target = subject.list.link_target(subject.entry).unwrap_or_default();
-        let munged;
+        let munged: Vec<u8>;
         let target = if self.munge_links {
             munged = [b"/rsyncd-munged/", target].concat();
             &munged
@@ -189,7 +189,7 @@ impl Generator {
         }
         let made = self.create(subject, found.as_ref(), |dir, name, replace| {
             if replace {
-                let mut staged = dir.stage_symlink(name, target)?;
+                let staged = dir.stage_symlink(name, target)?;
                 return Ok(Some((staged.node()?, Some(Box::new(move |dir: &Dir, name: Name<'_>| staged.publish(dir, name))))));
             }
             dir.symlink(name, target)?;
@@ -225,7 +225,7 @@ impl Generator {
         let mode = entry.mode & 0o7777;
         let made = self.create(subject, found.as_ref(), |dir, name, replace| {
             if replace {
-                let mut staged = dir.stage_special(name, wanted, mode)?;
+                let staged = dir.stage_special(name, wanted, mode)?;
                 return Ok(Some((staged.node()?, Some(Box::new(move |dir: &Dir, name: Name<'_>| staged.publish(dir, name))))));
             }
             dir.mknod(name, wanted, mode)?;

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use rsync_proto::flist::{Decoder, EntryOptions, HardLink, IdList, Item};
-use rsync_proto::wire::Cursor;
 use rsync_proto::Violation;
 
 use crate::error::Error;
@@ -66,7 +65,7 @@ impl ListReader {
         if !self.inc_recurse {
             self.read_ids(input)?;
             if !self.options.protocol.has_varints() {
-                let bits = input.record(Cursor::int)?;
+                let bits = input.record(|cursor| cursor.int())?;
                 self.io_error |= bits.cast_unsigned();
             }
             self.map_ids(&mut list);
@@ -151,7 +150,11 @@ impl ListReader {
 
     /// Sorts, numbers the directories, and makes room for the next list.
     fn finish(&mut self, list: &mut FileList) -> Result<(), Error> {
-        list.sort(true);
+        list.sort();
+        list.clear_duplicates();
+        if !self.inc_recurse && list.has_orphan() {
+            return Err(Violation::OrphanEntry.into());
+        }
         let count = i32::try_from(list.len()).map_err(|_| Violation::FileListTooLong)?;
         // One index is left out before each further list: it stands for the directory itself.
         self.next_start = list

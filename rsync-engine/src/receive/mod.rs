@@ -262,7 +262,6 @@ fn messages(
 ) -> PeerMessages {
     PeerMessages {
         client: session.client,
-        sender: false,
         wants_success: false,
         clock: Arc::clone(&session.clock),
         events: Arc::clone(&session.events),
@@ -313,7 +312,7 @@ pub(crate) fn entry_options(session: &Session) -> EntryOptions {
         specials: options.specials,
         hard_links: options.hard_links,
         checksum_len: options.checksum.then(|| checksums::list(negotiated).digest_len()),
-        varint_flags: negotiated.varint_flags(),
+        varint_flags: negotiated.varint_flist_flags(),
         inc_recurse: negotiated.inc_recurse(),
         safe_flist: negotiated.safe_flist(),
         id0_names: negotiated.id0_names(),

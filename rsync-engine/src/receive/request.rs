@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use rsync_delta::{BlockRule, BlockSums, Layout, Pass};
+use rsync_delta::{BlockRule, Layout, Pass};
 use rsync_proto::item::ItemFlags;
 use rsync_proto::ndx::Ndx;
 use rsync_proto::sums::{BlockSum, SumHead};

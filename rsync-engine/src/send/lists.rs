@@ -183,7 +183,7 @@ impl ListWriter {
         if self.list_bytes == 0 {
             self.list_bytes = out.sent() - before;
         }
-        list.sort(false);
+        list.sort();
         self.entries += list.len() as u64;
         let count = i32::try_from(list.len()).unwrap_or(i32::MAX);
         let next = list.ndx_start.checked_add(count).and_then(|next| next.checked_add(1));
@@ -259,7 +259,8 @@ impl ListWriter {
     /// Adds one source argument (02-file-list 14).
     fn argument(&mut self, argument: &Argument, list: &mut FileList, out: &mut WireOut) -> Result<(), Error> {
         let root = self.root(&argument.tree, argument.links);
-        let options = &self.session.options;
+        let session = Arc::clone(&self.session);
+        let options = &session.options;
         let (recursive, dirs) = (options.recursive, options.dirs);
         let path = relative(&argument.name);
         let Ok(path) = RelPath::new(path) else {
@@ -538,7 +539,7 @@ impl ListWriter {
         if self.session.options.checksum && stat.is_file() {
             digest = crate::receive::digest_of(dir, base, self.list_checksum, &self.session.cancel).ok();
         }
-        let digest = digest.as_ref().map(AsRef::as_ref);
+        let digest = digest.as_deref();
         self.put_stat(root, name, stat, target.as_deref(), digest, marks, list, out)
     }
 
@@ -564,8 +565,9 @@ impl ListWriter {
         let inline = self.options.inline_names();
         let new_user = inline && self.options.uid && self.named_users.insert(uid);
         let new_group = inline && self.options.gid && self.named_groups.insert(gid);
-        let user_name = if new_user { self.names.user_name(uid).filter(|name| !name.is_empty()) } else { None };
-        let group_name = if new_group { self.names.group_name(gid).filter(|name| !name.is_empty()) } else { None };
+        let owned = |name: Option<&[u8]>| name.filter(|name| !name.is_empty()).map(<[u8]>::to_vec);
+        let user_name = if new_user { owned(self.names.user_name(uid)) } else { None };
+        let group_name = if new_group { owned(self.names.group_name(gid)) } else { None };
         let device = matches!(stat.mode & 0o170_000, 0o020_000 | 0o060_000);
         let nanoseconds = self.options.protocol.has_nanoseconds();
         let entry = Entry {

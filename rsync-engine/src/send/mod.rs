@@ -47,7 +47,6 @@ pub fn send(session: Session, mut input: WireIn, out: WireOut, what: Send) -> Re
     let (notes, noted) = channel();
     input.set_messages(Box::new(PeerMessages {
         client: session.client,
-        sender: true,
         wants_success: session.options.remove_source_files,
         clock: Arc::clone(&session.clock),
         events: Arc::clone(&session.events),
