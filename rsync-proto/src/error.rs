@@ -184,9 +184,6 @@ pub enum Violation {
         /// The cap.
         max: u32,
     },
-    /// The peer ended the session with exit code 0 or an empty code (01-session 12.2).
-    #[error("peer ended a healthy session without an error code")]
-    EmptyErrorExit,
 
     /// A sum head that breaks a rule (03-transfer 4.1).
     #[error("invalid number of blocks {count}")]
@@ -341,8 +338,7 @@ impl Violation {
             | Self::UnexpectedMessage { .. }
             | Self::MessageLength { .. }
             | Self::MessageFlood { .. }
-            | Self::IdleFrames { .. }
-            | Self::EmptyErrorExit => STREAM,
+            | Self::IdleFrames { .. } => STREAM,
             Self::FilterRuleLength { .. }
             | Self::FilterListTooLong
             | Self::LinkTargetLength { .. }
@@ -369,6 +365,9 @@ pub enum Unsupported {
     /// No checksum that both sides know (01-session 9.3).
     #[error("failed to negotiate a checksum")]
     NoCommonChecksum,
+    /// A checksum named by an option that nobody here knows (01-session 9.3).
+    #[error("unknown checksum name")]
+    ChecksumName,
     /// No compression that both sides know (01-session 9.3).
     #[error("failed to negotiate a compression")]
     NoCommonCompression,
@@ -380,9 +379,10 @@ impl Unsupported {
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Protocol { .. } => PROTOCOL,
-            Self::NoCommonDigest | Self::NoCommonChecksum | Self::NoCommonCompression => {
-                UNSUPPORTED
-            }
+            Self::NoCommonDigest
+            | Self::NoCommonChecksum
+            | Self::NoCommonCompression
+            | Self::ChecksumName => UNSUPPORTED,
         }
     }
 }
