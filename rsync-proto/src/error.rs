@@ -184,9 +184,6 @@ pub enum Violation {
         /// The cap.
         max: u32,
     },
-    /// The peer ended the session with exit code 0 or an empty code (01-session 12.2).
-    #[error("peer ended a healthy session without an error code")]
-    EmptyErrorExit,
 
     /// A sum head that breaks a rule (03-transfer 4.1).
     #[error("invalid number of blocks {count}")]
@@ -390,9 +387,7 @@ impl Violation {
             | Self::UnexpectedMessage { .. }
             | Self::MessageLength { .. }
             | Self::MessageFlood { .. }
-            | Self::IdleFrames { .. }
-            | Self::EmptyErrorExit
-            | Self::Truncated => STREAM,
+            | Self::IdleFrames { .. } => STREAM,
             Self::FilterRuleLength { .. }
             | Self::FilterListTooLong
             | Self::LinkTargetLength { .. }

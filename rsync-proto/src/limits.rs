@@ -15,9 +15,6 @@ pub const TEXT_LINE: usize = 5118;
 /// Bytes of lines from a daemon before its OK: a message of the day may be long, not endless (01-session 4.7).
 pub const TEXT_BEFORE_OK: usize = 1 << 20;
 
-/// Challenge of authentication. Real ones have 22 to 86 characters.
-pub const CHALLENGE: usize = 1024;
-
 /// Bytes of early input (01-session 4.5).
 pub const EARLY_INPUT: usize = 5120;
 

@@ -223,6 +223,8 @@ mod tests {
         }
     }
 
+    type Parsed = Result<Option<ChecksumChoice>, Unsupported>;
+
     #[test]
     fn checksum_choice_option() {
         let both = ChecksumChoice::both;
@@ -230,7 +232,7 @@ mod tests {
             transfer: Md5,
             list: Sha1,
         };
-        let rows: [(&[u8], Result<Option<ChecksumChoice>, Unsupported>); 8] = [
+        let rows: [(&[u8], Parsed); 8] = [
             (b"auto", Ok(None)),
             (b"MD5", Ok(Some(both(Md5)))),
             (b"none", Ok(Some(both(ChecksumName::None)))),

@@ -29,45 +29,33 @@ const SERVER_LIST: &[u8] = b"\x23xxh128 xxh3 xxh64 md5 md4 sha1 none";
 const CLIENT_LIST: &[u8] = b"\x1exxh128 xxh3 xxh64 md5 md4 sha1";
 const SEED: &[u8] = b"\x39\x30\x00\x00";
 
+type Row<'a> = (Protocol, &'a [u8], &'a [u8], u32, [ChecksumName; 2]);
+
 #[test]
 fn captured_setups() {
-    // Protocol, server's bytes, client's bytes, flags, checksum, list checksum (01-session 14).
+    // Protocol, server's bytes, client's bytes, flags, checksum, checksum of lists (01-session 14).
     let new = [&b"\x81\xff"[..], SERVER_LIST, SEED].concat();
-    let rows: [(Protocol, &[u8], &[u8], u32, ChecksumName, ChecksumName); 4] = [
-        (
-            Protocol::V31,
-            &new,
-            CLIENT_LIST,
-            0x1ff,
-            ChecksumName::Xxh128,
-            ChecksumName::Xxh128,
-        ),
+    let (xxh128, md5) = (ChecksumName::Xxh128, ChecksumName::Md5);
+    let (old_md4, md4) = (ChecksumName::OldMd4, ChecksumName::Md4);
+    let rows: [Row<'_>; 4] = [
+        (Protocol::V31, &new, CLIENT_LIST, 0x1ff, [xxh128, xxh128]),
         (
             Protocol::V31,
             b"\x3f\x39\x30\x00\x00",
             b"",
             0x3f,
-            ChecksumName::Md5,
-            ChecksumName::Md5,
+            [md5, md5],
         ),
         (
             Protocol::V30,
             b"\x03\x39\x30\x00\x00",
             b"",
             0x03,
-            ChecksumName::Md5,
-            ChecksumName::Md5,
+            [md5, md5],
         ),
-        (
-            Protocol::V29,
-            SEED,
-            b"",
-            0,
-            ChecksumName::OldMd4,
-            ChecksumName::Md4,
-        ),
+        (Protocol::V29, SEED, b"", 0, [old_md4, md4]),
     ];
-    for (protocol, s2c, c2s, flags, checksum, list_checksum) in rows {
+    for (protocol, s2c, c2s, flags, [checksum, list_checksum]) in rows {
         for step in [1, 2, 3, 100] {
             let (out, negotiated) = client(&offer(protocol), s2c, step).unwrap();
             assert_eq!(out, c2s);
