@@ -148,8 +148,6 @@ impl Messages for PeerMessages {
                 }
             }
             Message::IoTimeout(None) | Message::Noop => {}
-            // Healthy sessions are never ended with 0 or an empty code (01-session 12.2).
-            Message::ErrorExit(None | Some(0)) => return Err(Error::Protocol(Violation::EmptyErrorExit)),
             Message::ErrorExit(code) => return Err(Error::Remote { code: exit_code_of_peer(code) }),
             Message::Success(ndx) if self.wants_success => (self.note)(Note::Success(ndx.0)),
             Message::Success(_) => {}

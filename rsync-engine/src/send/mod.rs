@@ -52,7 +52,9 @@ pub fn send(session: Session, mut input: WireIn, out: WireOut, what: Send) -> Re
         events: Arc::clone(&session.events),
         trouble: Arc::clone(&session.trouble),
         // The receiving end lives as long as the sender.
-        note: Box::new(move |note| drop(notes.send(note))),
+        note: Box::new(move |note| {
+            let _ = notes.send(note);
+        }),
     }));
     input.read_ahead("sender")?;
     let protocol = session.protocol();
