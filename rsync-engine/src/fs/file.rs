@@ -55,6 +55,11 @@ impl ReadFile {
         read_at(&self.context, &self.fd, buf, offset)
     }
 
+    #[cfg(test)]
+    pub(super) fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
     /// Opens by `open` (given the flags), and lets nothing but a regular file through.
     pub(super) fn open(
         context: &Arc<Context>,
