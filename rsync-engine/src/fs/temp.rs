@@ -39,13 +39,15 @@ impl Temp {
         self.guard.name.as_name()
     }
 
-    /// Moves it to `name` in `dir`, replacing what is there (EISDIR for a directory). On failure it is still a temporary. EXDEV if `dir`
-    /// is on another file system: see [`Temp::copy_to`]. One `renameat`; a target that is busy (ETXTBSY) is first renamed to `.rsyncNNN`.
+    /// Moves it to `name` in `dir`, replacing what is there (EISDIR for a directory). On failure it
+    /// is still a temporary. EXDEV if `dir` is on another file system: see [`Temp::copy_to`]. One
+    /// `renameat`; a target that is busy (ETXTBSY) is first renamed to `.rsyncNNN`.
     pub fn publish(&mut self, dir: &Dir, name: Name<'_>) -> Result<()> {
         self.guard.publish(dir, name)
     }
 
-    /// Copies the data into a new temporary beside `name` in `dir`, for what cannot be renamed there. Attributes are the caller's.
+    /// Copies the data into a new temporary beside `name` in `dir`, for what cannot be renamed
+    /// there. Attributes are the caller's.
     pub fn copy_to(&self, dir: &Dir, name: Name<'_>, mode: u32) -> Result<Self> {
         let copy = dir.create_temp(name, mode, TempPlace::Beside)?;
         let mut buf = vec![0; COPY_PIECE];
@@ -84,7 +86,8 @@ impl Temp {
 }
 
 impl Guard {
-    /// Guards what `make` makes under a temporary name for `name`, whose random part is a decimal number.
+    /// Guards what `make` makes under a temporary name for `name`, whose random part is a decimal
+    /// number.
     pub(super) fn create(
         dir: &Dir,
         name: Name<'_>,
@@ -177,13 +180,15 @@ fn temp_name(name: Name<'_>, place: TempPlace, random: &[u8]) -> NameBuf {
         .to_buf()
 }
 
-/// At most [`MAX_BASE`] bytes, not ending inside a UTF-8 sequence, and what was cut not ending in a dot.
+/// At most [`MAX_BASE`] bytes, not ending inside a UTF-8 sequence, and what was cut not ending in a
+/// dot.
 fn cut(base: &[u8]) -> &[u8] {
     if base.len() <= MAX_BASE {
         return base;
     }
     let mut end = MAX_BASE;
-    // A sequence has at most three continuation bytes; more of them are no text, and any place is as good.
+    // A sequence has at most three continuation bytes; more of them are no text, and any place is
+    // as good.
     if let Some(start) = (MAX_BASE - 3..=MAX_BASE)
         .rev()
         .find(|&at| base[at] & 0xc0 != 0x80)

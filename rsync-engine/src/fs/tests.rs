@@ -36,7 +36,10 @@ const CANARY_TEXT: &[u8] = b"CANARY\n";
 
 impl Site {
     fn new(resolver: Resolver) -> Self {
-        let tmp = tempfile::tempdir().unwrap();
+        Self::within(tempfile::tempdir().unwrap(), resolver)
+    }
+
+    fn within(tmp: tempfile::TempDir, resolver: Resolver) -> Self {
         let out = tmp.path().join("out");
         fs::create_dir_all(out.join("sub")).unwrap();
         for file in ["secret", "sub/s2"] {
@@ -130,6 +133,19 @@ impl Canary {
     }
 }
 
+/// As [`both`], but without waiting for a disk where that is possible: for tests with thousands of
+/// trees.
+fn both_in_memory(mut test: impl FnMut(&Site)) {
+    for resolver in [Resolver::Kernel, Resolver::Walk] {
+        let tmp = tempfile::tempdir_in("/dev/shm")
+            .or_else(|_| tempfile::tempdir())
+            .unwrap();
+        let site = Site::within(tmp, resolver);
+        test(&site);
+        site.assert_canary();
+    }
+}
+
 /// Runs a test with both resolvers.
 fn both(mut test: impl FnMut(&Site)) {
     for resolver in [Resolver::Kernel, Resolver::Walk] {
@@ -165,7 +181,8 @@ fn read_all(mut file: ReadFile) -> Vec<u8> {
     data
 }
 
-/// Runs `body` on a thread of its own whose user and group are `id`, the rest of the process keeping theirs.
+/// Runs `body` on a thread of its own whose user and group are `id`, the rest of the process
+/// keeping theirs.
 fn as_user(id: u32, body: impl FnOnce() + Send) {
     let become_user = || {
         use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};

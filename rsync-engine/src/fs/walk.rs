@@ -1,5 +1,6 @@
-//! Resolution by hand, one component at a time: for kernels without openat2, for paths longer than the kernel takes, and for the
-//! operator's paths, whose links are judged by their owner (05-security 6, 13).
+//! Resolution by hand, one component at a time: for kernels without openat2, for paths longer than
+//! the kernel takes, and for the operator's paths, whose links are judged by their owner
+//! (05-security 6, 13).
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
@@ -51,8 +52,9 @@ impl<'a> Walker<'a> {
         self.held.last().map_or(self.start, OwnedFd::as_fd)
     }
 
-    /// Goes along `path`. The result is the last component, to be opened in [`Walker::here`] with `O_NOFOLLOW`; it is no link if
-    /// `follow_last`, and may not exist. `None`: the path ends in the directory reached.
+    /// Goes along `path`. The result is the last component, to be opened in [`Walker::here`] with
+    /// `O_NOFOLLOW`; it is no link if `follow_last`, and may not exist. `None`: the path ends in
+    /// the directory reached.
     pub(super) fn walk(&mut self, path: &[u8], follow_last: bool) -> Result<Option<Vec<u8>>> {
         let mut pending = Vec::new();
         self.enqueue(&mut pending, path)?;
@@ -91,7 +93,8 @@ impl<'a> Walker<'a> {
         Ok(None)
     }
 
-    /// Puts the components of `path` on top of the stack, the first uppermost, and goes to the root if it is absolute.
+    /// Puts the components of `path` on top of the stack, the first uppermost, and goes to the root
+    /// if it is absolute.
     fn enqueue(&mut self, pending: &mut Vec<Vec<u8>>, path: &[u8]) -> Result<()> {
         if path.is_empty() {
             return Err(Errno::NOENT);
@@ -128,7 +131,8 @@ impl<'a> Walker<'a> {
     }
 
     fn enter(&mut self, dir: OwnedFd) {
-        // Only these two go back by what is held; for the others one descriptor is enough at any depth.
+        // Only these two go back by what is held; for the others one descriptor is enough at any
+        // depth.
         if !matches!(self.policy, Policy::Beneath | Policy::InRoot) {
             self.held.clear();
         }

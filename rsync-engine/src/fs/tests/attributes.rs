@@ -121,7 +121,8 @@ fn a_change_of_owner_does_not_lose_set_id_bits() {
             ..Attrs::default()
         };
         assert!(file.set_attrs(&mode, None).ok().is_ok());
-        // The mode seems to be right already, but the kernel clears set-id bits with the change of owner.
+        // The mode seems to be right already, but the kernel clears set-id bits with the change of
+        // owner.
         let both = Attrs {
             uid: Some(801),
             ..mode
@@ -238,7 +239,7 @@ fn an_unreadable_file_of_ours_can_be_changed() {
     use std::os::unix::fs::PermissionsExt as _;
     both(|site| {
         site.file("f", b"x");
-        fs::set_permissions(site.at("f"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(site.at("f"), fs::Permissions::from_mode(0o000)).unwrap();
         std::os::unix::fs::chown(site.at("f"), Some(801), Some(801)).unwrap();
         fs::set_permissions(site.tmp.path(), fs::Permissions::from_mode(0o755)).unwrap();
         as_user(801, || {

@@ -1,4 +1,5 @@
-//! Links planted at every place, each operation, each kind of target (05-security P-1 to P-12, P-17).
+//! Links planted at every place, each operation, each kind of target (05-security P-1 to P-12,
+//! P-17).
 
 use super::*;
 
@@ -85,7 +86,8 @@ const OPERATIONS: &[Operation] = &[
     }),
 ];
 
-/// Targets outside, or inside by a way that must not be taken. They lead to the directory `out`; with `/secret` to a file.
+/// Targets outside, or inside by a way that must not be taken. They lead to the directory `out`;
+/// with `/secret` to a file.
 fn targets(site: &Site) -> Vec<PathBuf> {
     let out = site.out("");
     let out = out.to_str().unwrap().trim_end_matches('/');

@@ -143,7 +143,8 @@ fn pieces_are_gathered() {
         }
         buffer
             .put_with(&file, 5, |space| -> Result<()> {
-                Ok(space.copy_from_slice(b"basis"))
+                space.copy_from_slice(b"basis");
+                Ok(())
             })
             .unwrap();
         expected.extend_from_slice(b"basis");

@@ -6,7 +6,7 @@ use super::*;
 
 #[test]
 fn names_are_bytes() {
-    both(|site| {
+    both_in_memory(|site| {
         for byte in (1..=255u8).filter(|&byte| byte != b'/') {
             for bytes in [vec![byte, b'x'], vec![b'x', byte]] {
                 let name = Name::new(&bytes).unwrap();
@@ -31,7 +31,7 @@ fn names_are_bytes() {
 
 #[test]
 fn a_tree_deeper_than_any_path() {
-    both(|site| {
+    both_in_memory(|site| {
         let mut path = RelPathBuf::root();
         let mut dir = site.root().clone();
         for _ in 0..1000 {

@@ -1,5 +1,5 @@
-//! The cases of testkit/vectors/security/planted_links.json as far as they are about files alone: what a session does for each
-//! of them, in calls of this module.
+//! The cases of testkit/vectors/security/planted_links.json as far as they are about files alone:
+//! what a session does for each of them, in calls of this module.
 
 use super::operator::{Trust, open_dir};
 use super::*;
@@ -135,7 +135,8 @@ const CASES: &[Case] = &[
     }),
 ];
 
-/// Cases that are decided above this module: an option's place in a session, or the client's own files (tests/operator.rs).
+/// Cases that are decided above this module: an option's place in a session, or the client's own
+/// files (tests/operator.rs).
 const ELSEWHERE: &[&str] = &["P7 -b --partial-dir=.bk", "P7 --delay-updates .~tmp~"];
 
 fn receive(dir: &Dir, name: &str) -> Result<()> {

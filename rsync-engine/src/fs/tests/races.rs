@@ -1,4 +1,5 @@
-//! The tree changes between two system calls (05-security 5.2): the hook exchanges a directory and a link.
+//! The tree changes between two system calls (05-security 5.2): the hook exchanges a directory and
+//! a link.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -138,7 +139,7 @@ fn a_flip_at_any_system_call_leads_nowhere() {
                 let mut at = 1;
                 loop {
                     let mut done = true;
-                    both(|site| {
+                    both_in_memory(|site| {
                         site.dirs("top/mid/sub");
                         site.file("top/mid/leaf", b"content");
                         plant(site, place, kind);
@@ -149,7 +150,8 @@ fn a_flip_at_any_system_call_leads_nowhere() {
                         };
                         let flip = Arc::new(flip);
                         let tree = site.tree.with_hook(flip.clone()).unwrap();
-                        // An error for this entry, or success inside; what was flipped in is never used.
+                        // An error for this entry, or success inside; what was flipped in is never
+                        // used.
                         let _ = run(&tree);
                         site.assert_canary();
                         done &= flip.left.load(Ordering::Relaxed) > 0;
