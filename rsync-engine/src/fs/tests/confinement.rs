@@ -326,3 +326,12 @@ fn search_permission_is_enough_to_pass() {
         });
     });
 }
+
+/// Generator and receiver are two threads.
+#[test]
+fn handles_go_from_thread_to_thread() {
+    fn movable<T: Send>() {}
+    fn shared<T: Send + Sync>() {}
+    shared::<(Tree, Dir, Temp, ReadFile, WriteFile, Node, Staged)>();
+    movable::<(DirCache, IdMapper, WriteBuffer, Listing<'_>)>();
+}

@@ -16,10 +16,11 @@ fn names_follow_the_file() {
     let x = |count: usize| "x".repeat(count);
     for (name, beside, temp_dir) in [
         ("f".to_string(), ".f.".to_string(), "f.".to_string()),
-        (".f".into(), ".f.".into(), "f.".into()),
-        ("..f".into(), "..f.".into(), ".f.".into()),
+        (".f".into(), ".f.".into(), ".f.".into()),
+        ("..f".into(), "..f.".into(), "..f.".into()),
         ("a.b".into(), ".a.b.".into(), "a.b.".into()),
-        ("f.".into(), ".f..".into(), "f..".into()),
+        ("f.".into(), ".f.".into(), "f.".into()),
+        ("f..".into(), ".f..".into(), "f..".into()),
         (x(246), format!(".{}.", x(246)), format!("{}.", x(246))),
         (x(255), format!(".{}.", x(246)), format!("{}.", x(246))),
         // Cut before a character of two, three or four bytes that would not fit.
