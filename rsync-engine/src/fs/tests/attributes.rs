@@ -147,7 +147,7 @@ fn no_set_id_bits_without_the_owner_that_was_wanted() {
         let tree = site.tree.with_hook(hook).unwrap();
         let file = tree.root().create(n("f"), 0o600).unwrap();
         let attrs = Attrs {
-            uid: Some(801),
+            uid: Some(4_000_000),
             mode: Some(0o7755),
             mtime: Some(TIME),
             ..Attrs::default()

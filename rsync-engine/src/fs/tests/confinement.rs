@@ -201,6 +201,8 @@ fn links_that_stay_inside_are_followed_where_allowed() {
         site.link("absolute", site.at("real"));
         site.link("rooted", "/real");
         site.link("over", "../../../../real");
+        site.dirs("x/y/z");
+        site.link("x/y/z/winding", "../../y/./z/../../../other/../x/../real");
         let id = |path: &str, links| site.tree.open_dir(p(path), links).and_then(|dir| dir.id());
         let real = site.dir("real").id();
         let sub = site.dir("real/sub").id();
@@ -209,6 +211,7 @@ fn links_that_stay_inside_are_followed_where_allowed() {
             ("direct", Err(Errno::LOOP), real, real),
             ("other/up", Err(Errno::LOOP), real, real),
             ("twice", Err(Errno::LOOP), real, real),
+            ("x/y/z/winding", Err(Errno::LOOP), real, real),
             ("twice/sub", Err(Errno::LOOP), sub, sub),
             ("self", Err(Errno::LOOP), Err(Errno::LOOP), Err(Errno::LOOP)),
             (
