@@ -4,6 +4,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rsync_engine::fs::umask;
 use rsync_engine::options::{self, Direction, TransferOptions};
 use rsync_engine::receive::{Destination, Receive};
 use rsync_engine::send::{Send, Source};
@@ -19,7 +20,7 @@ use rsync_proto::{PeerText, Protocol};
 use crate::error::Error;
 use crate::filters::Filters;
 use crate::handshake::{Credentials, ask_list, ask_module};
-use crate::local::{here, names, umask};
+use crate::local::{here, names};
 use crate::target::DaemonTarget;
 use crate::tcp::{self, TcpReader, TcpWriter};
 
@@ -89,8 +90,8 @@ impl std::fmt::Debug for OpenSession {
 }
 
 impl OpenSession {
-    /// Connects, logs in, sends the arguments and goes through the set-up. `paths` are relative to the module;
-    /// a push has exactly one.
+    /// Connects, logs in, sends the arguments and goes through the set-up. `paths` begin with the module's name
+    /// (01-session 7.7); a push has exactly one.
     ///
     /// # Errors
     /// Everything that can go wrong until then. What the daemon refuses of the options shows later.
@@ -141,9 +142,7 @@ impl OpenSession {
         let mut out = WireOut::new(Box::new(writer), Arc::clone(&clock));
         let paths: Vec<Vec<u8>> = paths
             .iter()
-            .map(|path| {
-                options::daemon_path_arg(&target.module, &module_path(&target.module, path))
-            })
+            .map(|path| options::daemon_path_arg(&target.module, path))
             .collect();
         let args = options::to_server_args(&options, direction, protocol.number(), &paths);
         let mut put = Ok(());
@@ -172,6 +171,12 @@ impl OpenSession {
             cancel,
             stream: granted.stream,
         })
+    }
+
+    /// Whether lists of directories follow each other while files already move.
+    #[must_use]
+    pub fn inc_recurse(&self) -> bool {
+        self.negotiated.inc_recurse()
     }
 
     /// Whether the daemon still waits for us.
@@ -258,11 +263,6 @@ impl OpenSession {
         };
         Ok(rsync_engine::receive(session, self.input, self.out, what)?)
     }
-}
-
-/// A path below a module as the daemon wants it: with the module in front (01-session 7.7).
-fn module_path(module: &[u8], path: &[u8]) -> Vec<u8> {
-    [module, b"/", path].concat()
 }
 
 /// There are no messages before the roles start.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rsync_engine::fs::{IdMapper, IdPolicy, NameService, SystemNames};
+use rsync_engine::fs::{IdMapper, IdPolicy, NameService, SystemNames, umask};
 use rsync_engine::options::TransferOptions;
 use rsync_engine::pipe::pipe;
 use rsync_engine::receive::{Destination, Receive};
@@ -18,13 +18,13 @@ use rsync_proto::{DecodeError, Protocol};
 use crate::error::Error;
 use crate::filters::Filters;
 
-/// Copies `source` to `destination`.
+/// Copies `source` to `destination`, or only lists it.
 ///
 /// # Errors
 /// What ended the run; failures of single files are in the outcome.
 pub fn copy(
     source: Source,
-    destination: Destination,
+    destination: Option<Destination>,
     mut options: TransferOptions,
     filters: Filters,
     cancel: &Cancel,
@@ -86,7 +86,7 @@ pub fn copy(
     let server = end(false, Arc::new(NoEvents));
     let (root, ids) = here(options.numeric_ids);
     let what = Receive {
-        destination: Some(destination),
+        destination,
         protection: filters.protection(),
         ids,
         root,
@@ -157,20 +157,6 @@ pub(crate) fn here(numeric: bool) -> (bool, IdMapper) {
 /// The system's users and groups.
 pub(crate) fn names() -> Box<dyn NameService> {
     Box::new(SystemNames::new())
-}
-
-/// The umask of this process.
-pub(crate) fn umask() -> u32 {
-    // There is no call that only reads it, and setting it would race with other threads.
-    std::fs::read_to_string("/proc/self/status")
-        .ok()
-        .and_then(|status| {
-            let line = status
-                .lines()
-                .find_map(|line| line.strip_prefix("Umask:"))?;
-            u32::from_str_radix(line.trim(), 8).ok()
-        })
-        .unwrap_or(0o022)
 }
 
 /// There are no messages before the roles start.

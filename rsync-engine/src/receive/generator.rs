@@ -486,7 +486,11 @@ pub(crate) fn item_of<'a>(
         mtime: entry.mtime,
         uid: entry.uid,
         gid: entry.gid,
-        link_target: list.link_target(entry),
+        link_target: if entry.is_symlink() {
+            list.link_target(entry)
+        } else {
+            None
+        },
         xname,
         sending,
     }

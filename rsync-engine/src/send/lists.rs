@@ -15,7 +15,7 @@ use crate::fs::{
     Dir, DirCache, Errno, FileId, Links, ListBuf, Name, NameService, RelPath, RelPathBuf, Stat,
     Tree,
 };
-use crate::list::{FileEntry, FileList};
+use crate::list::{FileEntry, FileList, ListOf};
 use crate::outcome::{IO_GENERAL, TypeCounts};
 use crate::session::Session;
 use crate::wire_out::WireOut;
@@ -30,9 +30,7 @@ const FLUSH_AT: usize = 32 << 10;
 struct Pending {
     number: u32,
     path: Box<[u8]>,
-    root: u16,
-    /// Its contents belong into the list.
-    content: bool,
+    entry: FileEntry,
     device: u64,
 }
 
@@ -159,16 +157,17 @@ impl ListWriter {
         let started = Instant::now();
         out.data(|buf| ndx.write(Ndx::sublist(pending.number), buf))?;
         let before = out.sent();
-        let mut list = self.start(Some(pending.path.clone()));
-        if pending.content {
-            self.contents(pending.root, &pending.path, pending.device, &mut list, out)?;
+        let (path, entry) = (pending.path.clone(), pending.entry);
+        let mut list = self.start(Some(ListOf { path, entry }));
+        if !entry.no_content() {
+            self.contents(entry.root, &pending.path, pending.device, &mut list, out)?;
         }
         self.finish(list, out, started, before).map(Some)
     }
 
-    fn start(&mut self, _dir: Option<Box<[u8]>>) -> FileList {
+    fn start(&mut self, of: Option<ListOf>) -> FileList {
         self.encoder.start_list(self.next_start);
-        FileList::new(self.next_start, None)
+        FileList::new(self.next_start, of)
     }
 
     /// Ends the list on the wire, sorts it and numbers its directories.
@@ -235,15 +234,13 @@ impl ListWriter {
             if path == b"." || previous.as_ref() == Some(&path) {
                 continue;
             }
-            let root = entry.root;
             fresh.push_front(Pending {
                 number,
                 path: path.clone().into(),
-                root,
-                content: !entry.no_content(),
+                entry: *entry,
                 device: self
                     .roots
-                    .get(usize::from(root))
+                    .get(usize::from(entry.root))
                     .map_or(0, |root| root.device),
             });
             previous = Some(path);

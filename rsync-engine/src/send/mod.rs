@@ -21,7 +21,7 @@ use crate::checksums;
 use crate::error::Error;
 use crate::event::{Event, FileFailure, TextKind};
 use crate::farewell;
-use crate::list::FileList;
+use crate::list::{FileEntry, FileList};
 use crate::outcome::{Outcome, TransferStats, TypeCounts};
 use crate::receive::{entry_options, item_of};
 use crate::session::{Note, PeerMessages, Session};
@@ -301,10 +301,9 @@ impl Sender {
         };
         let found = self.find(ndx);
         if !flags.contains(ItemFlags::TRANSFER) {
-            if let Some((at, position)) = found {
-                self.report_item(at, position, &header);
-            } else if !self.stands_for_directory(ndx) {
-                return Err(Violation::IndexOutOfRange { value: ndx.into() }.into());
+            match found {
+                Some((at, position)) => self.report_item(at, position, &header),
+                None => self.report_directory(ndx, &header)?,
             }
             return self.echo(ndx, &header);
         }
@@ -325,20 +324,41 @@ impl Sender {
     }
 
     /// Indexes between lists stand for the directory that the next list describes.
-    fn stands_for_directory(&self, ndx: i32) -> bool {
-        self.session.negotiated.inc_recurse()
-            && self.held.iter().any(|list| list.ndx_start - 1 == ndx)
+    fn report_directory(&mut self, ndx: i32, header: &ItemHeader<'_>) -> Result<(), Error> {
+        let at = self.held.partition_point(|list| list.ndx_start <= ndx);
+        let list = self.held.get(at).filter(|list| list.ndx_start - 1 == ndx);
+        match list.map(|list| (list.of.clone(), list.get(0).copied())) {
+            Some((Some(of), _)) if self.session.negotiated.inc_recurse() => {
+                self.report_named(at, &of.entry, &of.path, header);
+                Ok(())
+            }
+            // The first list's is its first entry, ".".
+            Some((None, Some(first)))
+                if self.session.negotiated.inc_recurse() && first.is_dir() =>
+            {
+                let name = self.held[at].path(&first);
+                self.report_named(at, &first, &name, header);
+                Ok(())
+            }
+            _ => Err(Violation::IndexOutOfRange { value: ndx.into() }.into()),
+        }
     }
 
     fn report_item(&mut self, at: usize, position: usize, header: &ItemHeader<'_>) {
         let list = &self.held[at];
         let entry = list.entries()[position];
+        let name = list.path(&entry);
+        self.report_named(at, &entry, &name, header);
+    }
+
+    fn report_named(&mut self, at: usize, entry: &FileEntry, name: &[u8], header: &ItemHeader<'_>) {
         if header.flags.contains(ItemFlags::IS_NEW) {
             self.stats.created.count(entry.mode);
         }
         self.stats.checked += 1;
-        let name = list.path(&entry);
-        let item = item_of(list, &entry, &name, header.flags, header.xname, true);
+        // A directory has no extras, so that of another list is not looked for in this one.
+        let list = &self.held[at];
+        let item = item_of(list, entry, name, header.flags, header.xname, true);
         self.session.events.event(Event::Item(item));
     }
 
