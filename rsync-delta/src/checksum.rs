@@ -7,6 +7,11 @@ use xxhash_rust::{xxh3, xxh64};
 
 use crate::hasher::{digest_of, xxh128_wire};
 use crate::{Digest, FileHasher};
+#[cfg(target_arch = "x86_64")]
+use crate::{
+    md5_lanes,
+    simd::{Avx2, LANES},
+};
 
 /// A strong checksum together with its seed rules (03-transfer 4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,6 +74,15 @@ impl Checksum {
     ///
     /// If `data` is shorter than the blocks asked for.
     pub(crate) fn block_sums(self, seed: i32, data: &[u8], block_len: usize, out: &mut [Digest]) {
+        #[cfg(target_arch = "x86_64")]
+        if let Self::Md5 { seed_first } = self
+            && out.len() > 1
+            && let Some(avx2) = Avx2::detect()
+        {
+            let seed = if seed == 0 { None } else { Some(seed) };
+            md5_lanes::block_sums(avx2, seed, seed_first, data, block_len, out);
+            return;
+        }
         for (i, digest) in out.iter_mut().enumerate() {
             *digest = self.block_sum(seed, &data[i * block_len..(i + 1) * block_len]);
         }
@@ -76,6 +90,10 @@ impl Checksum {
 
     /// How many blocks are worth giving to [`Checksum::block_sums`] at once.
     pub(crate) fn lanes(self) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        if matches!(self, Self::Md5 { .. }) && Avx2::detect().is_some() {
+            return LANES;
+        }
         1
     }
 

@@ -1,0 +1,49 @@
+//! Vector code for x86-64, chosen at run time: the crate's only unsafe code.
+//!
+//! It earns its place by a factor of about 10 each: MD5 sums of blocks, which one message at a time cannot use the
+//! processor's width, and weak sums. Unsafe are only the call of a function for a processor that was found to have
+//! what it needs, and loads and stores of whole registers from and to arrays of their size. Every function here is
+//! tested against the plain code that is used elsewhere.
+
+#![expect(
+    unsafe_code,
+    reason = "calls of code for the detected processor, register loads"
+)]
+
+pub(crate) mod md5x16;
+mod weak;
+
+/// Messages that are hashed together.
+pub(crate) const LANES: usize = 16;
+
+/// Proof that the processor has at least AVX2.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    /// Asks the processor; the answer is kept by the standard library.
+    #[inline]
+    pub(crate) fn detect() -> Option<Self> {
+        is_x86_feature_detected!("avx2").then_some(Self(()))
+    }
+
+    /// The sums `a` and `b` of the weak sum (03-transfer 4.4).
+    pub(crate) fn weak(self, block: &[u8]) -> (u32, u32) {
+        // SAFETY: a value of this type exists only where the processor has AVX2.
+        unsafe { weak::sums(block) }
+    }
+
+    /// Takes chunks into the states of 16 MD5 sums.
+    pub(crate) fn md5(self, state: &mut md5x16::State, chunks: md5x16::Chunks<'_>) {
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor was just found to have AVX-512F.
+            unsafe { md5x16::avx512::compress(state, chunks) }
+        } else {
+            // SAFETY: a value of this type exists only where the processor has AVX2.
+            unsafe { md5x16::avx2::compress(state, chunks) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
