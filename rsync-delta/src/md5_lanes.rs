@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn many_blocks_sum_like_single_ones() {
         let Some(avx2) = Avx2::detect() else { return };
-        let data: Vec<u8> = (0..35 * 1000u32).map(|i| (i * i >> 7) as u8).collect();
+        let data: Vec<u8> = (0..35 * 1000u32).map(|i| ((i * i) >> 7) as u8).collect();
         for block_len in (0..140).chain([700, 704, 1000]) {
             for (count, seed_first, seed) in
                 [(35, true, 0x1234_5678), (2, false, -5), (16, true, 0)]
