@@ -1,11 +1,11 @@
 //! The strong checksums and where their seed goes (03-transfer 4.5).
 
 use md4::Md4;
-use md5::Md5;
 use sha1::Sha1;
 use xxhash_rust::{xxh3, xxh64};
 
 use crate::hasher::{digest_of, xxh128_wire};
+use crate::md5_serial::Md5;
 use crate::{Digest, FileHasher};
 #[cfg(target_arch = "x86_64")]
 use crate::{
@@ -58,8 +58,8 @@ impl Checksum {
         let wide_seed = i64::from(seed) as u64;
         match self {
             Self::OldMd4 | Self::Md4 => digest_of::<Md4>([block, seed_bytes]),
-            Self::Md5 { seed_first: true } => digest_of::<Md5>([seed_bytes, block]),
-            Self::Md5 { seed_first: false } => digest_of::<Md5>([block, seed_bytes]),
+            Self::Md5 { seed_first: true } => md5_of([seed_bytes, block]),
+            Self::Md5 { seed_first: false } => md5_of([block, seed_bytes]),
             Self::Sha1 => digest_of::<Sha1>([seed_bytes, block]),
             Self::Xxh64 => Digest::new(&xxh64::xxh64(block, wide_seed).to_le_bytes()),
             Self::Xxh3 => Digest::new(&xxh3::xxh3_64_with_seed(block, wide_seed).to_le_bytes()),
@@ -106,4 +106,12 @@ impl Checksum {
     pub fn list_hasher(self) -> FileHasher {
         FileHasher::list(self)
     }
+}
+
+fn md5_of(pieces: [&[u8]; 2]) -> Digest {
+    let mut md5 = Md5::new();
+    for piece in pieces {
+        md5.update(piece);
+    }
+    Digest::new(&md5.finish())
 }

@@ -20,6 +20,7 @@ mod layout;
 mod matcher;
 #[cfg(target_arch = "x86_64")]
 mod md5_lanes;
+mod md5_serial;
 mod patch;
 mod rolling;
 #[cfg(target_arch = "x86_64")]

@@ -1,7 +1,8 @@
 //! MD5 sums of many blocks of the same length at once.
 
 use crate::Digest;
-use crate::simd::md5x16::{INITIAL, State};
+use crate::md5_serial::{CHUNK, INITIAL};
+use crate::simd::md5x16::State;
 use crate::simd::{Avx2, LANES};
 
 /// Block sums of `out.len()` adjacent blocks of `block_len` bytes from the start of `data`.
@@ -39,7 +40,7 @@ pub(crate) fn block_sums(
 
 /// The final states of the messages `before`, block, `after`. All blocks have the same length.
 fn sums(avx2: Avx2, before: &[u8], blocks: [&[u8]; LANES], after: &[u8]) -> State {
-    let mut state = INITIAL;
+    let mut state: State = INITIAL.map(|word| [word; LANES]);
     let len = blocks[0].len();
     let message_len = before.len() + len + after.len();
 
@@ -85,9 +86,6 @@ fn joined(pieces: [&[u8]; 3]) -> [[u8; CHUNK]; 2] {
     }
     chunks
 }
-
-/// Bytes that MD5 takes at a time.
-const CHUNK: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -1,20 +1,13 @@
 //! MD5 of sixteen messages of the same length at once (RFC 1321, one message per 32-bit lane).
 
 use super::LANES;
+use crate::md5_serial::CHUNK;
 
 /// The four state words, each of all lanes.
 pub(crate) type State = [[u32; LANES]; 4];
 
-/// The state before the first chunk.
-pub(crate) const INITIAL: State = [
-    [0x6745_2301; LANES],
-    [0xefcd_ab89; LANES],
-    [0x98ba_dcfe; LANES],
-    [0x1032_5476; LANES],
-];
-
 /// One message per lane, in chunks of 64 bytes. Lane 0 says how many; the others must have as many.
-pub(crate) type Chunks<'a> = [&'a [[u8; 64]]; LANES];
+pub(crate) type Chunks<'a> = [&'a [[u8; CHUNK]]; LANES];
 
 /// The function `compress` over the operations of the module that it is put in: `Vector`, `splat`, `from_lanes`,
 /// `to_lanes`, `transposed`, `add`, `rotate_left`, and the round functions `f`, `g`, `h`, `i`.
