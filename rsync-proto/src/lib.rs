@@ -70,4 +70,5 @@ pub mod version;
 pub mod wire;
 
 pub use error::{DecodeError, EncodeError, Unsupported, Violation};
+pub use text::PeerText;
 pub use version::Protocol;
