@@ -14,12 +14,20 @@
 //! - [`wire_in`], [`wire_out`], [`pipe`]: streams
 
 #![deny(unsafe_code)]
+#![cfg_attr(
+    test,
+    expect(
+        clippy::disallowed_methods,
+        reason = "tests build their trees with std::fs"
+    )
+)]
 
 mod cancel;
 mod checksums;
 mod error;
 mod event;
 mod farewell;
+pub mod filter;
 pub mod fs;
 mod inbox;
 mod io_clock;
@@ -28,6 +36,7 @@ pub mod options;
 mod outcome;
 pub mod pipe;
 pub mod receive;
+pub mod rules;
 pub mod send;
 mod session;
 pub mod setup;

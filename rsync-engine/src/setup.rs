@@ -1,12 +1,13 @@
 //! Drives the set-up of a session over its streams: compat flags, negotiation lists, seed, start of framing
 //! (01-session 9).
 
+use rsync_proto::Protocol;
+use rsync_proto::filter::FilterReader;
 use rsync_proto::mux::Peer;
 use rsync_proto::setup::{
-    Capabilities, ChecksumChoice, ClientOffer, ClientSetup, CompatFlags, Negotiated, Progress, ServerOffer,
-    ServerSetup,
+    Capabilities, ChecksumChoice, ClientOffer, ClientSetup, CompatFlags, Negotiated, Progress,
+    ServerOffer, ServerSetup,
 };
-use rsync_proto::Protocol;
 
 use crate::error::Error;
 use crate::options::{Delete, TransferOptions};
@@ -42,7 +43,9 @@ pub fn allows_inc_recurse(options: &TransferOptions, receiving: bool) -> bool {
 fn choice(options: &TransferOptions) -> Result<Option<ChecksumChoice>, Error> {
     match &options.checksum_choice {
         None => Ok(None),
-        Some(choice) => ChecksumChoice::parse(choice.to_arg().as_bytes()).map_err(Error::Unsupported),
+        Some(choice) => {
+            ChecksumChoice::parse(choice.to_arg().as_bytes()).map_err(Error::Unsupported)
+        }
     }
 }
 
@@ -59,7 +62,10 @@ pub fn client(
     options: &TransferOptions,
     sending: bool,
 ) -> Result<Negotiated, Error> {
-    let offer = ClientOffer { checksum_choice: choice(options)?, ..ClientOffer::new(protocol, capabilities) };
+    let offer = ClientOffer {
+        checksum_choice: choice(options)?,
+        ..ClientOffer::new(protocol, capabilities)
+    };
     let mut state = ClientSetup::new(offer);
     let negotiated = loop {
         let mut reply = Vec::new();
@@ -72,7 +78,13 @@ pub fn client(
         }
     };
     input.end_steps();
-    input.start_framing(Peer { is_server: true, is_sender: !sending }, protocol);
+    input.start_framing(
+        Peer {
+            is_server: true,
+            is_sender: !sending,
+        },
+        protocol,
+    );
     if protocol.frames_client() || (!sending && options.remove_source_files) {
         out.start_framing(protocol);
     }
@@ -95,8 +107,14 @@ pub fn server(
 ) -> Result<Negotiated, Error> {
     let offered = Capabilities::parse(letters.unwrap_or_default());
     let compat = offered.answer(SUPPORTED, allows_inc_recurse(options, !sending));
-    let seed = options.checksum_seed.filter(|&seed| seed != 0).unwrap_or(seed);
-    let offer = ServerOffer { checksum_choice: choice(options)?, ..ServerOffer::new(protocol, compat, seed) };
+    let seed = options
+        .checksum_seed
+        .filter(|&seed| seed != 0)
+        .unwrap_or(seed);
+    let offer = ServerOffer {
+        checksum_choice: choice(options)?,
+        ..ServerOffer::new(protocol, compat, seed)
+    };
     let mut reply = Vec::new();
     let mut state = ServerSetup::new(offer, &mut reply);
     let mut progress = state.advance(&mut rsync_proto::wire::Cursor::new(&[]), &mut reply);
@@ -111,7 +129,13 @@ pub fn server(
     };
     input.end_steps();
     if protocol.frames_client() || (sending && options.remove_source_files) {
-        input.start_framing(Peer { is_server: false, is_sender: !sending }, protocol);
+        input.start_framing(
+            Peer {
+                is_server: false,
+                is_sender: !sending,
+            },
+            protocol,
+        );
     }
     out.start_framing(protocol);
     Ok(negotiated)
@@ -132,9 +156,23 @@ pub fn send_filter_rules(out: &mut WireOut, rules: &[Vec<u8>]) -> Result<(), Err
     out.data(|buf| buf.extend_from_slice(&0_i32.to_le_bytes()))
 }
 
+/// Reads the filter list of a client (02-file-list 2).
+///
+/// # Errors
+/// A rule that no client may send, or a failed connection.
+pub fn read_filter_rules(input: &mut WireIn) -> Result<Vec<Vec<u8>>, Error> {
+    let mut reader = FilterReader::new();
+    let mut rules = Vec::new();
+    while let Some(rule) =
+        input.record(|cursor| reader.read(cursor).map(|rule| rule.map(<[u8]>::to_vec)))?
+    {
+        rules.push(rule);
+    }
+    Ok(rules)
+}
+
 /// Whether a filter list goes from client to server (02-file-list 2.1). `sending`: the client sends files.
 #[must_use]
 pub fn wants_filter_rules(options: &TransferOptions, sending: bool) -> bool {
     !sending || options.delete != Delete::Off
 }
-

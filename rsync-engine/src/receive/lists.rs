@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use rsync_proto::flist::{Decoder, EntryOptions, HardLink, IdList, Item};
 use rsync_proto::Violation;
+use rsync_proto::flist::{Decoder, EntryOptions, HardLink, IdList, Item};
 
 use crate::error::Error;
 use crate::fs::{IdKind, IdMapper};
@@ -17,6 +17,24 @@ pub(crate) const KEEP_ID: u32 = u32::MAX;
 /// Directories of a session at most: each is remembered until its list came.
 const DIRS_MAX: usize = 1 << 26;
 
+/// What a client makes of a listed name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// It was asked for.
+    Whole,
+    /// Only as a directory above something that was: nothing in it is ours to delete.
+    AsParent,
+}
+
+/// Decides whether a sender may list a name (02-file-list 13.4, 13.5).
+pub trait NameCheck: Send {
+    /// What the name is to us.
+    ///
+    /// # Errors
+    /// A name that was not asked for, or is excluded: the sender cannot be trusted.
+    fn check(&self, name: &[u8], is_dir: bool) -> Result<Wanted, Error>;
+}
+
 /// Decodes lists and keeps what must survive from one to the next.
 pub(super) struct ListReader {
     options: EntryOptions,
@@ -24,6 +42,7 @@ pub(super) struct ListReader {
     mapper: IdMapper,
     inc_recurse: bool,
     relative: bool,
+    asked_for: Option<Box<dyn NameCheck>>,
     next_start: i32,
     /// Directories by number (02-file-list 9.3); `None` once their list came.
     dirs: Vec<Option<ListOf>>,
@@ -39,7 +58,12 @@ pub(super) struct ListReader {
 }
 
 impl ListReader {
-    pub(super) fn new(options: EntryOptions, mapper: IdMapper, relative: bool) -> Self {
+    pub(super) fn new(
+        options: EntryOptions,
+        mapper: IdMapper,
+        relative: bool,
+        asked_for: Option<Box<dyn NameCheck>>,
+    ) -> Self {
         let inc_recurse = options.inc_recurse;
         Self {
             decoder: Decoder::new(options.clone()),
@@ -47,6 +71,7 @@ impl ListReader {
             mapper,
             inc_recurse,
             relative,
+            asked_for,
             next_start: i32::from(inc_recurse),
             dirs: Vec::new(),
             inodes: HashMap::new(),
@@ -76,8 +101,12 @@ impl ListReader {
 
     /// The list of one directory.
     pub(super) fn sub(&mut self, input: &mut WireIn, dir: u32) -> Result<FileList, Error> {
-        let known = usize::try_from(dir).ok().and_then(|dir| self.dirs.get_mut(dir));
-        let of = known.and_then(Option::take).ok_or(Violation::SublistDirectory { dir })?;
+        let known = usize::try_from(dir)
+            .ok()
+            .and_then(|dir| self.dirs.get_mut(dir));
+        let of = known
+            .and_then(Option::take)
+            .ok_or(Violation::SublistDirectory { dir })?;
         let mut list = self.read(input, Some(of))?;
         self.finish(&mut list)?;
         Ok(list)
@@ -102,6 +131,13 @@ impl ListReader {
 
     fn take(&mut self, list: &mut FileList) -> Result<(), Error> {
         let mut entry = self.decoder.entry();
+        if let Some(asked_for) = &self.asked_for
+            && entry.name != b"."
+            && entry.name != b"/."
+            && asked_for.check(entry.name, entry.is_dir())? == Wanted::AsParent
+        {
+            (entry.top_dir, entry.no_content) = (true, true);
+        }
         if self.inc_recurse {
             if let Some(name) = entry.user_name {
                 self.mapper.learn(IdKind::User, entry.uid, name);
@@ -117,7 +153,9 @@ impl ListReader {
             HardLink::None => None,
             HardLink::First => Some(arrival),
             HardLink::Follower(group) => Some(i64::from(group)),
-            HardLink::DevIno { dev, ino } => Some(*self.inodes.entry((dev, ino)).or_insert(arrival)),
+            HardLink::DevIno { dev, ino } => {
+                Some(*self.inodes.entry((dev, ino)).or_insert(arrival))
+            }
         };
         self.counts.count(entry.mode);
         if matches!(entry.mode & 0o170_000, 0o100_000 | 0o120_000) {
@@ -163,15 +201,27 @@ impl ListReader {
             .and_then(|next| next.checked_add(1))
             .ok_or(Violation::FileListTooLong)?;
         if self.inc_recurse {
-            let dirs: Vec<FileEntry> = list.entries().iter().copied().filter(FileEntry::is_dir).collect();
+            let dirs: Vec<FileEntry> = list
+                .entries()
+                .iter()
+                .copied()
+                .filter(FileEntry::is_dir)
+                .collect();
             if self.dirs.len() + dirs.len() > DIRS_MAX {
-                return Err(Error::Limit { what: "directories of one session", limit: DIRS_MAX as u64 });
+                return Err(Error::Limit {
+                    what: "directories of one session",
+                    limit: DIRS_MAX as u64,
+                });
             }
             for entry in dirs {
                 let path = list.path(&entry);
                 // "." never gets a list of its own, nor does the loser of two equal names.
-                let listable = !entry.cleared() && path != b"." && !(self.relative && path == b"/.");
-                self.dirs.push(listable.then(|| ListOf { path: path.into(), entry }));
+                let listable =
+                    !entry.cleared() && path != b"." && !(self.relative && path == b"/.");
+                self.dirs.push(listable.then(|| ListOf {
+                    path: path.into(),
+                    entry,
+                }));
             }
         }
         Ok(())
