@@ -1,1 +1,16 @@
 //! An rsync daemon as a library: rsyncd.conf, access control, authentication, confined sessions.
+#![deny(unsafe_code)]
+
+pub mod access;
+pub mod auth;
+pub mod config;
+mod identity;
+pub mod limits;
+pub mod log;
+pub mod logfmt;
+mod motd;
+mod operator;
+pub mod refuse;
+mod slots;
+mod text;
+mod wildcard;
