@@ -11,18 +11,17 @@ use crate::text::escape;
 
 /// What a session thread becomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// User.
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// Group of new files.
-    pub gid: u32,
+    pub(crate) gid: u32,
     /// All groups, the first one included.
-    pub groups: Vec<u32>,
+    pub(crate) groups: Vec<u32>,
 }
 
 /// Why an identity cannot be taken; the text is what the client is told after `@ERROR: `.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the texts say it")]
 pub(crate) enum IdentityError {
     #[error("invalid uid {0}")]
     InvalidUid(String),

@@ -11,6 +11,7 @@ pub mod logfmt;
 mod motd;
 mod operator;
 pub mod refuse;
+pub mod request;
 mod slots;
 mod text;
 mod wildcard;
