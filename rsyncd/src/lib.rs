@@ -4,6 +4,7 @@
 pub mod access;
 pub mod auth;
 pub mod config;
+pub mod confine;
 mod identity;
 pub mod limits;
 pub mod log;
