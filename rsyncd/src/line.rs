@@ -1,8 +1,11 @@
 //! The text part of a connection, read without losing the bytes behind it.
 
+use std::borrow::Cow;
 use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use rsync_proto::args::ArgumentsReader;
+use rsync_proto::line::read_line;
 use rsync_proto::wire::Cursor;
 use rsync_proto::{DecodeError, Violation};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -22,10 +25,6 @@ pub(crate) struct TextStream {
 pub(crate) enum LineError {
     #[error("the connection ended")]
     Eof,
-    #[error("line too long")]
-    TooLong,
-    #[error("line with a NUL byte")]
-    Nul,
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error(transparent)]
@@ -39,25 +38,17 @@ impl TextStream {
 
     /// The next line without its newline, at most `max` bytes; carriage returns are dropped.
     pub(crate) async fn line(&mut self, max: usize) -> Result<Vec<u8>, LineError> {
-        let mut seen = 0;
         loop {
-            if let Some(end) = self.unread[seen..].iter().position(|&b| b == b'\n').map(|at| seen + at) {
-                if end > max {
-                    return Err(LineError::TooLong);
+            let mut cursor = Cursor::new(&self.unread);
+            match read_line(&mut cursor, max).map(Cow::into_owned) {
+                Ok(line) => {
+                    let used = cursor.position();
+                    self.unread.drain(..used);
+                    return Ok(line);
                 }
-                let mut line: Vec<u8> = self.unread.drain(..=end).collect();
-                line.pop();
-                if line.contains(&0) {
-                    return Err(LineError::Nul);
-                }
-                line.retain(|&b| b != b'\r');
-                return Ok(line);
+                Err(DecodeError::Violation(violation)) => return Err(violation.into()),
+                Err(_) => self.fill().await?,
             }
-            seen = self.unread.len();
-            if seen > max {
-                return Err(LineError::TooLong);
-            }
-            self.fill().await?;
         }
     }
 
@@ -115,6 +106,11 @@ impl TextStream {
         Ok((stream, self.unread))
     }
 
+    /// The socket, to cut the connection off from elsewhere.
+    pub(crate) fn socket(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
     async fn fill(&mut self) -> Result<(), LineError> {
         // A client sends its part of the handshake in a packet or two.
         self.unread.reserve(1024);
@@ -166,16 +162,20 @@ mod tests {
 
     #[tokio::test]
     async fn bad_lines() {
-        for (input, what) in [
-            (vec![b'x'; 11], "line too long"),
-            ([vec![b'x'; 11], b"\n".to_vec()].concat(), "line too long"),
-            (b"a\0b\n".to_vec(), "line with a NUL byte"),
-            (b"abc".to_vec(), "the connection ended"),
+        let too_long = Some(Violation::LineTooLong { max: 10 });
+        for (input, expected) in [
+            (vec![b'x'; 11], too_long),
+            ([vec![b'x'; 11], b"\n".to_vec()].concat(), too_long),
+            (b"a\0b\n".to_vec(), Some(Violation::NulInside)),
+            (b"abc".to_vec(), None),
         ] {
             let (mut text, mut client) = pair().await;
             client.write_all(&input).await.expect("write");
             client.shutdown().await.expect("shutdown");
-            assert_eq!(text.line(10).await.expect_err(what).to_string(), what);
+            match text.line(10).await.expect_err("bad") {
+                LineError::Violation(found) => assert_eq!(Some(found), expected),
+                other => assert!(matches!(other, LineError::Eof) && expected.is_none(), "{other}"),
+            }
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use rsync_proto::replies::{put_listed_module, put_motd};
+
 use crate::config::{Config, environment};
 use crate::limits;
 use crate::operator;
@@ -10,13 +12,14 @@ use crate::operator;
 /// client would take for the protocol's are left out.
 pub(crate) fn message(file: &Path) -> Vec<u8> {
     let content = operator::read(file, limits::CONFIG_FILE).map(|(content, _)| content).unwrap_or_default();
-    let mut out = Vec::with_capacity(content.len() + 1);
+    let mut kept = Vec::with_capacity(content.len());
     for line in content.split_inclusive(|&b| b == b'\n') {
         if !line.starts_with(b"@RSYNCD:") && !line.starts_with(b"@ERROR") {
-            out.extend_from_slice(line);
+            kept.extend_from_slice(line);
         }
     }
-    out.push(b'\n');
+    let mut out = Vec::with_capacity(kept.len() + 1);
+    put_motd(&mut out, &kept);
     out
 }
 
@@ -24,16 +27,12 @@ pub(crate) fn message(file: &Path) -> Vec<u8> {
 pub(crate) fn listing(config: &Config) -> Vec<u8> {
     let mut out = Vec::new();
     for module in config.modules.iter().filter(|m| m.list) {
-        out.extend_from_slice(&module.name);
-        out.resize(out.len() + NAME_WIDTH.saturating_sub(module.name.len()), b' ');
-        out.push(b'\t');
-        out.extend_from_slice(&module.comment.expand(&environment).unwrap_or_default());
-        out.push(b'\n');
+        let comment = module.comment.expand(&environment).unwrap_or_default();
+        // Only a variable can bring a line end into a name or comment; such a module is not shown.
+        let _ = put_listed_module(&mut out, &module.name, &comment);
     }
     out
 }
-
-const NAME_WIDTH: usize = 15;
 
 #[cfg(test)]
 mod tests {

@@ -24,7 +24,7 @@ struct RefuseWord {
 
 /// An option that is refused; as text, what the client is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum RefusedOption {
     /// The long name and the letter.
     Option {
         /// Empty for an option that is only a letter.
@@ -36,7 +36,7 @@ pub enum Refusal {
     Attack,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for RefusedOption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Option { long, letter } => {
@@ -80,7 +80,7 @@ impl Refusals {
     /// The first option in a server's arguments that is refused by itself, else the first that implies a
     /// refused one. The arguments behind the `.` are paths.
     #[must_use]
-    pub fn check(&self, arguments: &[Vec<u8>]) -> Option<Refusal> {
+    pub fn check(&self, arguments: &[Vec<u8>]) -> Option<RefusedOption> {
         let sender = arguments.iter().take_while(|a| *a != b".").any(|a| a == b"--sender");
         let mut words = Words::new(arguments);
         let mut implied = None;
@@ -95,7 +95,7 @@ impl Refusals {
             let value = if takes_value { words.value() } else { Ok(&b""[..]) };
             let Ok(value) = value else { break };
             if ATTACKS.contains(&name.long) {
-                return Some(Refusal::Attack);
+                return Some(RefusedOption::Attack);
             }
             if self.refuses(&name) {
                 return Some(name.refusal());
@@ -106,7 +106,7 @@ impl Refusals {
     }
 
     /// The refused option that `name` implies.
-    fn check_implied(&self, name: &Name<'_>, value: &[u8], sender: bool) -> Option<Refusal> {
+    fn check_implied(&self, name: &Name<'_>, value: &[u8], sender: bool) -> Option<RefusedOption> {
         let by_name = |long: &str| {
             let (name, _) = find(long)?;
             self.refuses(&name).then(|| name.refusal())
@@ -165,8 +165,8 @@ impl Name<'_> {
         }
     }
 
-    fn refusal(&self) -> Refusal {
-        Refusal::Option { long: escape(self.long.as_bytes()), letter: self.letter }
+    fn refusal(&self) -> RefusedOption {
+        RefusedOption::Option { long: escape(self.long.as_bytes()), letter: self.letter }
     }
 }
 

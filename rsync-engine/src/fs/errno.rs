@@ -15,3 +15,18 @@ pub fn describe(errno: Errno) -> String {
         .map_or(text.as_str(), |(plain, _)| plain);
     format!("{plain} ({code})")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_worded_as_rsync_does() {
+        assert_eq!(describe(Errno::NOENT), "No such file or directory (2)");
+        assert_eq!(
+            describe(Errno::LOOP),
+            "Too many levels of symbolic links (40)"
+        );
+        assert_eq!(describe(Errno::XDEV), "Invalid cross-device link (18)");
+    }
+}

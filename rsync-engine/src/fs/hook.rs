@@ -1,7 +1,5 @@
-//! A hook before every system call, for tests: it may change the tree (races) or make the call fail (faults).
-
-#[cfg(any(test, feature = "fault-injection"))]
-use super::Errno;
+//! A hook before every system call, for tests: it may change the tree (races) or make the call
+//! fail (faults).
 
 /// The system calls that a test can stop at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +21,8 @@ pub enum Op {
     Write,
     /// Changing a file's length or reserving space.
     Truncate,
+    /// Writing data to the disk.
+    Sync,
     /// Examining an object.
     Stat,
     /// Reading directory entries.
@@ -51,30 +51,50 @@ pub enum Op {
     Utime,
 }
 
-/// Called before each system call of a [`Tree`](super::Tree) that carries it.
 #[cfg(any(test, feature = "fault-injection"))]
-pub trait Interpose: Send + Sync + std::fmt::Debug {
-    /// May change the file system; an error is returned in the place of the call.
-    fn before(&self, op: Op) -> Result<(), Errno>;
-}
-
-/// Makes the n-th call of one operation fail, once.
-#[cfg(any(test, feature = "fault-injection"))]
-#[derive(Debug)]
-pub struct Countdown {
-    op: Op,
-    left: std::sync::atomic::AtomicU32,
-    errno: Errno,
-}
+pub use injection::{Countdown, Interpose};
 
 #[cfg(any(test, feature = "fault-injection"))]
-impl Countdown {
-    /// The `nth` (from 1) call of `op` fails with `errno`.
-    pub fn new(op: Op, nth: u32, errno: Errno) -> Self {
-        Self {
-            op,
-            left: nth.into(),
-            errno,
+mod injection {
+    use std::fmt;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::Op;
+    use crate::fs::Errno;
+
+    /// Called before each system call made through a [`Tree`](crate::fs::Tree) that carries it.
+    pub trait Interpose: Send + Sync + fmt::Debug {
+        /// May change the file system; an error is returned in the place of the call.
+        fn before(&self, op: Op) -> Result<(), Errno>;
+    }
+
+    /// Makes the n-th call of one operation fail, once.
+    #[derive(Debug)]
+    pub struct Countdown {
+        op: Op,
+        left: AtomicU32,
+        errno: Errno,
+    }
+
+    impl Countdown {
+        /// The `nth` call (from 1) of `op` fails with `errno`; the others go through.
+        pub fn new(op: Op, nth: u32, errno: Errno) -> Self {
+            Self {
+                op,
+                left: nth.into(),
+                errno,
+            }
+        }
+    }
+
+    impl Interpose for Countdown {
+        fn before(&self, op: Op) -> Result<(), Errno> {
+            let fires = op == self.op
+                && self
+                    .left
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
+                    == Ok(1);
+            if fires { Err(self.errno) } else { Ok(()) }
         }
     }
 }

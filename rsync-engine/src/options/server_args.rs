@@ -333,6 +333,12 @@ impl ServerRequest {
     }
 
     fn finish(&mut self) -> Result<(), OptionError> {
+        // Nothing here removes sources; as a receiver the acknowledgements are all that is asked for.
+        if self.sender && self.options.remove_source_files {
+            return Err(OptionError::Unsupported {
+                name: "--remove-source-files".to_owned(),
+            });
+        }
         // A file of rules would be opened with the server's eyes, and rules travel in-band anyway.
         if !self.options.filter_texts.is_empty() {
             return Err(OptionError::Unsupported {

@@ -115,7 +115,9 @@ fn captured_server_args() {
             strings(&line["argv"])[1..],
             "{words:?} {direction:?}"
         );
-        from_server_args(&args).unwrap_or_else(|error| panic!("{args:?}: {error}"));
+        let read = from_server_args(&args);
+        let removes = direction == Direction::Pull && options.remove_source_files;
+        assert_eq!(read.is_err(), removes, "{args:?}: {read:?}");
         reproduced += 1;
     }
     assert_eq!(
@@ -262,6 +264,17 @@ fn refusals() {
         ),
         (&["--server", "-A", ".", "m/"], "--acls: not supported yet"),
         (
+            &[
+                "--server",
+                "--sender",
+                "-r",
+                "--remove-source-files",
+                ".",
+                "m/",
+            ],
+            "--remove-source-files: not supported yet",
+        ),
+        (
             &["--server", "-r", "--inplace", ".", "m/"],
             "--inplace: not supported yet",
         ),
@@ -404,6 +417,9 @@ proptest! {
         paths in prop::collection::vec(prop::collection::vec(1u8..=255, 1..12), 1..3),
     ) {
         let direction = if pull { Direction::Pull } else { Direction::Push };
+        // A server that sends does not remove its files.
+        let mut options = options;
+        options.remove_source_files &= !pull;
         let args = to_server_args(&options, direction, protocol, &paths);
         let request = from_server_args(&args).unwrap();
         prop_assert_eq!(request.sender, pull);

@@ -1,0 +1,35 @@
+//! Runs what the command line asks for. The one place where the command meets the transfer library.
+
+use crate::daemon::DaemonPlan;
+use crate::exit::{Failure, UNSUPPORTED};
+use crate::hiargs::HiArgs;
+use crate::watch::WatchPlan;
+
+/// A one-shot transfer or listing.
+pub(crate) fn run_transfer(args: &HiArgs) -> Result<(), Failure> {
+    Err(Failure::new(
+        UNSUPPORTED,
+        args.role(),
+        "transfers are not built in yet",
+    ))
+}
+
+/// Follows a tree until told to stop.
+pub(crate) fn run_watch(plan: &WatchPlan) -> Result<(), Failure> {
+    tracing::debug!(?plan, "watch");
+    Err(Failure::new(
+        UNSUPPORTED,
+        crate::exit::Role::Client,
+        "watching is not built in yet",
+    ))
+}
+
+/// Serves modules until told to stop.
+pub(crate) fn run_daemon(plan: &DaemonPlan) -> Result<(), Failure> {
+    tracing::debug!(?plan, "daemon");
+    Err(Failure::new(
+        UNSUPPORTED,
+        crate::exit::Role::Client,
+        "the daemon is not built in yet",
+    ))
+}
