@@ -1,17 +1,14 @@
-//! Runs what the command line asks for. The one place where the command meets the transfer library.
+//! Runs what the command line asks for.
 
 use crate::daemon::DaemonPlan;
 use crate::exit::{Failure, UNSUPPORTED};
 use crate::hiargs::HiArgs;
+use crate::transfer;
 use crate::watch::WatchPlan;
 
 /// A one-shot transfer or listing.
 pub(crate) fn run_transfer(args: &HiArgs) -> Result<(), Failure> {
-    Err(Failure::new(
-        UNSUPPORTED,
-        args.role(),
-        "transfers are not built in yet",
-    ))
+    transfer::run(args)
 }
 
 /// Follows a tree until told to stop.

@@ -111,6 +111,11 @@ impl Failure {
         }
     }
 
+    /// The lines as one text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.lines.join(&b' ')).into_owned()
+    }
+
     /// A command line that is answered with the help text.
     pub(crate) fn usage() -> Self {
         Self {

@@ -1,15 +1,6 @@
 //! The syncline command: rsync's command line, `syncline watch` and `syncline daemon`.
 
 #![forbid(unsafe_code)]
-#![cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "client.rs is not connected to the transfer library yet"
-    )
-)]
-
 mod client;
 mod daemon;
 mod escape;
@@ -17,12 +8,14 @@ mod exit;
 mod flags;
 mod hiargs;
 mod hostspec;
+mod interrupt;
 mod log;
 mod lowargs;
 mod output;
 mod password;
 #[cfg(test)]
 mod testing;
+mod transfer;
 mod watch;
 
 use std::ffi::OsString;

@@ -39,7 +39,13 @@ impl Cancel {
     /// Ends the transfer. The roles return [`Error::Cancelled`] as soon as they notice.
     pub fn cancel(&self) {
         self.inner.flag.store(true, Ordering::SeqCst);
-        let closers = std::mem::take(&mut *self.inner.closers.lock().unwrap_or_else(PoisonError::into_inner));
+        let closers = std::mem::take(
+            &mut *self
+                .inner
+                .closers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         for close in closers {
             close();
         }
@@ -56,13 +62,21 @@ impl Cancel {
     /// # Errors
     /// Only that one.
     pub fn check(&self) -> Result<(), Error> {
-        if self.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+        if self.is_cancelled() {
+            Err(Error::Cancelled)
+        } else {
+            Ok(())
+        }
     }
 
     /// Registers what wakes a blocked role, for example shutting the socket down. Runs at once when the
     /// transfer is cancelled already.
     pub fn on_cancel(&self, close: impl FnOnce() + Send + 'static) {
-        self.inner.closers.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(close));
+        self.inner
+            .closers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Box::new(close));
         if self.is_cancelled() {
             self.cancel();
         }

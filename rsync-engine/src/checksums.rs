@@ -17,7 +17,9 @@ fn of(name: ChecksumName, negotiated: &Negotiated) -> Checksum {
     match name {
         ChecksumName::OldMd4 => Checksum::OldMd4,
         ChecksumName::Md4 => Checksum::Md4,
-        ChecksumName::Md5 => Checksum::Md5 { seed_first: negotiated.seed_first() },
+        ChecksumName::Md5 => Checksum::Md5 {
+            seed_first: negotiated.seed_first(),
+        },
         ChecksumName::Sha1 => Checksum::Sha1,
         ChecksumName::Xxh64 => Checksum::Xxh64,
         ChecksumName::Xxh3 => Checksum::Xxh3,

@@ -99,7 +99,10 @@ impl Error {
 
     /// A request that cannot be met.
     pub(crate) fn request(code: u8, text: impl Into<String>) -> Self {
-        Self::Request { text: text.into(), code }
+        Self::Request {
+            text: text.into(),
+            code,
+        }
     }
 }
 

@@ -160,7 +160,13 @@ impl fmt::Display for FileFailure {
             return write!(f, "file has vanished: \"{name}\"");
         }
         match &self.source {
-            Some(source) => write!(f, "[{}] {} \"{name}\" failed: {}", self.role, self.op, SystemError(source)),
+            Some(source) => write!(
+                f,
+                "[{}] {} \"{name}\" failed: {}",
+                self.role,
+                self.op,
+                SystemError(source)
+            ),
             None => write!(f, "[{}] {}: \"{name}\"", self.role, self.op),
         }
     }
@@ -196,8 +202,14 @@ mod tests {
             source: Some(io::Error::from_raw_os_error(2)),
             vanished: false,
         };
-        assert_eq!(failure.to_string(), "[sender] link_stat \"a\\#001b\" failed: No such file or directory (2)");
-        let vanished = FileFailure { vanished: true, ..failure };
+        assert_eq!(
+            failure.to_string(),
+            "[sender] link_stat \"a\\#001b\" failed: No such file or directory (2)"
+        );
+        let vanished = FileFailure {
+            vanished: true,
+            ..failure
+        };
         assert_eq!(vanished.to_string(), "file has vanished: \"a\\#001b\"");
     }
 }

@@ -28,7 +28,10 @@ fn try_send(out: &mut WireOut, protocol: Protocol, role: Role, error: &Error) ->
     let other_tells = matches!(error, Error::Internal { role: "receiver" });
     if role.server && !other_tells && !matches!(error, Error::Remote { .. }) {
         let text = format!("rsync: {error}\n");
-        out.message(&Message::Text { kind: TextKind::Error, text: PeerText(text.as_bytes()) })?;
+        out.message(&Message::Text {
+            kind: TextKind::Error,
+            text: PeerText(text.as_bytes()),
+        })?;
     }
     // 10, 12, 19 and 30 mean that nobody listens or nobody should.
     if protocol.has_error_exit() && !other_tells && !matches!(code, 10 | 12 | 19 | 30) {

@@ -49,7 +49,10 @@ impl Inbox {
     pub(crate) fn start(source: Box<dyn Read + Send>, name: &str) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let filler = Arc::clone(&shared);
-        std::thread::Builder::new().name(format!("{name} in")).stack_size(256 << 10).spawn(move || fill(source, &filler))?;
+        std::thread::Builder::new()
+            .name(format!("{name} in"))
+            .stack_size(256 << 10)
+            .spawn(move || fill(source, &filler))?;
         Ok(Self(shared))
     }
 
@@ -70,10 +73,17 @@ impl Inbox {
                 Some(end) => return std::mem::replace(end, Ok(())).map(|()| Taken::End),
             }
             state = match wait {
-                None => self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => self
+                    .0
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
                 Some(wait) => {
-                    let (state, timeout) =
-                        self.0.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner);
+                    let (state, timeout) = self
+                        .0
+                        .changed
+                        .wait_timeout(state, wait)
+                        .unwrap_or_else(PoisonError::into_inner);
                     if timeout.timed_out() && state.chunks.is_empty() && state.end.is_none() {
                         return Ok(Taken::Nothing);
                     }
@@ -92,7 +102,11 @@ impl Inbox {
 
 impl Drop for Inbox {
     fn drop(&mut self) {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).taker_gone = true;
+        self.0
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .taker_gone = true;
         self.0.changed.notify_all();
     }
 }
@@ -115,7 +129,10 @@ fn fill(mut source: Box<dyn Read + Send>, shared: &Shared) {
         }
         shared.changed.notify_all();
         while state.bytes >= CAPACITY && !state.taker_gone {
-            state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = shared
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         if state.taker_gone || state.end.is_some() {
             return;

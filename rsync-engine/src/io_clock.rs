@@ -18,7 +18,11 @@ impl IoClock {
     /// A clock that starts now. `None` waits for ever.
     #[must_use]
     pub fn new(timeout: Option<Duration>) -> Self {
-        let clock = Self { start: Instant::now(), last_ms: AtomicU64::new(0), timeout_s: AtomicU64::new(0) };
+        let clock = Self {
+            start: Instant::now(),
+            last_ms: AtomicU64::new(0),
+            timeout_s: AtomicU64::new(0),
+        };
         clock.set_timeout(timeout);
         clock
     }
@@ -47,7 +51,9 @@ impl IoClock {
     /// How long no byte has moved.
     #[must_use]
     pub fn idle(&self) -> Duration {
-        self.start.elapsed().saturating_sub(Duration::from_millis(self.last_ms.load(Ordering::Relaxed)))
+        self.start
+            .elapsed()
+            .saturating_sub(Duration::from_millis(self.last_ms.load(Ordering::Relaxed)))
     }
 
     /// Whether the connection stood still for longer than the timeout.

@@ -14,6 +14,13 @@
 //! - [`wire_in`], [`wire_out`], [`pipe`]: streams
 
 #![deny(unsafe_code)]
+#![cfg_attr(
+    test,
+    expect(
+        clippy::disallowed_methods,
+        reason = "tests build their trees with std::fs"
+    )
+)]
 
 mod cancel;
 mod checksums;

@@ -121,7 +121,11 @@ pub(crate) struct FileList {
 impl FileList {
     /// An empty list.
     pub(crate) fn new(ndx_start: i32, of: Option<ListOf>) -> Self {
-        Self { ndx_start, of, ..Self::default() }
+        Self {
+            ndx_start,
+            of,
+            ..Self::default()
+        }
     }
 
     /// Number of entries, cleared ones included.
@@ -213,12 +217,23 @@ impl FileList {
     ///
     /// # Errors
     /// When the list grows beyond our limits.
-    pub(crate) fn push(&mut self, entry: &Entry<'_>, group: Option<i64>, root: u16) -> Result<(), Error> {
+    pub(crate) fn push(
+        &mut self,
+        entry: &Entry<'_>,
+        group: Option<i64>,
+        root: u16,
+    ) -> Result<(), Error> {
         if self.entries.len() >= ENTRIES_MAX {
-            return Err(Error::Limit { what: "entries of one file list", limit: ENTRIES_MAX as u64 });
+            return Err(Error::Limit {
+                what: "entries of one file list",
+                limit: ENTRIES_MAX as u64,
+            });
         }
         if self.names.len() + entry.name.len() >= NAMES_MAX {
-            return Err(Error::Limit { what: "bytes of names of one file list", limit: NAMES_MAX as u64 });
+            return Err(Error::Limit {
+                what: "bytes of names of one file list",
+                limit: NAMES_MAX as u64,
+            });
         }
         let (dir, base) = match entry.name.iter().rposition(|&b| b == b'/') {
             // `/name` keeps its slash as an empty directory would lose it.
@@ -226,7 +241,10 @@ impl FileList {
             None => (&entry.name[..0], entry.name),
         };
         let Ok(base_len) = u16::try_from(base.len()) else {
-            return Err(Error::Limit { what: "length of one path component", limit: u16::MAX.into() });
+            return Err(Error::Limit {
+                what: "length of one path component",
+                limit: u16::MAX.into(),
+            });
         };
         let dir = self.dir_number(dir);
         let base_at = self.names.len() as u32;
@@ -237,8 +255,10 @@ impl FileList {
             group,
             checksum: entry.checksum.map(Into::into),
         };
-        let has_extra =
-            extra.link_target.is_some() || extra.rdev.is_some() || group.is_some() || extra.checksum.is_some();
+        let has_extra = extra.link_target.is_some()
+            || extra.rdev.is_some()
+            || group.is_some()
+            || extra.checksum.is_some();
         let extra_at = if has_extra {
             self.extras.push(extra);
             self.extras.len() as u32 - 1
@@ -285,8 +305,13 @@ impl FileList {
     /// Sorts by 02-file-list 8.3. Both ends do this, so that positions are the same.
     pub(crate) fn sort(&mut self) {
         let names = SortNames::of(self);
-        let order = flist::sort(self.entries.len(), |at| (names.get(self, at), self.entries[at].is_dir()));
-        self.entries = order.into_iter().map(|at| self.entries[at as usize]).collect();
+        let order = flist::sort(self.entries.len(), |at| {
+            (names.get(self, at), self.entries[at].is_dir())
+        });
+        self.entries = order
+            .into_iter()
+            .map(|at| self.entries[at as usize])
+            .collect();
     }
 
     /// Marks what lost against another entry of the same name (02-file-list 8.4). The list is sorted. Only the
@@ -295,16 +320,25 @@ impl FileList {
         let names = SortNames::of(self);
         let mut losers = Vec::new();
         let name_of = |at: usize| (names.get(self, at), self.entries[at].is_dir());
-        flist::find_duplicates(self.entries.len(), name_of, |loser, winner| losers.push((loser, winner)));
+        flist::find_duplicates(self.entries.len(), name_of, |loser, winner| {
+            losers.push((loser, winner))
+        });
         for (loser, winner) in losers {
             let (a, b) = (self.entries[winner], self.entries[loser]);
             if a.is_dir() && b.is_dir() {
-                let flags = |entry: FileEntry| DirFlags { top_dir: entry.top_dir(), no_content: entry.no_content() };
+                let flags = |entry: FileEntry| DirFlags {
+                    top_dir: entry.top_dir(),
+                    no_content: entry.no_content(),
+                };
                 let merged = flags(a).merge(flags(b));
                 let kept = &mut self.entries[winner].flags;
                 *kept &= !(bits::TOP_DIR | bits::NO_CONTENT);
                 *kept |= if merged.top_dir { bits::TOP_DIR } else { 0 };
-                *kept |= if merged.no_content { bits::NO_CONTENT } else { 0 };
+                *kept |= if merged.no_content {
+                    bits::NO_CONTENT
+                } else {
+                    0
+                };
             }
             self.entries[loser].flags |= bits::CLEARED;
         }

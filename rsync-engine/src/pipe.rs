@@ -45,7 +45,11 @@ pub struct PipeCloser(Arc<Shared>);
 #[must_use]
 pub fn pipe() -> (PipeReader, PipeWriter, PipeCloser) {
     let shared = Arc::new(Shared::default());
-    (PipeReader(Arc::clone(&shared)), PipeWriter(Arc::clone(&shared)), PipeCloser(shared))
+    (
+        PipeReader(Arc::clone(&shared)),
+        PipeWriter(Arc::clone(&shared)),
+        PipeCloser(shared),
+    )
 }
 
 impl PipeCloser {
@@ -68,12 +72,18 @@ impl Read for PipeReader {
             if state.writer_gone {
                 return Ok(0);
             }
-            state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .0
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         let mut done = 0;
         while done < buf.len() {
             let head = state.head;
-            let Some(chunk) = state.chunks.front() else { break };
+            let Some(chunk) = state.chunks.front() else {
+                break;
+            };
             let n = (chunk.len() - head).min(buf.len() - done);
             buf[done..done + n].copy_from_slice(&chunk[head..head + n]);
             done += n;
@@ -101,7 +111,11 @@ impl Write for PipeWriter {
         }
         let mut state = self.0.lock();
         while state.bytes >= CAPACITY && !state.reader_gone {
-            state = self.0.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .0
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         if state.reader_gone {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -141,7 +155,9 @@ mod tests {
     #[test]
     fn bytes_arrive_in_order_across_a_full_pipe() {
         let (mut reader, mut writer, _closer) = pipe();
-        let sent: Vec<u8> = (0..5 * CAPACITY as u32 / 4).flat_map(u32::to_le_bytes).collect();
+        let sent: Vec<u8> = (0..5 * CAPACITY as u32 / 4)
+            .flat_map(u32::to_le_bytes)
+            .collect();
         let copy = sent.clone();
         let thread = std::thread::Builder::new().spawn(move || {
             for piece in copy.chunks(7919) {
@@ -159,10 +175,16 @@ mod tests {
         let (reader, mut writer, closer) = pipe();
         let blocked = std::thread::Builder::new().spawn(move || {
             let full = vec![0; CAPACITY];
-            writer.write_all(&full).and_then(|()| writer.write_all(&full))
+            writer
+                .write_all(&full)
+                .and_then(|()| writer.write_all(&full))
         });
         closer.close();
-        let error = blocked.expect("spawned").join().expect("no panic").expect_err("closed");
+        let error = blocked
+            .expect("spawned")
+            .join()
+            .expect("no panic")
+            .expect_err("closed");
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
         drop(reader);
     }

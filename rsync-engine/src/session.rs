@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use rsync_proto::PeerText;
+use rsync_proto::Protocol;
 use rsync_proto::mux::{Message, TextKind, exit_code_of_peer};
 use rsync_proto::setup::Negotiated;
-use rsync_proto::{Protocol, Violation};
 
 use crate::cancel::Cancel;
 use crate::error::Error;
@@ -148,11 +148,18 @@ impl Messages for PeerMessages {
                 }
             }
             Message::IoTimeout(None) | Message::Noop => {}
-            Message::ErrorExit(code) => return Err(Error::Remote { code: exit_code_of_peer(code) }),
+            Message::ErrorExit(code) => {
+                return Err(Error::Remote {
+                    code: exit_code_of_peer(code),
+                });
+            }
             Message::Success(ndx) if self.wants_success => (self.note)(Note::Success(ndx.0)),
             Message::Success(_) => {}
             Message::Deleted { name, is_dir } => {
-                self.events.event(Event::Deleted { name: name.as_bytes(), is_dir });
+                self.events.event(Event::Deleted {
+                    name: name.as_bytes(),
+                    is_dir,
+                });
             }
             Message::NoSend(ndx) => (self.note)(Note::NoSend(ndx.0)),
         }

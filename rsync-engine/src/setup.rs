@@ -1,12 +1,12 @@
 //! Drives the set-up of a session over its streams: compat flags, negotiation lists, seed, start of framing
 //! (01-session 9).
 
+use rsync_proto::Protocol;
 use rsync_proto::mux::Peer;
 use rsync_proto::setup::{
-    Capabilities, ChecksumChoice, ClientOffer, ClientSetup, CompatFlags, Negotiated, Progress, ServerOffer,
-    ServerSetup,
+    Capabilities, ChecksumChoice, ClientOffer, ClientSetup, CompatFlags, Negotiated, Progress,
+    ServerOffer, ServerSetup,
 };
-use rsync_proto::Protocol;
 
 use crate::error::Error;
 use crate::options::{Delete, TransferOptions};
@@ -42,7 +42,9 @@ pub fn allows_inc_recurse(options: &TransferOptions, receiving: bool) -> bool {
 fn choice(options: &TransferOptions) -> Result<Option<ChecksumChoice>, Error> {
     match &options.checksum_choice {
         None => Ok(None),
-        Some(choice) => ChecksumChoice::parse(choice.to_arg().as_bytes()).map_err(Error::Unsupported),
+        Some(choice) => {
+            ChecksumChoice::parse(choice.to_arg().as_bytes()).map_err(Error::Unsupported)
+        }
     }
 }
 
@@ -59,7 +61,10 @@ pub fn client(
     options: &TransferOptions,
     sending: bool,
 ) -> Result<Negotiated, Error> {
-    let offer = ClientOffer { checksum_choice: choice(options)?, ..ClientOffer::new(protocol, capabilities) };
+    let offer = ClientOffer {
+        checksum_choice: choice(options)?,
+        ..ClientOffer::new(protocol, capabilities)
+    };
     let mut state = ClientSetup::new(offer);
     let negotiated = loop {
         let mut reply = Vec::new();
@@ -72,7 +77,13 @@ pub fn client(
         }
     };
     input.end_steps();
-    input.start_framing(Peer { is_server: true, is_sender: !sending }, protocol);
+    input.start_framing(
+        Peer {
+            is_server: true,
+            is_sender: !sending,
+        },
+        protocol,
+    );
     if protocol.frames_client() || (!sending && options.remove_source_files) {
         out.start_framing(protocol);
     }
@@ -95,8 +106,14 @@ pub fn server(
 ) -> Result<Negotiated, Error> {
     let offered = Capabilities::parse(letters.unwrap_or_default());
     let compat = offered.answer(SUPPORTED, allows_inc_recurse(options, !sending));
-    let seed = options.checksum_seed.filter(|&seed| seed != 0).unwrap_or(seed);
-    let offer = ServerOffer { checksum_choice: choice(options)?, ..ServerOffer::new(protocol, compat, seed) };
+    let seed = options
+        .checksum_seed
+        .filter(|&seed| seed != 0)
+        .unwrap_or(seed);
+    let offer = ServerOffer {
+        checksum_choice: choice(options)?,
+        ..ServerOffer::new(protocol, compat, seed)
+    };
     let mut reply = Vec::new();
     let mut state = ServerSetup::new(offer, &mut reply);
     let mut progress = state.advance(&mut rsync_proto::wire::Cursor::new(&[]), &mut reply);
@@ -111,7 +128,13 @@ pub fn server(
     };
     input.end_steps();
     if protocol.frames_client() || (sending && options.remove_source_files) {
-        input.start_framing(Peer { is_server: false, is_sender: !sending }, protocol);
+        input.start_framing(
+            Peer {
+                is_server: false,
+                is_sender: !sending,
+            },
+            protocol,
+        );
     }
     out.start_framing(protocol);
     Ok(negotiated)
@@ -137,4 +160,3 @@ pub fn send_filter_rules(out: &mut WireOut, rules: &[Vec<u8>]) -> Result<(), Err
 pub fn wants_filter_rules(options: &TransferOptions, sending: bool) -> bool {
     !sending || options.delete != Delete::Off
 }
-

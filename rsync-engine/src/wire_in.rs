@@ -58,14 +58,21 @@ pub struct WireIn {
 
 impl fmt::Debug for WireIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WireIn").field("received", &self.received).finish_non_exhaustive()
+        f.debug_struct("WireIn")
+            .field("received", &self.received)
+            .finish_non_exhaustive()
     }
 }
 
 impl WireIn {
     /// A raw stream that reads `source` itself, behind `unread` bytes that came with the handshake.
     #[must_use]
-    pub fn new(source: Box<dyn Read + Send>, unread: Vec<u8>, messages: Box<dyn Messages>, clock: Arc<IoClock>) -> Self {
+    pub fn new(
+        source: Box<dyn Read + Send>,
+        unread: Vec<u8>,
+        messages: Box<dyn Messages>,
+        clock: Arc<IoClock>,
+    ) -> Self {
         Self {
             source: Source::Direct(source),
             received: unread.len() as u64,
@@ -88,7 +95,8 @@ impl WireIn {
     pub fn read_ahead(&mut self, name: &str) -> Result<(), Error> {
         if let Source::Direct(source) = &mut self.source {
             let source = std::mem::replace(source, Box::new(io::empty()));
-            let inbox = Inbox::start(source, name).map_err(|source| Error::Connection { op: "read", source })?;
+            let inbox = Inbox::start(source, name)
+                .map_err(|source| Error::Connection { op: "read", source })?;
             self.source = Source::Queued(inbox);
         }
         Ok(())
@@ -101,7 +109,8 @@ impl WireIn {
     /// The end of the connection.
     pub fn step<T>(&mut self, step: impl FnOnce(&mut Cursor<'_>) -> T) -> Result<T, Error> {
         let len = self.run()?;
-        self.spill.extend_from_slice(&self.chunk[self.pos..self.pos + len]);
+        self.spill
+            .extend_from_slice(&self.chunk[self.pos..self.pos + len]);
         self.consume(len);
         let mut cursor = Cursor::new(&self.spill);
         let value = step(&mut cursor);
@@ -151,7 +160,9 @@ impl WireIn {
         if self.pos < self.end {
             return Ok(true);
         }
-        let Source::Queued(inbox) = &self.source else { return Ok(true) };
+        let Source::Queued(inbox) = &self.source else {
+            return Ok(true);
+        };
         match inbox.take(wait) {
             Ok(Taken::Chunk(chunk)) => {
                 self.received += chunk.len() as u64;
@@ -161,7 +172,9 @@ impl WireIn {
                 self.clock.touch();
                 Ok(true)
             }
-            Ok(Taken::End) => Err(Error::Disconnected { received: self.received }),
+            Ok(Taken::End) => Err(Error::Disconnected {
+                received: self.received,
+            }),
             Ok(Taken::Nothing) => Ok(false),
             Err(source) => Err(self.failed(source)),
         }
@@ -188,7 +201,8 @@ impl WireIn {
                         return Ok(value);
                     }
                     Err(DecodeError::Incomplete) => {
-                        self.spill.extend_from_slice(&self.chunk[start..start + len]);
+                        self.spill
+                            .extend_from_slice(&self.chunk[start..start + len]);
                         self.consume(len);
                     }
                     Err(error) => return Err(error.into()),
@@ -196,7 +210,8 @@ impl WireIn {
                 continue;
             }
             let before = self.spill.len();
-            self.spill.extend_from_slice(&self.chunk[start..start + len]);
+            self.spill
+                .extend_from_slice(&self.chunk[start..start + len]);
             let mut cursor = Cursor::new(&self.spill);
             match decode(&mut cursor) {
                 Ok(value) => {
@@ -207,7 +222,10 @@ impl WireIn {
                     return Ok(value);
                 }
                 Err(DecodeError::Incomplete) if self.spill.len() > RECORD_MAX => {
-                    return Err(Error::Limit { what: "one protocol record", limit: RECORD_MAX as u64 });
+                    return Err(Error::Limit {
+                        what: "one protocol record",
+                        limit: RECORD_MAX as u64,
+                    });
                 }
                 Err(DecodeError::Incomplete) => self.consume(len),
                 Err(error) => return Err(error.into()),
@@ -233,7 +251,9 @@ impl WireIn {
     pub fn expect_end(&mut self) -> Result<(), Error> {
         match self.run() {
             Ok(_) => Err(Error::Protocol(Violation::DataAfterEnd)),
-            Err(Error::Disconnected { .. } | Error::Connection { .. } | Error::Timeout { .. }) => Ok(()),
+            Err(Error::Disconnected { .. } | Error::Connection { .. } | Error::Timeout { .. }) => {
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
@@ -244,7 +264,9 @@ impl WireIn {
         loop {
             match self.run() {
                 Ok(len) => self.consume(len),
-                Err(Error::Disconnected { .. } | Error::Connection { .. } | Error::Timeout { .. }) => return Ok(()),
+                Err(
+                    Error::Disconnected { .. } | Error::Connection { .. } | Error::Timeout { .. },
+                ) => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
@@ -291,7 +313,9 @@ impl WireIn {
     fn next_frame(&mut self) -> Result<(), Error> {
         let mut raw = [0; FrameHeader::WIRE_LEN];
         self.read_exact(&mut raw)?;
-        let Mode::Framed(demux, left) = &mut self.mode else { return Ok(()) };
+        let Mode::Framed(demux, left) = &mut self.mode else {
+            return Ok(());
+        };
         let header = demux.header(&mut Cursor::new(&raw))?;
         let len = header.len as usize;
         if header.tag == Tag::DATA {
@@ -331,7 +355,11 @@ impl WireIn {
                         self.chunk.resize(CHUNK, 0);
                     }
                     match source.read(&mut self.chunk) {
-                        Ok(0) => return Err(Error::Disconnected { received: self.received }),
+                        Ok(0) => {
+                            return Err(Error::Disconnected {
+                                received: self.received,
+                            });
+                        }
                         Ok(n) => {
                             self.pos = 0;
                             self.end = n;
@@ -349,9 +377,9 @@ impl WireIn {
 
     fn failed(&self, source: io::Error) -> Error {
         match source.kind() {
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
-                Error::Timeout { seconds: self.clock.timeout().map_or(0, |t| t.as_secs()) }
-            }
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Error::Timeout {
+                seconds: self.clock.timeout().map_or(0, |t| t.as_secs()),
+            },
             _ => Error::Connection { op: "read", source },
         }
     }

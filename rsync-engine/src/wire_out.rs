@@ -32,7 +32,10 @@ pub struct WireOut {
 
 impl fmt::Debug for WireOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WireOut").field("framed", &self.framed).field("sent", &self.sent).finish_non_exhaustive()
+        f.debug_struct("WireOut")
+            .field("framed", &self.framed)
+            .field("sent", &self.sent)
+            .finish_non_exhaustive()
     }
 }
 
@@ -117,7 +120,9 @@ impl WireOut {
     /// # Errors
     /// When the buffer was full and writing it failed.
     pub fn message(&mut self, message: &Message<'_>) -> Result<(), Error> {
-        let Some(protocol) = self.framed else { return Ok(()) };
+        let Some(protocol) = self.framed else {
+            return Ok(());
+        };
         self.close_frame();
         if message.put(&mut self.buf, protocol).is_ok() && self.buf.len() >= FLUSH_AT {
             return self.flush();
@@ -130,10 +135,16 @@ impl WireOut {
     /// # Errors
     /// When writing fails.
     pub fn keep_alive(&mut self) -> Result<(), Error> {
-        let due = self.clock.timeout().is_some_and(|timeout| self.last_write.elapsed() * 2 >= timeout);
+        let due = self
+            .clock
+            .timeout()
+            .is_some_and(|timeout| self.last_write.elapsed() * 2 >= timeout);
         if self.framed.is_some() && due && self.buf.is_empty() {
             self.last_write = Instant::now();
-            self.sink.write_all(&KEEP_ALIVE).and_then(|()| self.sink.flush()).map_err(|e| self.failed(e))?;
+            self.sink
+                .write_all(&KEEP_ALIVE)
+                .and_then(|()| self.sink.flush())
+                .map_err(|e| self.failed(e))?;
             self.sent += KEEP_ALIVE.len() as u64;
         }
         Ok(())
@@ -148,7 +159,10 @@ impl WireOut {
             return Ok(());
         }
         self.close_frame();
-        self.sink.write_all(&self.buf).and_then(|()| self.sink.flush()).map_err(|e| self.failed(e))?;
+        self.sink
+            .write_all(&self.buf)
+            .and_then(|()| self.sink.flush())
+            .map_err(|e| self.failed(e))?;
         self.clock.touch();
         self.last_write = Instant::now();
         self.sent += self.buf.len() as u64;
@@ -158,10 +172,13 @@ impl WireOut {
 
     fn failed(&self, source: io::Error) -> Error {
         match source.kind() {
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
-                Error::Timeout { seconds: self.clock.timeout().map_or(0, |t| t.as_secs()) }
-            }
-            _ => Error::Connection { op: "write", source },
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Error::Timeout {
+                seconds: self.clock.timeout().map_or(0, |t| t.as_secs()),
+            },
+            _ => Error::Connection {
+                op: "write",
+                source,
+            },
         }
     }
 
@@ -173,20 +190,35 @@ impl WireOut {
     }
 
     fn after_append(&mut self) -> Result<(), Error> {
-        if self.frame.is_some_and(|start| self.buf.len() - start >= FRAME_MAX) {
+        if self
+            .frame
+            .is_some_and(|start| self.buf.len() - start >= FRAME_MAX)
+        {
             self.close_frame();
         }
-        if self.buf.len() >= FLUSH_AT { self.flush() } else { Ok(()) }
+        if self.buf.len() >= FLUSH_AT {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn close_frame(&mut self) {
-        let Some(start) = self.frame.take() else { return };
+        let Some(start) = self.frame.take() else {
+            return;
+        };
         let payload = self.buf.len() - start - 4;
         if payload == 0 {
             self.buf.truncate(start);
             return;
         }
         let len = u32::try_from(payload).unwrap_or(u32::MAX);
-        self.buf[start..start + 4].copy_from_slice(&FrameHeader { tag: Tag::DATA, len }.to_bytes());
+        self.buf[start..start + 4].copy_from_slice(
+            &FrameHeader {
+                tag: Tag::DATA,
+                len,
+            }
+            .to_bytes(),
+        );
     }
 }

@@ -65,7 +65,10 @@ impl AttributeRules {
         if self.keeps_time(entry) && !self.same_time(entry, stat) {
             flags |= ItemFlags::REPORT_TIME;
         }
-        if self.mode_for(entry, Some(stat)).is_some_and(|mode| mode != stat.permissions()) {
+        if self
+            .mode_for(entry, Some(stat))
+            .is_some_and(|mode| mode != stat.permissions())
+        {
             flags |= ItemFlags::REPORT_PERMS;
         }
         if self.owner && entry.uid != KEEP_ID && entry.uid != stat.uid {
@@ -108,19 +111,35 @@ impl AttributeRules {
         Attrs {
             uid: (self.owner && entry.uid != KEEP_ID).then_some(entry.uid),
             gid: (self.group && entry.gid != KEEP_ID).then_some(entry.gid),
-            mode: self.mode_for(entry, before).or_else(|| before.map(Stat::permissions)),
+            mode: self
+                .mode_for(entry, before)
+                .or_else(|| before.map(Stat::permissions)),
             mtime: self.keeps_time(entry).then(|| time_of(entry)),
             atime: None,
         }
     }
 
     /// What to set on an existing object that stays, given what differs.
-    pub(super) fn for_existing(&self, entry: &FileEntry, stat: &Stat, differing: ItemFlags) -> Attrs {
+    pub(super) fn for_existing(
+        &self,
+        entry: &FileEntry,
+        stat: &Stat,
+        differing: ItemFlags,
+    ) -> Attrs {
         Attrs {
-            uid: differing.contains(ItemFlags::REPORT_OWNER).then_some(entry.uid),
-            gid: differing.contains(ItemFlags::REPORT_GROUP).then_some(entry.gid),
-            mode: differing.contains(ItemFlags::REPORT_PERMS).then(|| self.mode_for(entry, Some(stat))).flatten(),
-            mtime: differing.contains(ItemFlags::REPORT_TIME).then(|| time_of(entry)),
+            uid: differing
+                .contains(ItemFlags::REPORT_OWNER)
+                .then_some(entry.uid),
+            gid: differing
+                .contains(ItemFlags::REPORT_GROUP)
+                .then_some(entry.gid),
+            mode: differing
+                .contains(ItemFlags::REPORT_PERMS)
+                .then(|| self.mode_for(entry, Some(stat)))
+                .flatten(),
+            mtime: differing
+                .contains(ItemFlags::REPORT_TIME)
+                .then(|| time_of(entry)),
             atime: None,
         }
     }
@@ -128,5 +147,8 @@ impl AttributeRules {
 
 /// The listed modification time.
 pub(super) fn time_of(entry: &FileEntry) -> Timestamp {
-    Timestamp { secs: entry.mtime, nsec: entry.mtime_nsec }
+    Timestamp {
+        secs: entry.mtime,
+        nsec: entry.mtime_nsec,
+    }
 }

@@ -9,7 +9,9 @@ use rsync_proto::stats::DelStats;
 
 use crate::error::Error;
 use crate::event::{Event, TextKind};
-use crate::fs::{self, Deleter, Dir, Doomed, Errno, FileKind, Name, RelPath, RelPathBuf, RemoveOptions};
+use crate::fs::{
+    self, Deleter, Dir, Doomed, Errno, FileKind, Name, RelPath, RelPathBuf, RemoveOptions,
+};
 use crate::list::FileList;
 use crate::options::Delete;
 use crate::outcome::IO_DELETE_LIMIT;
@@ -55,7 +57,14 @@ pub(super) struct Deletions {
 
 impl Deletions {
     pub(super) fn new(protection: Box<dyn Protection>, limit: Option<u64>) -> Self {
-        Self { protection, limit, done: 0, skipped: 0, io_error_told: false, delayed: Vec::new() }
+        Self {
+            protection,
+            limit,
+            done: 0,
+            skipped: 0,
+            io_error_told: false,
+            delayed: Vec::new(),
+        }
     }
 
     pub(super) fn refuses(&mut self, path: RelPath<'_>, is_dir: bool) -> bool {
@@ -80,12 +89,21 @@ impl Deleter for Reaper<'_> {
     fn protects(&mut self, entry: &Doomed<'_>) -> bool {
         self.filtered
             && entry.path != self.top
-            && self.deletions.protection.protects(entry.path, entry.kind == FileKind::Directory, true)
+            && self.deletions.protection.protects(
+                entry.path,
+                entry.kind == FileKind::Directory,
+                true,
+            )
     }
 
     fn remove(&mut self, entry: &Doomed<'_>) -> fs::Result<bool> {
         let silent = self.silent_top.is_some_and(|top| top == entry.path);
-        if !silent && self.deletions.limit.is_some_and(|limit| self.deletions.done >= limit) {
+        if !silent
+            && self
+                .deletions
+                .limit
+                .is_some_and(|limit| self.deletions.done >= limit)
+        {
             self.deletions.skipped += 1;
             return Ok(false);
         }
@@ -99,13 +117,15 @@ impl Deleter for Reaper<'_> {
         }
         if !silent {
             self.deletions.done += 1;
-            self.reports.push((entry.path.as_bytes().to_vec(), entry.kind));
+            self.reports
+                .push((entry.path.as_bytes().to_vec(), entry.kind));
         }
         Ok(true)
     }
 
     fn failed(&mut self, entry: &Doomed<'_>, errno: Errno) {
-        self.failures.push((entry.path.as_bytes().to_vec(), entry.kind, errno));
+        self.failures
+            .push((entry.path.as_bytes().to_vec(), entry.kind, errno));
     }
 }
 
@@ -122,7 +142,12 @@ impl Generator {
             return Ok(());
         }
         let extras = self.extras(list, name, path, contents);
-        let delay = self.session.options.delete.resolved(self.session.protocol().number()) == Delete::Delay;
+        let delay = self
+            .session
+            .options
+            .delete
+            .resolved(self.session.protocol().number())
+            == Delete::Delay;
         for (extra, is_dir) in extras {
             if delay {
                 self.deletions.delayed.push((extra, is_dir));
@@ -150,27 +175,42 @@ impl Generator {
             .map(|entry| list.base(entry))
             .collect();
         let mut extras = Vec::new();
-        let Ok(dir) = self.dir(path) else { return extras };
+        let Ok(dir) = self.dir(path) else {
+            return extras;
+        };
         self.deletions.protection.enter(path);
-        let Ok(mut listing) = dir.list(&mut self.list_buf) else { return extras };
+        let Ok(mut listing) = dir.list(&mut self.list_buf) else {
+            return extras;
+        };
         while let Some(Ok(found)) = listing.next() {
             if listed.contains(found.name) {
                 continue;
             }
-            let Ok(found_name) = Name::new(found.name) else { continue };
+            let Ok(found_name) = Name::new(found.name) else {
+                continue;
+            };
             let is_dir = match found.kind {
                 Some(kind) => kind == FileKind::Directory,
                 None => dir.stat(found_name).is_ok_and(|stat| stat.is_dir()),
             };
             let mut extra = path.to_buf();
             extra.push(found_name);
-            if !self.deletions.protection.protects(extra.as_path(), is_dir, false) {
+            if !self
+                .deletions
+                .protection
+                .protects(extra.as_path(), is_dir, false)
+            {
                 extras.push((extra, is_dir));
             }
         }
         // Reverse sort order: directories first (03-transfer 8.2).
         extras.sort_by(|a, b| {
-            rsync_proto::flist::compare(b.0.as_path().as_bytes(), b.1, a.0.as_path().as_bytes(), a.1)
+            rsync_proto::flist::compare(
+                b.0.as_path().as_bytes(),
+                b.1,
+                a.0.as_path().as_bytes(),
+                a.1,
+            )
         });
         extras
     }
@@ -181,14 +221,19 @@ impl Generator {
             return Ok(false);
         }
         if !std::mem::replace(&mut self.deletions.io_error_told, true) {
-            self.tell(TextKind::Info, "IO error encountered -- skipping file deletion")?;
+            self.tell(
+                TextKind::Info,
+                "IO error encountered -- skipping file deletion",
+            )?;
         }
         Ok(true)
     }
 
     /// A pass over all listed directories (`--delete-before`, `--delete-after`); the list is flat.
     pub(super) fn delete_pass(&mut self) -> Result<(), Error> {
-        let Some(list) = self.first_list() else { return Ok(()) };
+        let Some(list) = self.first_list() else {
+            return Ok(());
+        };
         for entry in list.entries() {
             if !entry.is_dir() || entry.cleared() || entry.no_content() {
                 continue;
@@ -225,8 +270,12 @@ impl Generator {
     pub(super) fn delete_named(&mut self, subject: &Subject<'_>) -> Result<(), Error> {
         let options = &self.session.options;
         let whole = options.force || options.delete != Delete::Off;
-        let Ok((dir, name)) = self.parent(subject.path) else { return Ok(()) };
-        let Ok(Some(stat)) = dir.stat_opt(name) else { return Ok(()) };
+        let Ok((dir, name)) = self.parent(subject.path) else {
+            return Ok(());
+        };
+        let Ok(Some(stat)) = dir.stat_opt(name) else {
+            return Ok(());
+        };
         if stat.is_dir() && !whole && !self.session.options.dry_run {
             return match dir.rmdir(name) {
                 Ok(()) => {
@@ -243,10 +292,16 @@ impl Generator {
 
     /// Removes a directory that is in the way of something else; without `--force` or `--delete` only an
     /// empty one. True when it is gone.
-    pub(super) fn remove_directory(&mut self, path: RelPath<'_>, name: &[u8]) -> Result<bool, Error> {
+    pub(super) fn remove_directory(
+        &mut self,
+        path: RelPath<'_>,
+        name: &[u8],
+    ) -> Result<bool, Error> {
         let options = &self.session.options;
         let whole = options.force || options.delete != Delete::Off;
-        let Ok((dir, base)) = self.parent(path) else { return Ok(false) };
+        let Ok((dir, base)) = self.parent(path) else {
+            return Ok(false);
+        };
         if !whole {
             let gone = dir.rmdir(base).is_ok();
             if !gone {
@@ -295,7 +350,11 @@ impl Generator {
             if kind == FileKind::Directory && errno == Errno::NOTEMPTY {
                 self.tell_not_empty(&path)?;
             } else {
-                let op = if kind == FileKind::Directory { "delete_file: rmdir" } else { "delete_file: unlink" };
+                let op = if kind == FileKind::Directory {
+                    "delete_file: rmdir"
+                } else {
+                    "delete_file: unlink"
+                };
                 self.fail(&super::failure("generator", op, &path, errno))?;
             }
         }
@@ -303,25 +362,38 @@ impl Generator {
             Ok(gone) => Ok(gone),
             Err(Errno::NOENT) => Ok(true),
             Err(errno) => {
-                self.fail(&super::failure("generator", "delete_file: unlink", path.as_bytes(), errno))?;
+                self.fail(&super::failure(
+                    "generator",
+                    "delete_file: unlink",
+                    path.as_bytes(),
+                    errno,
+                ))?;
                 Ok(false)
             }
         }
     }
 
     fn tell_not_empty(&mut self, name: &[u8]) -> Result<(), Error> {
-        self.tell(TextKind::Info, &format!("cannot delete non-empty directory: {}", PeerText(name)))
+        self.tell(
+            TextKind::Info,
+            &format!("cannot delete non-empty directory: {}", PeerText(name)),
+        )
     }
 
     /// Counts and reports one deletion (03-transfer 8.4).
     fn report(&mut self, path: &[u8], kind: FileKind) -> Result<(), Error> {
         count(&mut self.stats.deleted, kind);
         let is_dir = kind == FileKind::Directory;
-        self.session.events.event(Event::Deleted { name: path, is_dir });
+        self.session
+            .events
+            .event(Event::Deleted { name: path, is_dir });
         if self.session.client {
             return Ok(());
         }
-        self.out.message(&Message::Deleted { name: PeerText(path), is_dir })
+        self.out.message(&Message::Deleted {
+            name: PeerText(path),
+            is_dir,
+        })
     }
 
     /// The closing line about `--max-delete`.

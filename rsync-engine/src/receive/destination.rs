@@ -33,27 +33,42 @@ pub(crate) struct Place {
     pub(crate) tree: Option<Tree>,
     /// The only entry is stored under this name instead of its own.
     pub(crate) single: Option<NameBuf>,
-    /// The directory was made.
-    pub(crate) created: bool,
 }
 
 impl Destination {
     /// Opens it for a first list of `count` entries, of which the first is a directory or not.
-    pub(crate) fn resolve(&self, count: usize, first_is_dir: bool, dry_run: bool) -> Result<Place, Error> {
-        let found = |tree| Place { tree: Some(tree), single: None, created: false };
+    pub(crate) fn resolve(
+        &self,
+        count: usize,
+        first_is_dir: bool,
+        dry_run: bool,
+    ) -> Result<Place, Error> {
+        let found = |tree| Place {
+            tree: Some(tree),
+            single: None,
+        };
         match self.open() {
             Ok(tree) => return Ok(found(tree)),
             Err(Errno::NOENT) => {}
             Err(Errno::NOTDIR) => match self.parent() {
-                Ok(Some((parent, name))) if !self.slash() && parent.root().stat(name.as_name()).is_ok() => {
+                Ok(Some((parent, name)))
+                    if !self.slash() && parent.root().stat(name.as_name()).is_ok() =>
+                {
                     if count > 1 {
-                        let text = "ERROR: destination must be a directory when copying more than 1 file";
+                        let text =
+                            "ERROR: destination must be a directory when copying more than 1 file";
                         return Err(Error::request(3, text));
                     }
                     if first_is_dir {
-                        return Err(Error::request(3, "ERROR: cannot overwrite non-directory with a directory"));
+                        return Err(Error::request(
+                            3,
+                            "ERROR: cannot overwrite non-directory with a directory",
+                        ));
                     }
-                    return Ok(Place { tree: Some(parent), single: Some(name), created: false });
+                    return Ok(Place {
+                        tree: Some(parent),
+                        single: Some(name),
+                    });
                 }
                 _ => return Err(self.failed("cannot stat destination", Errno::NOTDIR, 3)),
             },
@@ -61,21 +76,35 @@ impl Destination {
         }
         if count > 1 || self.slash() {
             if dry_run {
-                return Ok(Place { tree: None, single: None, created: true });
+                return Ok(Place {
+                    tree: None,
+                    single: None,
+                });
             }
-            self.mkdir().map_err(|errno| self.failed("mkdir", errno, 11))?;
-            let tree = self.open().map_err(|errno| self.failed("change_dir", errno, 3))?;
-            return Ok(Place { created: true, ..found(tree) });
+            self.mkdir()
+                .map_err(|errno| self.failed("mkdir", errno, 11))?;
+            let tree = self
+                .open()
+                .map_err(|errno| self.failed("change_dir", errno, 3))?;
+            return Ok(found(tree));
         }
         match self.parent() {
-            Ok(Some((parent, name))) => Ok(Place { tree: Some(parent), single: Some(name), created: false }),
+            Ok(Some((parent, name))) => Ok(Place {
+                tree: Some(parent),
+                single: Some(name),
+            }),
             Ok(None) => Err(self.failed("change_dir#3", Errno::NOENT, 3)),
             Err(errno) => Err(self.failed("change_dir#3", errno, 3)),
         }
     }
 
     fn failed(&self, op: &'static str, errno: Errno, code: u8) -> Error {
-        Error::File { op, path: PeerText(self.shown()), source: errno.into(), code }
+        Error::File {
+            op,
+            path: PeerText(self.shown()),
+            source: errno.into(),
+            code,
+        }
     }
 
     fn shown(&self) -> Vec<u8> {
@@ -95,7 +124,9 @@ impl Destination {
     fn open(&self) -> Result<Tree, Errno> {
         match self {
             Self::Local(path) => Tree::open(path),
-            Self::Within { tree, links, path, .. } => tree.subtree(path.as_path(), *links),
+            Self::Within {
+                tree, links, path, ..
+            } => tree.subtree(path.as_path(), *links),
         }
     }
 
@@ -106,15 +137,21 @@ impl Destination {
                 let trimmed = bytes.len() - bytes.iter().rev().take_while(|&&b| b == b'/').count();
                 let path = Path::new(std::ffi::OsStr::from_bytes(&bytes[..trimmed]));
                 let located = operator::locate(path, operator::Trust::All)?;
-                let Some(name) = located.name else { return Ok(None) };
+                let Some(name) = located.name else {
+                    return Ok(None);
+                };
                 let parent = match path.parent() {
                     Some(parent) if !parent.as_os_str().is_empty() => parent,
                     _ => Path::new("."),
                 };
                 Ok(Some((Tree::open(parent)?, name)))
             }
-            Self::Within { tree, links, path, .. } => {
-                let Some((parent, name)) = path.as_path().split() else { return Ok(None) };
+            Self::Within {
+                tree, links, path, ..
+            } => {
+                let Some((parent, name)) = path.as_path().split() else {
+                    return Ok(None);
+                };
                 Ok(Some((tree.subtree(parent, *links)?, name.to_buf())))
             }
         }

@@ -40,21 +40,46 @@ pub(super) struct OpenDirs {
 }
 
 impl OpenDirs {
-    fn enter(&mut self, path: RelPath<'_>, mtime: Option<Timestamp>, mode: Option<u32>, changed: bool) {
-        while self.stack.last().is_some_and(|top| !path.is_within(top.path.as_path())) {
+    fn enter(
+        &mut self,
+        path: RelPath<'_>,
+        mtime: Option<Timestamp>,
+        mode: Option<u32>,
+        changed: bool,
+    ) {
+        while self
+            .stack
+            .last()
+            .is_some_and(|top| !path.is_within(top.path.as_path()))
+        {
             let Some(dir) = self.stack.pop() else { break };
             if dir.changed || dir.mode.is_some() {
                 self.left.push(dir);
             }
         }
-        self.stack.push(OpenDir { path: path.to_buf(), mtime, mode, changed });
+        self.stack.push(OpenDir {
+            path: path.to_buf(),
+            mtime,
+            mode,
+            changed,
+        });
     }
 
     /// Something directly inside `path` is changed by us.
     pub(super) fn changed(&mut self, path: RelPath<'_>) {
-        if let Some(dir) = self.stack.iter_mut().rev().find(|dir| dir.path.as_path() == path) {
+        if let Some(dir) = self
+            .stack
+            .iter_mut()
+            .rev()
+            .find(|dir| dir.path.as_path() == path)
+        {
             dir.changed = true;
-        } else if let Some(dir) = self.left.iter_mut().rev().find(|dir| dir.path.as_path() == path) {
+        } else if let Some(dir) = self
+            .left
+            .iter_mut()
+            .rev()
+            .find(|dir| dir.path.as_path() == path)
+        {
             dir.changed = true;
         }
     }
@@ -62,7 +87,9 @@ impl OpenDirs {
     fn finish(&mut self) -> impl Iterator<Item = OpenDir> {
         let stack = std::mem::take(&mut self.stack);
         let left = std::mem::take(&mut self.left);
-        left.into_iter().chain(stack.into_iter().rev()).filter(|dir| dir.changed || dir.mode.is_some())
+        left.into_iter()
+            .chain(stack.into_iter().rev())
+            .filter(|dir| dir.changed || dir.mode.is_some())
     }
 }
 
@@ -75,9 +102,18 @@ impl Generator {
         let gap = list.ndx_start - 1;
         if let Some(of) = &list.of {
             let path = self.rel(&of.path)?;
-            return self.directory(list, &of.entry, &of.path, path.as_path(), gap, Contents::List);
+            return self.directory(
+                list,
+                &of.entry,
+                &of.path,
+                path.as_path(),
+                gap,
+                Contents::List,
+            );
         }
-        let Some(&first) = list.get(0) else { return Ok(()) };
+        let Some(&first) = list.get(0) else {
+            return Ok(());
+        };
         if first.is_dir() && list.base(&first) == b"." && list.dir_part(&first).is_empty() {
             self.directory(list, &first, b".", RelPath::ROOT, gap, Contents::List)?;
         }
@@ -112,9 +148,7 @@ impl Generator {
                 return Ok(());
             }
             Some(_) if !existing => {
-                if !dry_run
-                    && let Err(errno) = self.unlink(path)
-                {
+                if !dry_run && let Err(errno) = self.unlink(path) {
                     return self.skip_directory(path, "delete_file: unlink", name, errno);
                 }
                 None
@@ -126,9 +160,7 @@ impl Generator {
             _ => None,
         };
         let Some(stat) = old else {
-            if !dry_run
-                && let Err(errno) = self.make_directory(entry, path, keep_attributes)
-            {
+            if !dry_run && let Err(errno) = self.make_directory(entry, path, keep_attributes) {
                 return self.skip_directory(path, "recv_generator: mkdir", name, errno);
             }
             let flags = ItemFlags::IS_NEW | ItemFlags::LOCAL_CHANGE;
@@ -140,7 +172,10 @@ impl Generator {
             self.update_directory(list, entry, name, path, ndx, &stat)?;
         }
         let during = matches!(
-            self.session.options.delete.resolved(self.session.protocol().number()),
+            self.session
+                .options
+                .delete
+                .resolved(self.session.protocol().number()),
             Delete::During | Delete::Delay
         );
         if during && !entry.no_content() {
@@ -161,13 +196,26 @@ impl Generator {
         self.fail(&super::failure("generator", op, name, errno))
     }
 
-    fn make_directory(&mut self, entry: &FileEntry, path: RelPath<'_>, plain: bool) -> Result<(), Errno> {
-        let Some((parent, name)) = path.split() else { return Err(Errno::NOENT) };
-        let mode = if plain { 0o777 } else { entry.mode & 0o777 | 0o700 };
+    fn make_directory(
+        &mut self,
+        entry: &FileEntry,
+        path: RelPath<'_>,
+        plain: bool,
+    ) -> Result<(), Errno> {
+        let Some((parent, name)) = path.split() else {
+            return Err(Errno::NOENT);
+        };
+        let mode = if plain {
+            0o777
+        } else {
+            entry.mode & 0o777 | 0o700
+        };
         let dir = match self.dir(parent) {
             Ok(dir) => dir,
             Err(Errno::NOENT) if self.session.options.relative => {
-                let Some(tree) = &self.place.tree else { return Err(Errno::NOENT) };
+                let Some(tree) = &self.place.tree else {
+                    return Err(Errno::NOENT);
+                };
                 tree.make_dirs(parent, Links::Refuse, 0o777)?.0
             }
             Err(errno) => return Err(errno),
@@ -185,7 +233,13 @@ impl Generator {
         let attrs = self.rules.for_new(entry, None);
         let (attrs, restore) = self.lend_access(attrs, entry.mode);
         let now = made.self_stat()?;
-        super::first_error(made.set_attrs(&Attrs { mtime: None, ..attrs }, &now))?;
+        super::first_error(made.set_attrs(
+            &Attrs {
+                mtime: None,
+                ..attrs
+            },
+            &now,
+        ))?;
         self.open_dirs.enter(path, attrs.mtime, restore, true);
         Ok(())
     }
@@ -204,12 +258,23 @@ impl Generator {
             let attrs = self.rules.for_existing(entry, stat, differing);
             let (attrs, restore) = self.lend_access(attrs, attrs.mode.unwrap_or(stat.mode));
             let time = self.rules.keeps_time(entry).then(|| {
-                if differing.contains(ItemFlags::REPORT_TIME) { time_of(entry) } else { stat.mtime }
+                if differing.contains(ItemFlags::REPORT_TIME) {
+                    time_of(entry)
+                } else {
+                    stat.mtime
+                }
             });
             self.open_dirs.enter(path, time, restore, false);
-            let set = self.dir(path).and_then(|dir| super::first_error(dir.set_attrs(&attrs, stat)));
+            let set = self
+                .dir(path)
+                .and_then(|dir| super::first_error(dir.set_attrs(&attrs, stat)));
             if let Err(errno) = set {
-                self.fail(&super::failure("generator", "failed to set attributes on", name, errno))?;
+                self.fail(&super::failure(
+                    "generator",
+                    "failed to set attributes on",
+                    name,
+                    errno,
+                ))?;
             }
         }
         self.item(ndx, differing, None, list, entry, name)
@@ -221,7 +286,13 @@ impl Generator {
             return (attrs, None);
         }
         let wanted = attrs.mode.unwrap_or(mode & 0o7777);
-        (Attrs { mode: Some(wanted | 0o700), ..attrs }, Some(wanted))
+        (
+            Attrs {
+                mode: Some(wanted | 0o700),
+                ..attrs
+            },
+            Some(wanted),
+        )
     }
 
     /// Sets the times of directories that changed while we worked in them, and takes lent access back.
@@ -231,10 +302,19 @@ impl Generator {
         }
         let dirs: Vec<OpenDir> = self.open_dirs.finish().collect();
         for open in dirs {
-            let Ok(dir) = self.dir(open.path.as_path()) else { continue };
+            let Ok(dir) = self.dir(open.path.as_path()) else {
+                continue;
+            };
             let Ok(now) = dir.self_stat() else { continue };
             // A failure here was reported when the attributes were first set.
-            let _ = dir.set_attrs(&Attrs { mtime: open.mtime, mode: open.mode, ..Attrs::default() }, &now);
+            let _ = dir.set_attrs(
+                &Attrs {
+                    mtime: open.mtime,
+                    mode: open.mode,
+                    ..Attrs::default()
+                },
+                &now,
+            );
         }
     }
 
@@ -244,7 +324,9 @@ impl Generator {
     }
 
     fn unlink(&mut self, path: RelPath<'_>) -> Result<(), Errno> {
-        let Some((parent, name)) = path.split() else { return Err(Errno::NOTDIR) };
+        let Some((parent, name)) = path.split() else {
+            return Err(Errno::NOTDIR);
+        };
         self.dir(parent)?.unlink(name)?;
         self.open_dirs.changed(parent);
         Ok(())

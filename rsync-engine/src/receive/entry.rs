@@ -60,13 +60,27 @@ impl Generator {
         if self.deletions.refuses(path, false) {
             return self.tell_refused(name);
         }
-        let subject = Subject { list, at, entry, ndx, name, path };
+        let subject = Subject {
+            list,
+            at,
+            entry,
+            ndx,
+            name,
+            path,
+        };
         if entry.mode == 0 {
             return self.delete_named(&subject);
         }
         let found = match self.look(path) {
             Ok(found) => found,
-            Err(errno) => return self.fail(&super::failure("generator", "recv_generator: stat", name, errno)),
+            Err(errno) => {
+                return self.fail(&super::failure(
+                    "generator",
+                    "recv_generator: stat",
+                    name,
+                    errno,
+                ));
+            }
         };
         let options = &self.session.options;
         if (options.existing && found.is_none()) || (options.ignore_existing && found.is_some()) {
@@ -81,7 +95,10 @@ impl Generator {
                     self.open(ndx);
                     return Ok(());
                 }
-                Step::LinkTo { path: leader, name: leader_name } => {
+                Step::LinkTo {
+                    path: leader,
+                    name: leader_name,
+                } => {
                     return self.link(&subject, found.as_ref(), leader.as_path(), &leader_name);
                 }
             }
@@ -94,19 +111,25 @@ impl Generator {
         let entry = subject.entry;
         if entry.is_symlink() && subject.list.link_target(entry).is_some() {
             self.symlink(subject, found)
-        } else if (entry.is_device() && options.devices && self.root) || (entry.is_special() && options.specials) {
+        } else if (entry.is_device() && options.devices && self.root)
+            || (entry.is_special() && options.specials)
+        {
             self.special(subject, found)
         } else if entry.is_file() {
             self.regular(subject, found)
         } else {
-            let text = format!("skipping non-regular file \"{}\"", rsync_proto::PeerText(subject.name));
+            let text = format!(
+                "skipping non-regular file \"{}\"",
+                rsync_proto::PeerText(subject.name)
+            );
             self.tell(TextKind::Info, &text)
         }
     }
 
     fn regular(&mut self, subject: &Subject<'_>, found: Option<Stat>) -> Result<(), Error> {
         let (entry, options) = (subject.entry, &self.session.options);
-        if options.max_size.is_some_and(|max| entry.size > max) || options.min_size.is_some_and(|min| entry.size < min)
+        if options.max_size.is_some_and(|max| entry.size > max)
+            || options.min_size.is_some_and(|min| entry.size < min)
         {
             return Ok(());
         }
@@ -114,7 +137,12 @@ impl Generator {
             if !self.make_way(subject, found, "regular file")? {
                 return Ok(());
             }
-            return self.request(subject, ItemFlags::IS_NEW | ItemFlags::TRANSFER, None, false);
+            return self.request(
+                subject,
+                ItemFlags::IS_NEW | ItemFlags::TRANSFER,
+                None,
+                false,
+            );
         };
         if options.update && stat.mtime.secs > entry.mtime {
             return Ok(());
@@ -124,7 +152,14 @@ impl Generator {
             if !self.set_existing(subject, &stat, differing)? {
                 return Ok(());
             }
-            self.item(subject.ndx, differing, None, subject.list, entry, subject.name)?;
+            self.item(
+                subject.ndx,
+                differing,
+                None,
+                subject.list,
+                entry,
+                subject.name,
+            )?;
             return self.in_place(subject);
         }
         let mut flags = differing | ItemFlags::TRANSFER;
@@ -148,7 +183,9 @@ impl Generator {
             return Ok(false);
         }
         if options.checksum {
-            let Some(listed) = subject.list.checksum(subject.entry) else { return Ok(false) };
+            let Some(listed) = subject.list.checksum(subject.entry) else {
+                return Ok(false);
+            };
             let own = self.parent(subject.path).and_then(|(dir, name)| {
                 super::digest_of(&dir, name, self.list_checksum, &self.session.cancel)
             });
@@ -180,7 +217,14 @@ impl Generator {
                 if !self.set_existing(subject, &stat, differing)? {
                     return Ok(());
                 }
-                self.item(subject.ndx, differing, None, subject.list, subject.entry, subject.name)?;
+                self.item(
+                    subject.ndx,
+                    differing,
+                    None,
+                    subject.list,
+                    subject.entry,
+                    subject.name,
+                )?;
                 return self.in_place(subject);
             }
         }
@@ -190,7 +234,12 @@ impl Generator {
         let made = self.create(subject, found.as_ref(), |dir, name, replace| {
             if replace {
                 let staged = dir.stage_symlink(name, target)?;
-                return Ok(Some((staged.node()?, Some(Box::new(move |dir: &Dir, name: Name<'_>| staged.publish(dir, name))))));
+                return Ok(Some((
+                    staged.node()?,
+                    Some(Box::new(move |dir: &Dir, name: Name<'_>| {
+                        staged.publish(dir, name)
+                    })),
+                )));
             }
             dir.symlink(name, target)?;
             Ok(Some((dir.open_node(name)?, None)))
@@ -208,17 +257,29 @@ impl Generator {
             _ => Special::Socket,
         };
         let present = found.filter(|stat| {
-            stat.mode & 0o170_000 == entry.mode & 0o170_000 && (entry.is_special() || stat.rdev == (major, minor))
+            stat.mode & 0o170_000 == entry.mode & 0o170_000
+                && (entry.is_special() || stat.rdev == (major, minor))
         });
         if let Some(stat) = present {
             let differing = self.rules.differing(entry, &stat);
             if !self.set_existing(subject, &stat, differing)? {
                 return Ok(());
             }
-            self.item(subject.ndx, differing, None, subject.list, entry, subject.name)?;
+            self.item(
+                subject.ndx,
+                differing,
+                None,
+                subject.list,
+                entry,
+                subject.name,
+            )?;
             return self.in_place(subject);
         }
-        let kind = if entry.is_device() { "device file" } else { "special file" };
+        let kind = if entry.is_device() {
+            "device file"
+        } else {
+            "special file"
+        };
         if !self.make_way(subject, found, kind)? {
             return Ok(());
         }
@@ -226,7 +287,12 @@ impl Generator {
         let made = self.create(subject, found.as_ref(), |dir, name, replace| {
             if replace {
                 let staged = dir.stage_special(name, wanted, mode)?;
-                return Ok(Some((staged.node()?, Some(Box::new(move |dir: &Dir, name: Name<'_>| staged.publish(dir, name))))));
+                return Ok(Some((
+                    staged.node()?,
+                    Some(Box::new(move |dir: &Dir, name: Name<'_>| {
+                        staged.publish(dir, name)
+                    })),
+                )));
             }
             dir.mknod(name, wanted, mode)?;
             Ok(Some((dir.open_node(name)?, None)))
@@ -268,12 +334,24 @@ impl Generator {
             }
             self.changed_parent(subject.path);
         }
-        self.item(subject.ndx, flags, Some(leader_name), subject.list, subject.entry, subject.name)?;
+        self.item(
+            subject.ndx,
+            flags,
+            Some(leader_name),
+            subject.list,
+            subject.entry,
+            subject.name,
+        )?;
         self.acknowledge(subject.ndx)
     }
 
     /// The request that a hard-link group waited for is settled.
-    pub(super) fn leader_settled(&mut self, group: i64, ndx: i32, in_place: bool) -> Result<(), Error> {
+    pub(super) fn leader_settled(
+        &mut self,
+        group: i64,
+        ndx: i32,
+        in_place: bool,
+    ) -> Result<(), Error> {
         let waiting = if in_place {
             // The leader's list is held until its last request is settled, and this call follows that.
             match self.leader_path(ndx)? {
@@ -284,7 +362,9 @@ impl Generator {
             self.links.failed(group)
         };
         for Waiting { ndx } in waiting {
-            let Some((list, at)) = self.locate(ndx) else { continue };
+            let Some((list, at)) = self.locate(ndx) else {
+                continue;
+            };
             // Handled anew: it is linked to the leader, or becomes the leader itself.
             self.entry(&list, at)?;
             self.close(ndx);
@@ -293,7 +373,9 @@ impl Generator {
     }
 
     fn leader_path(&self, ndx: i32) -> Result<Option<(RelPathBuf, Vec<u8>)>, Error> {
-        let Some((list, at)) = self.locate(ndx) else { return Ok(None) };
+        let Some((list, at)) = self.locate(ndx) else {
+            return Ok(None);
+        };
         let name = list.path(&list.entries()[at]);
         Ok(Some((self.rel(&name)?, name)))
     }
@@ -303,31 +385,47 @@ impl Generator {
         if let Some(group) = subject.list.group(subject.entry)
             && self.session.options.hard_links
         {
-            self.links.ready(group, subject.path.to_buf(), subject.name.to_vec());
+            self.links
+                .ready(group, subject.path.to_buf(), subject.name.to_vec());
         }
         self.acknowledge(subject.ndx)
     }
 
     /// Sets what differs on an existing object that stays. False when that failed and was reported.
-    fn set_existing(&mut self, subject: &Subject<'_>, stat: &Stat, differing: ItemFlags) -> Result<bool, Error> {
+    fn set_existing(
+        &mut self,
+        subject: &Subject<'_>,
+        stat: &Stat,
+        differing: ItemFlags,
+    ) -> Result<bool, Error> {
         if differing == ItemFlags::default() || self.session.options.dry_run {
             return Ok(true);
         }
         let attrs = self.rules.for_existing(subject.entry, stat, differing);
-        let set = self
-            .parent(subject.path)
-            .and_then(|(dir, name)| super::first_error(dir.open_node(name)?.set_attrs(&attrs, stat)));
+        let set = self.parent(subject.path).and_then(|(dir, name)| {
+            super::first_error(dir.open_node(name)?.set_attrs(&attrs, stat))
+        });
         match set {
             Ok(()) => Ok(true),
             Err(errno) => {
-                self.fail(&super::failure("generator", "failed to set attributes on", subject.name, errno))?;
+                self.fail(&super::failure(
+                    "generator",
+                    "failed to set attributes on",
+                    subject.name,
+                    errno,
+                ))?;
                 Ok(false)
             }
         }
     }
 
     /// Removes what cannot be replaced by a rename: a directory (03-transfer 8.3). False when it stays.
-    fn make_way(&mut self, subject: &Subject<'_>, found: Option<Stat>, kind: &str) -> Result<bool, Error> {
+    fn make_way(
+        &mut self,
+        subject: &Subject<'_>,
+        found: Option<Stat>,
+        kind: &str,
+    ) -> Result<bool, Error> {
         if !found.is_some_and(|stat| stat.is_dir()) || self.session.options.dry_run {
             return Ok(true);
         }
@@ -336,7 +434,10 @@ impl Generator {
             return Ok(true);
         }
         self.session.trouble.note_partial();
-        let text = format!("could not make way for new {kind}: {}", rsync_proto::PeerText(subject.name));
+        let text = format!(
+            "could not make way for new {kind}: {}",
+            rsync_proto::PeerText(subject.name)
+        );
         self.tell(TextKind::ErrorXfer, &text)?;
         Ok(false)
     }
@@ -384,7 +485,14 @@ impl Generator {
             None if found.is_none() => flags |= ItemFlags::IS_NEW,
             None => flags |= ItemFlags::IS_NEW,
         }
-        self.item(subject.ndx, flags, None, subject.list, subject.entry, subject.name)?;
+        self.item(
+            subject.ndx,
+            flags,
+            None,
+            subject.list,
+            subject.entry,
+            subject.name,
+        )?;
         self.in_place(subject)
     }
 
@@ -413,11 +521,20 @@ impl Generator {
 
     /// Asks once more for a file that arrived damaged (03-transfer 1.6).
     pub(super) fn redo(&mut self, ndx: i32) -> Result<(), Error> {
-        let Some((list, at)) = self.locate(ndx) else { return Ok(()) };
+        let Some((list, at)) = self.locate(ndx) else {
+            return Ok(());
+        };
         let entry = list.entries()[at];
         let name = list.path(&entry);
         let path = self.rel(&name)?;
-        let subject = Subject { list: &list, at, entry: &entry, ndx, name: &name, path: path.as_path() };
+        let subject = Subject {
+            list: &list,
+            at,
+            entry: &entry,
+            ndx,
+            name: &name,
+            path: path.as_path(),
+        };
         let stat = self.look(subject.path).ok().flatten().filter(Stat::is_file);
         let mut flags = ItemFlags::TRANSFER;
         if stat.is_none() {
@@ -428,8 +545,12 @@ impl Generator {
 
     /// What lies at a path; `None` for nothing.
     pub(super) fn look(&mut self, path: RelPath<'_>) -> Result<Option<Stat>, Errno> {
-        let Some(tree) = &self.place.tree else { return Ok(None) };
-        let Some((parent, name)) = path.split() else { return tree.root().self_stat().map(Some) };
+        let Some(tree) = &self.place.tree else {
+            return Ok(None);
+        };
+        let Some((parent, name)) = path.split() else {
+            return tree.root().self_stat().map(Some);
+        };
         match self.dir(parent) {
             Ok(dir) => dir.stat_opt(name),
             Err(Errno::NOENT) => Ok(None),
@@ -453,7 +574,9 @@ impl Generator {
 
     /// Whether the entry lies below a directory that could not be made.
     pub(super) fn skipped(&self, path: RelPath<'_>) -> bool {
-        self.skip_below.as_ref().is_some_and(|top| path.is_within(top.as_path()))
+        self.skip_below
+            .as_ref()
+            .is_some_and(|top| path.is_within(top.as_path()))
     }
 
     /// The path below the place for a name of the list.
@@ -463,13 +586,17 @@ impl Generator {
 
     fn tell_refused(&mut self, name: &[u8]) -> Result<(), Error> {
         self.session.trouble.note_partial();
-        let text = format!("ERROR: daemon refused to receive file \"{}\"", rsync_proto::PeerText(name));
+        let text = format!(
+            "ERROR: daemon refused to receive file \"{}\"",
+            rsync_proto::PeerText(name)
+        );
         self.tell(TextKind::ErrorXfer, &text)
     }
 
     /// The basis that a request names.
     pub(super) fn basis_of(&self, stat: Option<&Stat>) -> Basis {
-        let whole = self.session.options.whole_file.unwrap_or(false) || self.checksum == rsync_delta::Checksum::None;
+        let whole = self.session.options.whole_file.unwrap_or(false)
+            || self.checksum == rsync_delta::Checksum::None;
         match stat {
             Some(stat) if !whole && stat.size > 0 => Basis::Destination,
             _ => Basis::None,

@@ -75,7 +75,11 @@ impl Receiver {
                 }
                 Token::Match(block) => {
                     if block >= head.count {
-                        return Err(Violation::BlockIndex { index: block, count: head.count }.into());
+                        return Err(Violation::BlockIndex {
+                            index: block,
+                            count: head.count,
+                        }
+                        .into());
                     }
                     let len = head.block_len_of(block);
                     matched += u64::from(len);
@@ -85,19 +89,28 @@ impl Receiver {
         }
         let sum_len = self.checksum.digest_len();
         let digest = hasher.finish();
-        let equal = self.input.record(|cursor| Ok(cursor.take(sum_len)? == digest.as_ref()))?;
+        let equal = self
+            .input
+            .record(|cursor| Ok(cursor.take(sum_len)? == digest.as_ref()))?;
         self.stats.literal += literal;
         self.stats.matched += matched;
         if wants_progress {
             self.progress(name, literal + matched, entry.size, true);
         }
-        let Some(output) = output else { return Ok(Received::Failed) };
+        let Some(output) = output else {
+            return Ok(Received::Failed);
+        };
         if !equal {
             return Ok(Received::Damaged);
         }
         match self.publish(output, entry) {
             Ok(()) => {
-                self.session.events.event(Event::Transferred { name, size: entry.size, literal, matched });
+                self.session.events.event(Event::Transferred {
+                    name,
+                    size: entry.size,
+                    literal,
+                    matched,
+                });
                 Ok(Received::InPlace)
             }
             Err((op, errno)) => {
@@ -114,17 +127,36 @@ impl Receiver {
         path: crate::fs::RelPath<'p>,
     ) -> Result<Output<'p>, (&'static str, Errno)> {
         let (parent, name) = path.split().ok_or(("mkstemp", Errno::ISDIR))?;
-        let dir = self.dirs.as_mut().ok_or(("mkstemp", Errno::NOENT))?.get(parent).map_err(|e| ("mkstemp", e))?;
+        let dir = self
+            .dirs
+            .as_mut()
+            .ok_or(("mkstemp", Errno::NOENT))?
+            .get(parent)
+            .map_err(|e| ("mkstemp", e))?;
         let before = match request.is_new {
             true => None,
-            false => dir.stat_opt(name).map_err(|e| ("fstat", e))?.filter(Stat::is_file),
+            false => dir
+                .stat_opt(name)
+                .map_err(|e| ("fstat", e))?
+                .filter(Stat::is_file),
         };
         let basis = match request.basis {
             Basis::None => None,
-            Basis::Destination => Some(dir.open_read(name, Atime::Update).map_err(|e| ("open", e))?),
+            Basis::Destination => Some(
+                dir.open_read(name, Atime::Update)
+                    .map_err(|e| ("open", e))?,
+            ),
         };
-        let temp = dir.create_temp(name, entry.mode & 0o7777, TempPlace::Beside).map_err(|e| ("mkstemp", e))?;
-        Ok(Output { dir, name, before, basis, temp })
+        let temp = dir
+            .create_temp(name, entry.mode & 0o7777, TempPlace::Beside)
+            .map_err(|e| ("mkstemp", e))?;
+        Ok(Output {
+            dir,
+            name,
+            before,
+            basis,
+            temp,
+        })
     }
 
     fn literal(
@@ -163,13 +195,15 @@ impl Receiver {
         let Some(basis) = &out.basis else {
             return Err(Violation::MatchWithoutBasis.into());
         };
-        let copied = self.buffer.put_with(out.temp.file(), len as usize, |block| {
-            let got = basis.read_at(block, offset)?;
-            // A basis that shrank gives a wrong sum, hence a second try.
-            block[got..].fill(0);
-            hasher.update(block);
-            Ok::<(), Errno>(())
-        });
+        let copied = self
+            .buffer
+            .put_with(out.temp.file(), len as usize, |block| {
+                let got = basis.read_at(block, offset)?;
+                // A basis that shrank gives a wrong sum, hence a second try.
+                block[got..].fill(0);
+                hasher.update(block);
+                Ok::<(), Errno>(())
+            });
         if let Err(errno) = copied {
             *output = None;
             self.fail(&super::failure("receiver", "write", name, errno));
@@ -178,11 +212,20 @@ impl Receiver {
     }
 
     /// Attributes on the temporary, then the rename: the file is never visible half done.
-    fn publish(&mut self, mut output: Output<'_>, entry: &FileEntry) -> Result<(), (&'static str, Errno)> {
-        self.buffer.flush(output.temp.file()).map_err(|e| ("write", e))?;
+    fn publish(
+        &mut self,
+        mut output: Output<'_>,
+        entry: &FileEntry,
+    ) -> Result<(), (&'static str, Errno)> {
+        self.buffer
+            .flush(output.temp.file())
+            .map_err(|e| ("write", e))?;
         let attrs = self.rules.for_new(entry, output.before.as_ref());
         let set = output.temp.file().set_attrs(&attrs, None);
-        output.temp.publish(&output.dir, output.name).map_err(|e| ("rename", e))?;
+        output
+            .temp
+            .publish(&output.dir, output.name)
+            .map_err(|e| ("rename", e))?;
         super::first_error(set).map_err(|e| ("failed to set attributes on", e))
     }
 

@@ -9,8 +9,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
 use rsync_delta::{BlockSums, Checksum};
-use rsync_proto::item::{ItemFlags, ItemHeader};
 use rsync_proto::PeerText;
+use rsync_proto::item::{ItemFlags, ItemHeader};
 use rsync_proto::mux::Message;
 use rsync_proto::ndx::{Ndx, NdxWriter};
 use rsync_proto::stats::DelStats;
@@ -76,6 +76,8 @@ pub(super) struct Generator {
     /// Block sums and basis bytes, reused from file to file.
     pub(super) sums: BlockSums,
     pub(super) window: Vec<u8>,
+    /// Entries are only listed.
+    pub(super) listing: bool,
     /// Reused for names.
     pub(super) scratch: Vec<u8>,
     pub(super) flow: Flow,
@@ -110,7 +112,10 @@ impl Flow {
 
     /// The held list with this index; the index before its first stands for its directory.
     fn find(&self, ndx: i32) -> Option<usize> {
-        let at = self.lists.partition_point(|live| live.list.ndx_start <= ndx).checked_sub(1)?;
+        let at = self
+            .lists
+            .partition_point(|live| live.list.ndx_start <= ndx)
+            .checked_sub(1)?;
         let list = &self.lists[at].list;
         (i64::from(ndx) < i64::from(list.ndx_start) + list.len() as i64).then_some(at)
     }
@@ -156,7 +161,11 @@ impl Generator {
             while self.flow.phase_end < 3 {
                 self.wait()?;
             }
-            if delete == Delete::After { self.delete_pass()? } else { self.delete_delayed()? }
+            if delete == Delete::After {
+                self.delete_pass()?
+            } else {
+                self.delete_delayed()?
+            }
         }
         if protocol.has_delete_stats() {
             if delete != Delete::Off || self.session.options.force {
@@ -210,6 +219,10 @@ impl Generator {
     }
 
     fn scan(&mut self, list: &Arc<FileList>) -> Result<(), Error> {
+        if self.listing {
+            self.show(list);
+            return Ok(());
+        }
         self.begin_list(list)?;
         for at in 0..list.len() {
             self.session.cancel.check()?;
@@ -220,6 +233,14 @@ impl Generator {
             self.poll()?;
         }
         Ok(())
+    }
+
+    fn show(&mut self, list: &FileList) {
+        for entry in list.entries().iter().filter(|entry| !entry.cleared()) {
+            let name = list.path(entry);
+            let item = item_of(list, entry, &name, ItemFlags::default(), None, false);
+            self.session.events.event(Event::Listed(item));
+        }
     }
 
     /// Tells the sender which lists are settled, oldest first (03-transfer 1.5).
@@ -263,12 +284,17 @@ impl Generator {
             self.session.cancel.check()?;
             let got = match self.session.keep_alive_wait() {
                 Some(wait) => self.inbox.recv_timeout(wait),
-                None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                None => self
+                    .inbox
+                    .recv()
+                    .map_err(|_| RecvTimeoutError::Disconnected),
             };
             match got {
                 Ok(message) => return self.handle(message),
                 Err(RecvTimeoutError::Timeout) => self.out.keep_alive()?,
-                Err(RecvTimeoutError::Disconnected) => return Err(Error::Internal { role: "receiver" }),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Error::Internal { role: "receiver" });
+                }
             }
         }
     }
@@ -279,20 +305,29 @@ impl Generator {
             match self.inbox.try_recv() {
                 Ok(message) => self.handle(message)?,
                 Err(TryRecvError::Empty) => return Ok(()),
-                Err(TryRecvError::Disconnected) => return Err(Error::Internal { role: "receiver" }),
+                Err(TryRecvError::Disconnected) => {
+                    return Err(Error::Internal { role: "receiver" });
+                }
             }
         }
     }
 
     fn handle(&mut self, message: ToGenerator) -> Result<(), Error> {
         match message {
-            ToGenerator::List(list) => self.flow.lists.push_back(Live { list, open: 0, scanned: false }),
+            ToGenerator::List(list) => self.flow.lists.push_back(Live {
+                list,
+                open: 0,
+                scanned: false,
+            }),
             ToGenerator::NoMoreLists => self.flow.more = false,
             ToGenerator::Settled { ndx, in_place } => self.settled(ndx, in_place)?,
             ToGenerator::Redo { ndx } if self.flow.inc_recurse => self.redo(ndx)?,
             ToGenerator::Redo { ndx } => self.flow.redo.push(ndx),
             ToGenerator::PhaseEnd(phase) => self.flow.phase_end = phase,
-            ToGenerator::Tell { kind, text } => self.out.message(&Message::Text { kind, text: PeerText(&text) })?,
+            ToGenerator::Tell { kind, text } => self.out.message(&Message::Text {
+                kind,
+                text: PeerText(&text),
+            })?,
             ToGenerator::Finished => self.flow.finished = true,
             // The receiver's own error says why.
             ToGenerator::Broken => return Err(Error::Internal { role: "receiver" }),
@@ -361,7 +396,8 @@ impl Generator {
         if flags.contains(ItemFlags::IS_NEW) && !flags.contains(ItemFlags::TRANSFER) {
             self.stats.created.count(entry.mode);
         }
-        let silent = ItemFlags::BASIS_TYPE_FOLLOWS | ItemFlags::XNAME_FOLLOWS | ItemFlags::LOCAL_CHANGE;
+        let silent =
+            ItemFlags::BASIS_TYPE_FOLLOWS | ItemFlags::XNAME_FOLLOWS | ItemFlags::LOCAL_CHANGE;
         let significant = flags.without(silent) != ItemFlags::default()
             || xname.is_some_and(|name| !name.is_empty())
             || self.session.options.itemize >= 2
@@ -372,13 +408,23 @@ impl Generator {
         self.write_ndx(Ndx(ndx))?;
         self.put_header(flags, xname)?;
         if !flags.contains(ItemFlags::TRANSFER) {
-            self.session.events.event(Event::Item(item_of(list, entry, name, flags, xname, false)));
+            self.session
+                .events
+                .event(Event::Item(item_of(list, entry, name, flags, xname, false)));
         }
         Ok(())
     }
 
-    pub(super) fn put_header(&mut self, flags: ItemFlags, xname: Option<&[u8]>) -> Result<(), Error> {
-        let header = ItemHeader { flags, basis_type: None, xname };
+    pub(super) fn put_header(
+        &mut self,
+        flags: ItemFlags,
+        xname: Option<&[u8]>,
+    ) -> Result<(), Error> {
+        let header = ItemHeader {
+            flags,
+            basis_type: None,
+            xname,
+        };
         let mut put = Ok(());
         self.out.data(|buf| put = header.put(buf))?;
         put.map_err(|error| Error::request(2, error.to_string()))
@@ -389,7 +435,10 @@ impl Generator {
         self.session.failed(failure);
         if !self.session.client {
             let text = format!("rsync: {failure}\n");
-            self.out.message(&Message::Text { kind: TextKind::ErrorXfer, text: PeerText(text.as_bytes()) })?;
+            self.out.message(&Message::Text {
+                kind: TextKind::ErrorXfer,
+                text: PeerText(text.as_bytes()),
+            })?;
         }
         Ok(())
     }
@@ -401,14 +450,22 @@ impl Generator {
             return Ok(());
         }
         let text = format!("{text}\n");
-        self.out.message(&Message::Text { kind, text: PeerText(text.as_bytes()) })
+        self.out.message(&Message::Text {
+            kind,
+            text: PeerText(text.as_bytes()),
+        })
     }
 }
 
 impl Flow {
     fn find_list(&self, list: &Arc<FileList>) -> Option<usize> {
-        let at = self.lists.partition_point(|live| live.list.ndx_start < list.ndx_start);
-        self.lists.get(at).is_some_and(|live| Arc::ptr_eq(&live.list, list)).then_some(at)
+        let at = self
+            .lists
+            .partition_point(|live| live.list.ndx_start < list.ndx_start);
+        self.lists
+            .get(at)
+            .is_some_and(|live| Arc::ptr_eq(&live.list, list))
+            .then_some(at)
     }
 }
 
@@ -429,7 +486,11 @@ pub(crate) fn item_of<'a>(
         mtime: entry.mtime,
         uid: entry.uid,
         gid: entry.gid,
-        link_target: list.link_target(entry),
+        link_target: if entry.is_symlink() {
+            list.link_target(entry)
+        } else {
+            None
+        },
         xname,
         sending,
     }

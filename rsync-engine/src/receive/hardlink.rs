@@ -43,7 +43,10 @@ impl HardLinks {
     pub(super) fn step(&mut self, group: i64, ndx: i32) -> Step {
         match self.groups.get_mut(&group) {
             None => Step::Lead,
-            Some(Group::Ready { path, name }) => Step::LinkTo { path: path.clone(), name: name.clone() },
+            Some(Group::Ready { path, name }) => Step::LinkTo {
+                path: path.clone(),
+                name: name.clone(),
+            },
             Some(Group::Pending { waiting, .. }) => {
                 waiting.push(Waiting { ndx });
                 Step::Wait
@@ -53,7 +56,13 @@ impl HardLinks {
 
     /// The member `ndx` was requested from the sender.
     pub(super) fn requested(&mut self, group: i64, ndx: i32) {
-        self.groups.insert(group, Group::Pending { leader: ndx, waiting: Vec::new() });
+        self.groups.insert(
+            group,
+            Group::Pending {
+                leader: ndx,
+                waiting: Vec::new(),
+            },
+        );
         self.leaders.insert(ndx, group);
     }
 
@@ -105,7 +114,10 @@ mod tests {
         assert!(matches!(links.step(7, 2), Step::Lead));
         links.requested(7, 2);
         assert!(matches!(links.step(7, 3), Step::Wait));
-        assert_eq!(links.ready(7, RelPathBuf::root(), b"b".to_vec()), [Waiting { ndx: 3 }]);
+        assert_eq!(
+            links.ready(7, RelPathBuf::root(), b"b".to_vec()),
+            [Waiting { ndx: 3 }]
+        );
         assert!(matches!(links.step(7, 9), Step::LinkTo { .. }));
         assert_eq!(links.led_by(2), None);
     }

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use rsync_proto::flist::{Decoder, EntryOptions, HardLink, IdList, Item};
 use rsync_proto::Violation;
+use rsync_proto::flist::{Decoder, EntryOptions, HardLink, IdList, Item};
 
 use crate::error::Error;
 use crate::fs::{IdKind, IdMapper};
@@ -76,8 +76,12 @@ impl ListReader {
 
     /// The list of one directory.
     pub(super) fn sub(&mut self, input: &mut WireIn, dir: u32) -> Result<FileList, Error> {
-        let known = usize::try_from(dir).ok().and_then(|dir| self.dirs.get_mut(dir));
-        let of = known.and_then(Option::take).ok_or(Violation::SublistDirectory { dir })?;
+        let known = usize::try_from(dir)
+            .ok()
+            .and_then(|dir| self.dirs.get_mut(dir));
+        let of = known
+            .and_then(Option::take)
+            .ok_or(Violation::SublistDirectory { dir })?;
         let mut list = self.read(input, Some(of))?;
         self.finish(&mut list)?;
         Ok(list)
@@ -117,7 +121,9 @@ impl ListReader {
             HardLink::None => None,
             HardLink::First => Some(arrival),
             HardLink::Follower(group) => Some(i64::from(group)),
-            HardLink::DevIno { dev, ino } => Some(*self.inodes.entry((dev, ino)).or_insert(arrival)),
+            HardLink::DevIno { dev, ino } => {
+                Some(*self.inodes.entry((dev, ino)).or_insert(arrival))
+            }
         };
         self.counts.count(entry.mode);
         if matches!(entry.mode & 0o170_000, 0o100_000 | 0o120_000) {
@@ -163,15 +169,27 @@ impl ListReader {
             .and_then(|next| next.checked_add(1))
             .ok_or(Violation::FileListTooLong)?;
         if self.inc_recurse {
-            let dirs: Vec<FileEntry> = list.entries().iter().copied().filter(FileEntry::is_dir).collect();
+            let dirs: Vec<FileEntry> = list
+                .entries()
+                .iter()
+                .copied()
+                .filter(FileEntry::is_dir)
+                .collect();
             if self.dirs.len() + dirs.len() > DIRS_MAX {
-                return Err(Error::Limit { what: "directories of one session", limit: DIRS_MAX as u64 });
+                return Err(Error::Limit {
+                    what: "directories of one session",
+                    limit: DIRS_MAX as u64,
+                });
             }
             for entry in dirs {
                 let path = list.path(&entry);
                 // "." never gets a list of its own, nor does the loser of two equal names.
-                let listable = !entry.cleared() && path != b"." && !(self.relative && path == b"/.");
-                self.dirs.push(listable.then(|| ListOf { path: path.into(), entry }));
+                let listable =
+                    !entry.cleared() && path != b"." && !(self.relative && path == b"/.");
+                self.dirs.push(listable.then(|| ListOf {
+                    path: path.into(),
+                    entry,
+                }));
             }
         }
         Ok(())

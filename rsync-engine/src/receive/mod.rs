@@ -35,7 +35,9 @@ use crate::checksums;
 use crate::error::Error;
 use crate::event::{Event, FileFailure};
 use crate::farewell;
-use crate::fs::{AttrOutcome, DirCache, Errno, IdMapper, Links, ListBuf, RelPath, RelPathBuf, WriteBuffer};
+use crate::fs::{
+    AttrOutcome, DirCache, Errno, IdMapper, Links, ListBuf, RelPath, RelPathBuf, WriteBuffer,
+};
 use crate::list::FileList;
 use crate::outcome::{Outcome, TransferStats};
 use crate::session::{Note, PeerMessages, Session};
@@ -90,8 +92,8 @@ mod checksum_of_file {
 
 /// Everything the receiving side needs beside the session.
 pub struct Receive {
-    /// Where entries go.
-    pub destination: Destination,
+    /// Where entries go; `None` only lists them.
+    pub destination: Option<Destination>,
     /// What filters say about names here.
     pub protection: Box<dyn Protection>,
     /// Maps the sender's users and groups to ours.
@@ -106,7 +108,9 @@ pub struct Receive {
 
 impl std::fmt::Debug for Receive {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Receive").field("destination", &self.destination).finish_non_exhaustive()
+        f.debug_struct("Receive")
+            .field("destination", &self.destination)
+            .finish_non_exhaustive()
     }
 }
 
@@ -115,13 +119,22 @@ impl std::fmt::Debug for Receive {
 ///
 /// # Errors
 /// What ends the run; failures of single entries are in the outcome.
-pub fn receive(session: Session, mut input: WireIn, out: WireOut, what: Receive) -> Result<Outcome, Error> {
+pub fn receive(
+    session: Session,
+    mut input: WireIn,
+    out: WireOut,
+    what: Receive,
+) -> Result<Outcome, Error> {
     let protocol = session.protocol();
     let inc_recurse = session.negotiated.inc_recurse();
     let (to_generator, inbox) = channel();
     let (requests, requested) = channel();
     let no_send = Arc::new(Mutex::new(HashSet::new()));
-    input.set_messages(Box::new(messages(&session, to_generator.clone(), Arc::clone(&no_send))));
+    input.set_messages(Box::new(messages(
+        &session,
+        to_generator.clone(),
+        Arc::clone(&no_send),
+    )));
     let mut ndx = NdxReader::new(protocol);
     let mut lists = ListReader::new(entry_options(&session), what.ids, session.options.relative);
     let first = lists.first(&mut input)?;
@@ -141,8 +154,18 @@ pub fn receive(session: Session, mut input: WireIn, out: WireOut, what: Receive)
     }
     let count = first.len() + early.iter().map(FileList::len).sum::<usize>();
     let first_is_dir = first.get(0).is_some_and(|entry| entry.is_dir());
-    let place = what.destination.resolve(count, first_is_dir, session.options.dry_run)?;
-    session.events.event(Event::ListComplete { entries: count as u64, more });
+    let place = match &what.destination {
+        Some(destination) => destination.resolve(count, first_is_dir, session.options.dry_run)?,
+        None => Place {
+            tree: None,
+            single: None,
+        },
+    };
+    let listing = what.destination.is_none();
+    session.events.event(Event::ListComplete {
+        entries: count as u64,
+        more,
+    });
     let checksum = checksums::transfer(&session.negotiated);
     let rules = AttributeRules::new(&session.options, what.root, what.umask);
     let session = Arc::new(session);
@@ -193,6 +216,7 @@ pub fn receive(session: Session, mut input: WireIn, out: WireOut, what: Receive)
         sums: BlockSums::new(checksum, session.negotiated.seed),
         window: Vec::new(),
         scratch: Vec::new(),
+        listing,
         flow: Flow::new(inc_recurse),
     };
     let thread = std::thread::Builder::new()
@@ -202,17 +226,28 @@ pub fn receive(session: Session, mut input: WireIn, out: WireOut, what: Receive)
             let done = receiver.run();
             (done, receiver)
         })
-        .map_err(|source| Error::Connection { op: "start of the receiver thread", source })?;
+        .map_err(|source| Error::Connection {
+            op: "start of the receiver thread",
+            source,
+        })?;
     let generated = generator.run();
     if let Err(error) = &generated {
-        let role = farewell::Role { server: !session.client, sender: false };
+        let role = farewell::Role {
+            server: !session.client,
+            sender: false,
+        };
         farewell::send(&mut generator.out, protocol, role, error);
         generator.last_words();
         session.cancel.cancel();
     }
-    let (received, receiver) = thread.join().map_err(|_| Error::Internal { role: "receiver" })?;
+    let (received, receiver) = thread
+        .join()
+        .map_err(|_| Error::Internal { role: "receiver" })?;
     if let (Err(Error::Internal { .. }), Err(error)) = (&generated, &received) {
-        let role = farewell::Role { server: !session.client, sender: false };
+        let role = farewell::Role {
+            server: !session.client,
+            sender: false,
+        };
         farewell::send(&mut generator.out, protocol, role, error);
     }
     let deleted = generator.stats.deleted;
@@ -228,13 +263,20 @@ pub fn receive(session: Session, mut input: WireIn, out: WireOut, what: Receive)
 fn judge(generated: Result<(), Error>, received: Result<(), Error>) -> Result<(), Error> {
     match (generated, received) {
         (Ok(()), received) => received,
-        (Err(_), Err(error @ (Error::Remote { .. } | Error::Protocol(_) | Error::Timeout { .. }))) => Err(error),
+        (
+            Err(_),
+            Err(error @ (Error::Remote { .. } | Error::Protocol(_) | Error::Timeout { .. })),
+        ) => Err(error),
         (Err(Error::Connection { .. } | Error::Internal { .. }), Err(error)) => Err(error),
         (Err(error), _) => Err(error),
     }
 }
 
-fn stats(receiver: &Receiver, generator: &GeneratorStats, deleted: rsync_proto::stats::DelStats) -> TransferStats {
+fn stats(
+    receiver: &Receiver,
+    generator: &GeneratorStats,
+    deleted: rsync_proto::stats::DelStats,
+) -> TransferStats {
     let lists = &receiver.lists;
     let mut created = generator.created;
     created.add(&receiver.stats.created);
@@ -268,10 +310,16 @@ fn messages(
         trouble: Arc::clone(&session.trouble),
         note: Box::new(move |note| {
             if let Note::NoSend(ndx) = note
-                && no_send.lock().unwrap_or_else(PoisonError::into_inner).insert(ndx)
+                && no_send
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(ndx)
             {
                 // A closed channel means that the generator ended already.
-                let _ = to_generator.send(ToGenerator::Settled { ndx, in_place: false });
+                let _ = to_generator.send(ToGenerator::Settled {
+                    ndx,
+                    in_place: false,
+                });
             }
         }),
     }
@@ -287,8 +335,15 @@ fn empty_pull(
         return Err(Violation::SublistDirectory { dir: 0 }.into());
     }
     input.drain()?;
-    let stats = TransferStats { received: input.received(), ..TransferStats::default() };
-    Ok(Outcome { stats, io_error: session.trouble.io_error_bits(), partial: session.trouble.partial() })
+    let stats = TransferStats {
+        received: input.received(),
+        ..TransferStats::default()
+    };
+    Ok(Outcome {
+        stats,
+        io_error: session.trouble.io_error_bits(),
+        partial: session.trouble.partial(),
+    })
 }
 
 /// The index behind a first list of at most one entry: a further list, or none for the end of lists.
@@ -297,7 +352,10 @@ fn read_marker(input: &mut WireIn, ndx: &mut NdxReader) -> Result<Option<u32>, E
     match (found, found.as_sublist()) {
         (Ndx::FLIST_EOF, _) => Ok(None),
         (_, Some(dir)) => Ok(Some(dir)),
-        _ => Err(Violation::IndexOutOfRange { value: found.0.into() }.into()),
+        _ => Err(Violation::IndexOutOfRange {
+            value: found.0.into(),
+        }
+        .into()),
     }
 }
 
@@ -311,7 +369,9 @@ pub(crate) fn entry_options(session: &Session) -> EntryOptions {
         devices: options.devices,
         specials: options.specials,
         hard_links: options.hard_links,
-        checksum_len: options.checksum.then(|| checksums::list(negotiated).digest_len()),
+        checksum_len: options
+            .checksum
+            .then(|| checksums::list(negotiated).digest_len()),
         varint_flags: negotiated.varint_flist_flags(),
         inc_recurse: negotiated.inc_recurse(),
         safe_flist: negotiated.safe_flist(),
@@ -326,7 +386,12 @@ pub(crate) fn entry_options(session: &Session) -> EntryOptions {
 
 fn dir_cache(place: &Place) -> Option<DirCache> {
     let tree = place.tree.clone()?;
-    Some(DirCache::new(tree, RelPathBuf::root(), Links::Refuse, DirCache::DEFAULT_CAPACITY))
+    Some(DirCache::new(
+        tree,
+        RelPathBuf::root(),
+        Links::Refuse,
+        DirCache::DEFAULT_CAPACITY,
+    ))
 }
 
 /// The path below the place for a name of the list.
@@ -338,11 +403,19 @@ fn place_path(place: &Place, name: &[u8]) -> Result<RelPathBuf, Error> {
     }
     let name = name.strip_prefix(b"/").unwrap_or(name);
     // The decoder let only clean names through; a component too long fails for this entry alone, later.
-    RelPath::new(name).map(RelPath::to_buf).map_err(|_| Violation::UnsafeName.into())
+    RelPath::new(name)
+        .map(RelPath::to_buf)
+        .map_err(|_| Violation::UnsafeName.into())
 }
 
 fn failure(role: &'static str, op: &'static str, name: &[u8], errno: Errno) -> FileFailure {
-    FileFailure { role, op, name: name.to_vec(), source: Some(errno.into()), vanished: false }
+    FileFailure {
+        role,
+        op,
+        name: name.to_vec(),
+        source: Some(errno.into()),
+        vanished: false,
+    }
 }
 
 /// The first of the three attribute settings that failed.
@@ -352,4 +425,3 @@ fn first_error(outcome: AttrOutcome) -> Result<(), Errno> {
     outcome.mode?;
     Ok(())
 }
-

@@ -66,7 +66,11 @@ impl Receiver {
     pub(super) fn run(&mut self) -> Result<(), Error> {
         let done = self.answers().and_then(|()| self.goodbye());
         self.stats.received = self.input.received();
-        let last = if done.is_ok() { ToGenerator::Finished } else { ToGenerator::Broken };
+        let last = if done.is_ok() {
+            ToGenerator::Finished
+        } else {
+            ToGenerator::Broken
+        };
         self.tell_generator(last);
         done
     }
@@ -103,7 +107,12 @@ impl Receiver {
                 _ => match (ndx.as_sublist(), ndx.as_entry()) {
                     (Some(dir), _) if inc_recurse && self.more => self.sublist(dir)?,
                     (_, Some(_)) => self.answer(ndx.0)?,
-                    _ => return Err(Violation::IndexOutOfRange { value: ndx.0.into() }.into()),
+                    _ => {
+                        return Err(Violation::IndexOutOfRange {
+                            value: ndx.0.into(),
+                        }
+                        .into());
+                    }
                 },
             }
         }
@@ -159,18 +168,32 @@ impl Receiver {
             self.session.events.event(Event::Item(item));
         }
         if self.session.options.dry_run {
-            self.tell_generator(ToGenerator::Settled { ndx, in_place: true });
+            self.tell_generator(ToGenerator::Settled {
+                ndx,
+                in_place: true,
+            });
             return Ok(());
         }
         let protocol = self.session.protocol();
-        let head = self.input.record(|cursor| SumHead::decode(cursor, protocol))?;
+        let head = self
+            .input
+            .record(|cursor| SumHead::decode(cursor, protocol))?;
         let received = self.receive_file(&request, &entry, &name, &head)?;
         let message = match received {
-            Received::InPlace => ToGenerator::Settled { ndx, in_place: true },
-            Received::Failed => ToGenerator::Settled { ndx, in_place: false },
+            Received::InPlace => ToGenerator::Settled {
+                ndx,
+                in_place: true,
+            },
+            Received::Failed => ToGenerator::Settled {
+                ndx,
+                in_place: false,
+            },
             Received::Damaged if request.redo => {
                 self.discard(&name);
-                ToGenerator::Settled { ndx, in_place: false }
+                ToGenerator::Settled {
+                    ndx,
+                    in_place: false,
+                }
             }
             Received::Damaged => ToGenerator::Redo { ndx },
         };
@@ -179,7 +202,10 @@ impl Receiver {
     }
 
     fn discard(&mut self, name: &[u8]) {
-        let text = format!("ERROR: {} failed verification -- update discarded.", rsync_proto::PeerText(name));
+        let text = format!(
+            "ERROR: {} failed verification -- update discarded.",
+            rsync_proto::PeerText(name)
+        );
         let failure = FileFailure {
             role: "receiver",
             op: "failed verification -- update discarded",
@@ -189,7 +215,10 @@ impl Receiver {
         };
         self.session.failed(&failure);
         if !self.session.client {
-            self.tell_generator(ToGenerator::Tell { kind: TextKind::ErrorXfer, text: format!("{text}\n").into_bytes() });
+            self.tell_generator(ToGenerator::Tell {
+                kind: TextKind::ErrorXfer,
+                text: format!("{text}\n").into_bytes(),
+            });
         }
     }
 
@@ -214,10 +243,17 @@ impl Receiver {
 
     /// The sender cannot send what was asked for. MSG_NO_SEND has said so already, from protocol 30 on.
     fn unanswered(&mut self, ndx: i32) {
-        let told = self.no_send.lock().unwrap_or_else(PoisonError::into_inner).remove(&ndx);
+        let told = self
+            .no_send
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&ndx);
         if !told {
             self.session.trouble.note_partial();
-            self.tell_generator(ToGenerator::Settled { ndx, in_place: false });
+            self.tell_generator(ToGenerator::Settled {
+                ndx,
+                in_place: false,
+            });
         }
     }
 
@@ -226,7 +262,10 @@ impl Receiver {
         self.session.failed(failure);
         if !self.session.client {
             let text = format!("rsync: {failure}\n").into_bytes();
-            self.tell_generator(ToGenerator::Tell { kind: TextKind::ErrorXfer, text });
+            self.tell_generator(ToGenerator::Tell {
+                kind: TextKind::ErrorXfer,
+                text,
+            });
         }
     }
 
@@ -234,7 +273,10 @@ impl Receiver {
     fn goodbye(&mut self) -> Result<(), Error> {
         let protocol = self.session.protocol();
         if self.session.client {
-            self.stats.server = Some(self.input.record(|cursor| Stats::decode(cursor, protocol))?);
+            self.stats.server = Some(
+                self.input
+                    .record(|cursor| Stats::decode(cursor, protocol))?,
+            );
         }
         if protocol.has_delete_stats() {
             loop {
@@ -243,7 +285,12 @@ impl Receiver {
                     Ndx::DEL_STATS => {
                         self.input.record(DelStats::decode)?;
                     }
-                    other => return Err(Violation::IndexOutOfRange { value: other.0.into() }.into()),
+                    other => {
+                        return Err(Violation::IndexOutOfRange {
+                            value: other.0.into(),
+                        }
+                        .into());
+                    }
                 }
             }
         }

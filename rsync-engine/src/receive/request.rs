@@ -27,7 +27,11 @@ impl Generator {
         redo: bool,
     ) -> Result<(), Error> {
         let dry_run = self.session.options.dry_run;
-        let mut basis = if dry_run { Basis::None } else { self.basis_of(stat) };
+        let mut basis = if dry_run {
+            Basis::None
+        } else {
+            self.basis_of(stat)
+        };
         let file = match basis {
             Basis::Destination => self.open_basis(subject),
             Basis::None => None,
@@ -52,7 +56,9 @@ impl Generator {
         if dry_run {
             return Ok(());
         }
-        let layout = file.as_ref().and_then(|file| self.layout(file.stat().size, redo));
+        let layout = file
+            .as_ref()
+            .and_then(|file| self.layout(file.stat().size, redo));
         match (file, layout) {
             (Some(file), Some(layout)) => self.write_sums(&file, layout),
             _ => self.out.data(|buf| SumHead::default().put(buf)),
@@ -78,7 +84,9 @@ impl Generator {
         let (mut offset, mut left) = (0, layout.file_len());
         while left > 0 {
             self.session.cancel.check()?;
-            let want = usize::try_from(left).unwrap_or(usize::MAX).min(self.window.len());
+            let want = usize::try_from(left)
+                .unwrap_or(usize::MAX)
+                .min(self.window.len());
             let piece = &mut self.window[..want];
             // A file that shrank meanwhile gives sums of zeros, which match nothing.
             let got = file.read_at(piece, offset).unwrap_or(0);

@@ -33,7 +33,9 @@ impl Sender {
         position: usize,
     ) -> Result<(), Error> {
         let protocol = self.session.protocol();
-        let head = self.input.record(|cursor| SumHead::decode(cursor, protocol))?;
+        let head = self
+            .input
+            .record(|cursor| SumHead::decode(cursor, protocol))?;
         self.read_sums(&head)?;
         let list = &self.held[at];
         let entry = list.entries()[position];
@@ -45,7 +47,10 @@ impl Sender {
         self.echo(ndx, header)?;
         // Receivers 3.4.0 to 3.4.3 abort on their own 16 for an 8-byte digest (03-transfer 4.3).
         let strong = u32::try_from(self.checksum.digest_len()).unwrap_or(u32::MAX);
-        let echoed = SumHead { strong_len: head.strong_len.min(strong), ..head };
+        let echoed = SumHead {
+            strong_len: head.strong_len.min(strong),
+            ..head
+        };
         self.out.data(|buf| echoed.put(buf))?;
         let mut hasher = self.checksum.file_hasher(self.session.negotiated.seed);
         let before = (self.stats.literal, self.stats.matched);
@@ -62,7 +67,9 @@ impl Sender {
         self.out.data(put_end)?;
         let digest = hasher.finish();
         match broken {
-            None => self.out.data(|buf| buf.extend_from_slice(digest.as_ref()))?,
+            None => self
+                .out
+                .data(|buf| buf.extend_from_slice(digest.as_ref()))?,
             Some(errno) => self.spoil(&name, digest.as_ref(), errno)?,
         }
         let (literal, matched) = (self.stats.literal - before.0, self.stats.matched - before.1);
@@ -71,12 +78,19 @@ impl Sender {
             (now.size, now.mtime, now.ctime) != (then.size, then.mtime, then.ctime)
         });
         if changed {
-            self.session.events.event(Event::ChangedWhileRead { name: &name });
+            self.session
+                .events
+                .event(Event::ChangedWhileRead { name: &name });
         }
         if self.session.events.wants_progress() {
             self.progress(&name, literal + matched, entry.size, true);
         }
-        self.session.events.event(Event::Transferred { name: &name, size: entry.size, literal, matched });
+        self.session.events.event(Event::Transferred {
+            name: &name,
+            size: entry.size,
+            literal,
+            matched,
+        });
         Ok(())
     }
 
@@ -89,10 +103,17 @@ impl Sender {
     /// The request gets no answer (03-transfer 2.4, 7).
     fn cannot_send(&mut self, ndx: i32, name: &[u8], errno: Errno) -> Result<(), Error> {
         let vanished = matches!(errno, Errno::NOENT | Errno::NOTDIR);
-        self.session.trouble.io_error(if vanished { IO_VANISHED } else { IO_GENERAL });
+        self.session
+            .trouble
+            .io_error(if vanished { IO_VANISHED } else { IO_GENERAL });
         let op = "send_files failed to open";
-        let failure =
-            FileFailure { role: "sender", op, name: name.to_vec(), source: Some(errno.into()), vanished };
+        let failure = FileFailure {
+            role: "sender",
+            op,
+            name: name.to_vec(),
+            source: Some(errno.into()),
+            vanished,
+        };
         super::report(&self.session, &failure, &mut self.out)?;
         if self.session.protocol().has_typed_messages() {
             self.out.message(&Message::NoSend(Ndx(ndx)))?;
@@ -151,7 +172,9 @@ impl Sender {
         // Files that grow while they are read end where they ended when they were opened.
         let mut left = file.stat().size;
         while left > 0 {
-            let max = usize::try_from(left).unwrap_or(LITERAL_MAX).min(LITERAL_MAX);
+            let max = usize::try_from(left)
+                .unwrap_or(LITERAL_MAX)
+                .min(LITERAL_MAX);
             let read = self.out.data_from(
                 max,
                 |len| u32::try_from(len).unwrap_or(0).to_le_bytes(),
@@ -189,7 +212,12 @@ impl Sender {
         let mut done = 0;
         let mut next_step = STEP;
         let mut window = std::mem::take(&mut self.window);
-        let mut sink = Tokens { out: &mut self.out, head, literal: 0, matched: 0 };
+        let mut sink = Tokens {
+            out: &mut self.out,
+            head,
+            literal: 0,
+            matched: 0,
+        };
         let mut matcher = Matcher::new(&self.sums, &self.index, &mut window);
         let result = loop {
             let space = matcher.space();
@@ -289,4 +317,3 @@ impl OpSink for Tokens<'_> {
         self.out.data(|buf| put_match(buf, block))
     }
 }
-

@@ -11,8 +11,11 @@ use rsync_proto::ndx::{Ndx, NdxWriter};
 
 use crate::error::Error;
 use crate::event::{FileFailure, TextKind};
-use crate::fs::{Dir, DirCache, Errno, FileId, Links, ListBuf, Name, NameService, RelPath, RelPathBuf, Stat, Tree};
-use crate::list::{FileEntry, FileList};
+use crate::fs::{
+    Dir, DirCache, Errno, FileId, Links, ListBuf, Name, NameService, RelPath, RelPathBuf, Stat,
+    Tree,
+};
+use crate::list::{FileEntry, FileList, ListOf};
 use crate::outcome::{IO_GENERAL, TypeCounts};
 use crate::session::Session;
 use crate::wire_out::WireOut;
@@ -27,9 +30,7 @@ const FLUSH_AT: usize = 32 << 10;
 struct Pending {
     number: u32,
     path: Box<[u8]>,
-    root: u16,
-    /// Its contents belong into the list.
-    content: bool,
+    entry: FileEntry,
     device: u64,
 }
 
@@ -107,7 +108,11 @@ impl ListWriter {
     }
 
     /// The first list of a transfer of arguments.
-    pub(super) fn arguments(&mut self, arguments: Vec<Argument>, out: &mut WireOut) -> Result<FileList, Error> {
+    pub(super) fn arguments(
+        &mut self,
+        arguments: Vec<Argument>,
+        out: &mut WireOut,
+    ) -> Result<FileList, Error> {
         let started = Instant::now();
         let before = out.sent();
         let mut list = self.start(None);
@@ -131,7 +136,9 @@ impl ListWriter {
             self.parents(root, &name.path, &mut seen, Marks::PARENT, &mut list, out)?;
             match name.action {
                 PickedAction::Send if seen.contains(&name.path[..]) || name.path.is_empty() => {}
-                PickedAction::Send => self.picked_name(root, &name.path, &mut seen, &mut list, out)?,
+                PickedAction::Send => {
+                    self.picked_name(root, &name.path, &mut seen, &mut list, out)?
+                }
                 PickedAction::Delete => self.missing(&name.path, &mut list, out)?,
             }
         }
@@ -139,21 +146,28 @@ impl ListWriter {
     }
 
     /// The next list of incremental recursion, headed by its marker.
-    pub(super) fn next(&mut self, ndx: &mut NdxWriter, out: &mut WireOut) -> Result<Option<FileList>, Error> {
-        let Some(pending) = self.pending.pop() else { return Ok(None) };
+    pub(super) fn next(
+        &mut self,
+        ndx: &mut NdxWriter,
+        out: &mut WireOut,
+    ) -> Result<Option<FileList>, Error> {
+        let Some(pending) = self.pending.pop() else {
+            return Ok(None);
+        };
         let started = Instant::now();
         out.data(|buf| ndx.write(Ndx::sublist(pending.number), buf))?;
         let before = out.sent();
-        let mut list = self.start(Some(pending.path.clone()));
-        if pending.content {
-            self.contents(pending.root, &pending.path, pending.device, &mut list, out)?;
+        let (path, entry) = (pending.path.clone(), pending.entry);
+        let mut list = self.start(Some(ListOf { path, entry }));
+        if !entry.no_content() {
+            self.contents(entry.root, &pending.path, pending.device, &mut list, out)?;
         }
         self.finish(list, out, started, before).map(Some)
     }
 
-    fn start(&mut self, _dir: Option<Box<[u8]>>) -> FileList {
+    fn start(&mut self, of: Option<ListOf>) -> FileList {
         self.encoder.start_list(self.next_start);
-        FileList::new(self.next_start, None)
+        FileList::new(self.next_start, of)
     }
 
     /// Ends the list on the wire, sorts it and numbers its directories.
@@ -165,7 +179,11 @@ impl ListWriter {
         before: u64,
     ) -> Result<FileList, Error> {
         let errors = self.session.trouble.io_error_bits();
-        let report = if self.session.options.ignore_errors || errors == self.io_error_told { 0 } else { errors };
+        let report = if self.session.options.ignore_errors || errors == self.io_error_told {
+            0
+        } else {
+            errors
+        };
         let place = self.options.io_error_place();
         out.data(|buf| self.encoder.end(report.cast_signed(), buf))?;
         if self.options.id_lists() && self.next_start == 0 {
@@ -173,7 +191,9 @@ impl ListWriter {
         }
         match place {
             IoErrorPlace::ListEnd => {}
-            IoErrorPlace::AfterIdLists => out.data(|buf| buf.extend_from_slice(&report.to_le_bytes()))?,
+            IoErrorPlace::AfterIdLists => {
+                out.data(|buf| buf.extend_from_slice(&report.to_le_bytes()))?
+            }
             IoErrorPlace::Message if report != 0 => {
                 out.message(&Message::IoError(IoErrors::from_wire(report.cast_signed())))?;
             }
@@ -186,9 +206,14 @@ impl ListWriter {
         list.sort();
         self.entries += list.len() as u64;
         let count = i32::try_from(list.len()).unwrap_or(i32::MAX);
-        let next = list.ndx_start.checked_add(count).and_then(|next| next.checked_add(1));
-        self.next_start =
-            next.ok_or(Error::Limit { what: "entries of one session", limit: i32::MAX as u64 })?;
+        let next = list
+            .ndx_start
+            .checked_add(count)
+            .and_then(|next| next.checked_add(1));
+        self.next_start = next.ok_or(Error::Limit {
+            what: "entries of one session",
+            limit: i32::MAX as u64,
+        })?;
         if self.options.inc_recurse {
             self.number_directories(&list);
         }
@@ -209,13 +234,14 @@ impl ListWriter {
             if path == b"." || previous.as_ref() == Some(&path) {
                 continue;
             }
-            let root = entry.root;
             fresh.push_front(Pending {
                 number,
                 path: path.clone().into(),
-                root,
-                content: !entry.no_content(),
-                device: self.roots.get(usize::from(root)).map_or(0, |root| root.device),
+                entry: *entry,
+                device: self
+                    .roots
+                    .get(usize::from(entry.root))
+                    .map_or(0, |root| root.device),
             });
             previous = Some(path);
         }
@@ -228,14 +254,21 @@ impl ListWriter {
             users.insert(entry.uid);
             groups.insert(entry.gid);
         }
-        for (wanted, ids, user) in [(self.options.uid, users, true), (self.options.gid, groups, false)] {
+        for (wanted, ids, user) in [
+            (self.options.uid, users, true),
+            (self.options.gid, groups, false),
+        ] {
             if !wanted {
                 continue;
             }
             let mut names = IdList::new();
             let zero = self.options.id0_names.then_some(0);
             for id in ids.into_iter().filter(|&id| id != 0).chain(zero) {
-                let name = if user { self.names.user_name(id) } else { self.names.group_name(id) };
+                let name = if user {
+                    self.names.user_name(id)
+                } else {
+                    self.names.group_name(id)
+                };
                 // An id comes once, and a name too long for the wire is not sent.
                 let _ = names.insert(id, &name.unwrap_or_default());
             }
@@ -246,18 +279,36 @@ impl ListWriter {
 
     fn root(&mut self, tree: &Tree, links: Links) -> u16 {
         let device = tree.root().id().map_or(0, |id| id.dev);
-        let dirs = DirCache::new(tree.clone(), RelPathBuf::root(), links, DirCache::DEFAULT_CAPACITY);
-        self.roots.push(Root { tree: tree.clone(), dirs, device });
+        let dirs = DirCache::new(
+            tree.clone(),
+            RelPathBuf::root(),
+            links,
+            DirCache::DEFAULT_CAPACITY,
+        );
+        self.roots.push(Root {
+            tree: tree.clone(),
+            dirs,
+            device,
+        });
         u16::try_from(self.roots.len() - 1).unwrap_or(u16::MAX)
     }
 
     /// The held directory of a root.
     pub(super) fn dir(&mut self, root: u16, path: RelPath<'_>) -> Result<Dir, Errno> {
-        self.roots.get_mut(usize::from(root)).ok_or(Errno::NOENT)?.dirs.get(path)
+        self.roots
+            .get_mut(usize::from(root))
+            .ok_or(Errno::NOENT)?
+            .dirs
+            .get(path)
     }
 
     /// Adds one source argument (02-file-list 14).
-    fn argument(&mut self, argument: &Argument, list: &mut FileList, out: &mut WireOut) -> Result<(), Error> {
+    fn argument(
+        &mut self,
+        argument: &Argument,
+        list: &mut FileList,
+        out: &mut WireOut,
+    ) -> Result<(), Error> {
         let root = self.root(&argument.tree, argument.links);
         let session = Arc::clone(&self.session);
         let options = &session.options;
@@ -267,7 +318,9 @@ impl ListWriter {
             return self.problem("link_stat", &argument.shown, Errno::INVAL, out);
         };
         let stat = match self.stat(root, path) {
-            Ok(stat) if argument.contents && stat.is_symlink() => argument.tree.stat(path, argument.links),
+            Ok(stat) if argument.contents && stat.is_symlink() => {
+                argument.tree.stat(path, argument.links)
+            }
             other => other,
         };
         let stat = match stat {
@@ -279,7 +332,10 @@ impl ListWriter {
             Err(errno) => return self.problem("link_stat", &argument.shown, errno, out),
         };
         if stat.is_dir() && !recursive && !dirs {
-            let text = format!("skipping directory {}", rsync_proto::PeerText(&argument.name));
+            let text = format!(
+                "skipping directory {}",
+                rsync_proto::PeerText(&argument.name)
+            );
             return self.tell(TextKind::Info, &text, out);
         }
         if let Some(of_root) = self.roots.get_mut(usize::from(root)) {
@@ -298,9 +354,17 @@ impl ListWriter {
         }
         let contents = recursive || argument.contents;
         let marks = if contents { Marks::TOP } else { Marks::EMPTY };
-        let marks = if argument.implied && !contents { Marks::EMPTY } else { marks };
+        let marks = if argument.implied && !contents {
+            Marks::EMPTY
+        } else {
+            marks
+        };
         self.entry(root, &argument.name, &stat, marks, list, out)?;
-        let now = if self.options.inc_recurse { is_dot } else { contents };
+        let now = if self.options.inc_recurse {
+            is_dot
+        } else {
+            contents
+        };
         if now {
             self.contents(root, &argument.name, stat.id.dev, list, out)?;
         }
@@ -317,7 +381,12 @@ impl ListWriter {
         list: &mut FileList,
         out: &mut WireOut,
     ) -> Result<(), Error> {
-        for slash in name.iter().enumerate().filter(|&(at, &byte)| byte == b'/' && at > 0).map(|(at, _)| at) {
+        for slash in name
+            .iter()
+            .enumerate()
+            .filter(|&(at, &byte)| byte == b'/' && at > 0)
+            .map(|(at, _)| at)
+        {
             let parent = &name[..slash];
             if seen.insert(parent.to_vec()) {
                 self.directory_entry(root, parent, marks, list, out)?;
@@ -334,8 +403,14 @@ impl ListWriter {
         list: &mut FileList,
         out: &mut WireOut,
     ) -> Result<(), Error> {
-        let Ok(path) = RelPath::new(relative(name)) else { return Ok(()) };
-        let links = if self.session.options.relative { Links::Any } else { Links::Refuse };
+        let Ok(path) = RelPath::new(relative(name)) else {
+            return Ok(());
+        };
+        let links = if self.session.options.relative {
+            Links::Any
+        } else {
+            Links::Refuse
+        };
         let tree = match self.roots.get(usize::from(root)) {
             Some(root) => root.tree.clone(),
             None => return Ok(()),
@@ -356,23 +431,40 @@ impl ListWriter {
         list: &mut FileList,
         out: &mut WireOut,
     ) -> Result<(), Error> {
-        let Ok(path) = RelPath::new(name) else { return self.problem("link_stat", name, Errno::INVAL, out) };
+        let Ok(path) = RelPath::new(name) else {
+            return self.problem("link_stat", name, Errno::INVAL, out);
+        };
         match self.stat(root, path) {
             Ok(stat) => {
-                let marks = if stat.is_dir() { Marks::PARENT } else { Marks::NONE };
+                let marks = if stat.is_dir() {
+                    Marks::PARENT
+                } else {
+                    Marks::NONE
+                };
                 if stat.is_dir() {
                     seen.insert(name.to_vec());
                 }
                 self.entry(root, name, &stat, marks, list, out)
             }
-            Err(errno @ (Errno::NOENT | Errno::NOTDIR)) => self.vanished("link_stat", name, errno, out),
+            Err(errno @ (Errno::NOENT | Errno::NOTDIR)) => {
+                self.vanished("link_stat", name, errno, out)
+            }
             Err(errno) => self.problem("link_stat", name, errno, out),
         }
     }
 
     /// An entry that tells the receiver to delete the name.
-    fn missing(&mut self, name: &[u8], list: &mut FileList, out: &mut WireOut) -> Result<(), Error> {
-        let entry = Entry { name, mode: 0, ..Entry::default() };
+    fn missing(
+        &mut self,
+        name: &[u8],
+        list: &mut FileList,
+        out: &mut WireOut,
+    ) -> Result<(), Error> {
+        let entry = Entry {
+            name,
+            mode: 0,
+            ..Entry::default()
+        };
         self.put(&entry, None, 0, list, out)
     }
 
@@ -407,7 +499,9 @@ impl ListWriter {
         out: &mut WireOut,
     ) -> Result<Vec<Vec<u8>>, Error> {
         let mut below = Vec::new();
-        let Ok(path) = RelPath::new(relative(name)) else { return Ok(below) };
+        let Ok(path) = RelPath::new(relative(name)) else {
+            return Ok(below);
+        };
         let dir = match self.dir(root, path) {
             Ok(dir) => dir,
             Err(errno) => {
@@ -422,7 +516,10 @@ impl ListWriter {
         done.map(|()| below)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the body of directory_contents around a borrowed buffer")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the body of directory_contents around a borrowed buffer"
+    )]
     fn listed(
         &mut self,
         root: u16,
@@ -438,7 +535,11 @@ impl ListWriter {
             Ok(listing) => listing,
             Err(errno) => return self.listing_problem("opendir", name, errno, out),
         };
-        let mut path = if name == b"." { Vec::new() } else { name.to_vec() };
+        let mut path = if name == b"." {
+            Vec::new()
+        } else {
+            name.to_vec()
+        };
         if !path.is_empty() && path != b"/" {
             path.push(b'/');
         }
@@ -450,7 +551,9 @@ impl ListWriter {
             };
             path.truncate(prefix);
             path.extend_from_slice(found.name);
-            let Ok(base) = Name::new(found.name) else { continue };
+            let Ok(base) = Name::new(found.name) else {
+                continue;
+            };
             let stat = match dir.stat(base) {
                 Ok(stat) => stat,
                 Err(errno @ Errno::NOENT) => {
@@ -462,7 +565,9 @@ impl ListWriter {
                     continue;
                 }
             };
-            let Ok(rel) = RelPath::new(relative(&path)) else { continue };
+            let Ok(rel) = RelPath::new(relative(&path)) else {
+                continue;
+            };
             if self.selection.hides(rel, stat.is_dir()) {
                 continue;
             }
@@ -472,7 +577,11 @@ impl ListWriter {
                 continue;
             }
             let options = &self.session.options;
-            let marks = if stat.is_dir() && (mount || !options.recursive) { Marks::EMPTY } else { Marks::NONE };
+            let marks = if stat.is_dir() && (mount || !options.recursive) {
+                Marks::EMPTY
+            } else {
+                Marks::NONE
+            };
             self.entry_in(root, dir, base, &path, &stat, marks, list, out)?;
             if stat.is_dir() && !mount {
                 below.push(path.clone());
@@ -498,7 +607,9 @@ impl ListWriter {
         list: &mut FileList,
         out: &mut WireOut,
     ) -> Result<(), Error> {
-        let Ok(path) = RelPath::new(relative(name)) else { return Ok(()) };
+        let Ok(path) = RelPath::new(relative(name)) else {
+            return Ok(());
+        };
         let Some((parent, base)) = path.split() else {
             return self.put_stat(root, name, stat, None, None, marks, list, out);
         };
@@ -537,10 +648,20 @@ impl ListWriter {
         }
         let mut digest = None;
         if self.session.options.checksum && stat.is_file() {
-            digest = crate::receive::digest_of(dir, base, self.list_checksum, &self.session.cancel).ok();
+            digest =
+                crate::receive::digest_of(dir, base, self.list_checksum, &self.session.cancel).ok();
         }
         let digest = digest.as_deref();
-        self.put_stat(root, name, stat, target.as_deref(), digest, marks, list, out)
+        self.put_stat(
+            root,
+            name,
+            stat,
+            target.as_deref(),
+            digest,
+            marks,
+            list,
+            out,
+        )
     }
 
     #[expect(clippy::too_many_arguments, reason = "what an entry is made of")]
@@ -566,8 +687,16 @@ impl ListWriter {
         let new_user = inline && self.options.uid && self.named_users.insert(uid);
         let new_group = inline && self.options.gid && self.named_groups.insert(gid);
         let owned = |name: Option<&[u8]>| name.filter(|name| !name.is_empty()).map(<[u8]>::to_vec);
-        let user_name = if new_user { owned(self.names.user_name(uid)) } else { None };
-        let group_name = if new_group { owned(self.names.group_name(gid)) } else { None };
+        let user_name = if new_user {
+            owned(self.names.user_name(uid))
+        } else {
+            None
+        };
+        let group_name = if new_group {
+            owned(self.names.group_name(gid))
+        } else {
+            None
+        };
         let device = matches!(stat.mode & 0o170_000, 0o020_000 | 0o060_000);
         let nanoseconds = self.options.protocol.has_nanoseconds();
         let entry = Entry {
@@ -595,7 +724,10 @@ impl ListWriter {
             return HardLink::None;
         }
         if !self.options.protocol.has_hard_link_index() {
-            return HardLink::DevIno { dev: stat.id.dev, ino: stat.id.ino };
+            return HardLink::DevIno {
+                dev: stat.id.dev,
+                ino: stat.id.ino,
+            };
         }
         match self.inodes.get(&stat.id) {
             Some(&group) => HardLink::Follower(group),
@@ -631,13 +763,32 @@ impl ListWriter {
             _ => None,
         };
         list.push(entry, group, root)?;
-        if out.pending() >= FLUSH_AT { out.flush() } else { Ok(()) }
+        if out.pending() >= FLUSH_AT {
+            out.flush()
+        } else {
+            Ok(())
+        }
     }
 
     /// An entry that cannot be sent: reported, and deletions at the receiver are off.
-    fn problem(&mut self, op: &'static str, name: &[u8], errno: Errno, out: &mut WireOut) -> Result<(), Error> {
+    fn problem(
+        &mut self,
+        op: &'static str,
+        name: &[u8],
+        errno: Errno,
+        out: &mut WireOut,
+    ) -> Result<(), Error> {
         self.session.trouble.io_error(IO_GENERAL);
-        self.report(FileFailure { role: "sender", op, name: name.to_vec(), source: Some(errno.into()), vanished: false }, out)
+        self.report(
+            FileFailure {
+                role: "sender",
+                op,
+                name: name.to_vec(),
+                source: Some(errno.into()),
+                vanished: false,
+            },
+            out,
+        )
     }
 
     fn listing_problem(
@@ -647,11 +798,30 @@ impl ListWriter {
         errno: Errno,
         out: &mut WireOut,
     ) -> Result<(), Error> {
-        if errno == Errno::NOENT { self.vanished(op, name, errno, out) } else { self.problem(op, name, errno, out) }
+        if errno == Errno::NOENT {
+            self.vanished(op, name, errno, out)
+        } else {
+            self.problem(op, name, errno, out)
+        }
     }
 
-    fn vanished(&mut self, op: &'static str, name: &[u8], errno: Errno, out: &mut WireOut) -> Result<(), Error> {
-        self.report(FileFailure { role: "sender", op, name: name.to_vec(), source: Some(errno.into()), vanished: true }, out)
+    fn vanished(
+        &mut self,
+        op: &'static str,
+        name: &[u8],
+        errno: Errno,
+        out: &mut WireOut,
+    ) -> Result<(), Error> {
+        self.report(
+            FileFailure {
+                role: "sender",
+                op,
+                name: name.to_vec(),
+                source: Some(errno.into()),
+                vanished: true,
+            },
+            out,
+        )
     }
 
     fn report(&mut self, failure: FileFailure, out: &mut WireOut) -> Result<(), Error> {
@@ -672,15 +842,30 @@ struct Marks {
 
 impl Marks {
     /// Found while walking.
-    const NONE: Self = Self { top: false, no_content: false };
+    const NONE: Self = Self {
+        top: false,
+        no_content: false,
+    };
     /// An argument whose contents follow.
-    const TOP: Self = Self { top: true, no_content: false };
+    const TOP: Self = Self {
+        top: true,
+        no_content: false,
+    };
     /// A directory without its contents.
-    const EMPTY: Self = Self { top: false, no_content: true };
+    const EMPTY: Self = Self {
+        top: false,
+        no_content: true,
+    };
     /// Above an argument, with `-R`.
-    const IMPLIED: Self = Self { top: true, no_content: true };
+    const IMPLIED: Self = Self {
+        top: true,
+        no_content: true,
+    };
     /// Above a picked name: an ordinary directory in which nothing is deleted.
-    const PARENT: Self = Self { top: false, no_content: true };
+    const PARENT: Self = Self {
+        top: false,
+        no_content: true,
+    };
 }
 
 /// The path below the root that a name of the transfer stands for.

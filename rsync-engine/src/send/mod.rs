@@ -5,14 +5,14 @@ mod lists;
 mod source;
 
 use std::collections::VecDeque;
-use std::sync::mpsc::{Receiver, channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use rsync_delta::{BlockSums, Checksum, Index, Window};
+use rsync_proto::PeerText;
 use rsync_proto::Violation;
 use rsync_proto::item::{ItemFlags, ItemHeader};
-use rsync_proto::PeerText;
 use rsync_proto::mux::{IoErrors, Message};
 use rsync_proto::ndx::{Ndx, NdxReader, NdxWriter};
 use rsync_proto::stats::{DelStats, Stats};
@@ -21,7 +21,7 @@ use crate::checksums;
 use crate::error::Error;
 use crate::event::{Event, FileFailure, TextKind};
 use crate::farewell;
-use crate::list::FileList;
+use crate::list::{FileEntry, FileList};
 use crate::outcome::{Outcome, TransferStats, TypeCounts};
 use crate::receive::{entry_options, item_of};
 use crate::session::{Note, PeerMessages, Session};
@@ -30,7 +30,9 @@ use crate::wire_out::WireOut;
 
 use self::lists::ListWriter;
 
-pub use self::source::{Argument, Everything, Picked, PickedAction, PickedName, Selection, Send, Source};
+pub use self::source::{
+    Argument, Everything, Picked, PickedAction, PickedName, Selection, Send, Source,
+};
 
 /// Entries known to the receiver beyond the list in progress before we wait for requests.
 const AHEAD: u64 = 1_000;
@@ -43,7 +45,12 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// What ends the run; failures of single entries are in the outcome.
-pub fn send(session: Session, mut input: WireIn, out: WireOut, what: Send) -> Result<Outcome, Error> {
+pub fn send(
+    session: Session,
+    mut input: WireIn,
+    out: WireOut,
+    what: Send,
+) -> Result<Outcome, Error> {
     let (notes, noted) = channel();
     input.set_messages(Box::new(PeerMessages {
         client: session.client,
@@ -137,7 +144,10 @@ impl Sender {
         }
         self.out.flush()?;
         let entries = self.lists.entries;
-        self.session.events.event(Event::ListComplete { entries, more: self.lists.more() });
+        self.session.events.event(Event::ListComplete {
+            entries,
+            more: self.lists.more(),
+        });
         if empty && !self.session.client {
             // A server with nothing to send closes at once (01-session 11.3).
             return Ok(());
@@ -170,13 +180,22 @@ impl Sender {
                 Ndx::DEL_STATS => self.del_stats()?,
                 _ => match ndx.as_entry() {
                     Some(_) => self.request(ndx.0, phase)?,
-                    None => return Err(Violation::IndexOutOfRange { value: ndx.0.into() }.into()),
+                    None => {
+                        return Err(Violation::IndexOutOfRange {
+                            value: ndx.0.into(),
+                        }
+                        .into());
+                    }
                 },
             }
         }
         let errors = self.session.trouble.io_error_bits();
-        if errors != 0 && self.session.protocol().has_typed_messages() && !self.session.options.ignore_errors {
-            self.out.message(&Message::IoError(IoErrors::from_wire(errors.cast_signed())))?;
+        if errors != 0
+            && self.session.protocol().has_typed_messages()
+            && !self.session.options.ignore_errors
+        {
+            self.out
+                .message(&Message::IoError(IoErrors::from_wire(errors.cast_signed())))?;
         }
         self.write_ndx(Ndx::DONE)
     }
@@ -186,7 +205,11 @@ impl Sender {
         while self.lists.more() {
             let current = self.held.front().map_or(0, FileList::len) as u64;
             let ahead: u64 = self.held.iter().map(|list| list.len() as u64).sum::<u64>() - current;
-            let enough = if self.input.ready() { AHEAD } else { AHEAD_IDLE };
+            let enough = if self.input.ready() {
+                AHEAD
+            } else {
+                AHEAD_IDLE
+            };
             if ahead >= enough {
                 break;
             }
@@ -244,14 +267,19 @@ impl Sender {
             {
                 let list = &self.held[at];
                 let name = list.path(&list.entries()[position]);
-                self.session.events.event(Event::Acknowledged { name: &name });
+                self.session
+                    .events
+                    .event(Event::Acknowledged { name: &name });
             }
         }
     }
 
     /// The held list and position of an index.
     fn find(&self, ndx: i32) -> Option<(usize, usize)> {
-        let at = self.held.partition_point(|list| list.ndx_start <= ndx).checked_sub(1)?;
+        let at = self
+            .held
+            .partition_point(|list| list.ndx_start <= ndx)
+            .checked_sub(1)?;
         let position = usize::try_from(i64::from(ndx) - i64::from(self.held[at].ndx_start)).ok()?;
         (position < self.held[at].len()).then_some((at, position))
     }
@@ -260,15 +288,22 @@ impl Sender {
     fn request(&mut self, ndx: i32, phase: u8) -> Result<(), Error> {
         let (flags, basis_type, xname) = self.input.record(|cursor| {
             let header = ItemHeader::decode(cursor)?;
-            Ok((header.flags, header.basis_type, header.xname.map(<[u8]>::to_vec)))
+            Ok((
+                header.flags,
+                header.basis_type,
+                header.xname.map(<[u8]>::to_vec),
+            ))
         })?;
-        let header = ItemHeader { flags, basis_type, xname: xname.as_deref() };
+        let header = ItemHeader {
+            flags,
+            basis_type,
+            xname: xname.as_deref(),
+        };
         let found = self.find(ndx);
         if !flags.contains(ItemFlags::TRANSFER) {
-            if let Some((at, position)) = found {
-                self.report_item(at, position, &header);
-            } else if !self.stands_for_directory(ndx) {
-                return Err(Violation::IndexOutOfRange { value: ndx.into() }.into());
+            match found {
+                Some((at, position)) => self.report_item(at, position, &header),
+                None => self.report_directory(ndx, &header)?,
             }
             return self.echo(ndx, &header);
         }
@@ -289,19 +324,41 @@ impl Sender {
     }
 
     /// Indexes between lists stand for the directory that the next list describes.
-    fn stands_for_directory(&self, ndx: i32) -> bool {
-        self.session.negotiated.inc_recurse() && self.held.iter().any(|list| list.ndx_start - 1 == ndx)
+    fn report_directory(&mut self, ndx: i32, header: &ItemHeader<'_>) -> Result<(), Error> {
+        let at = self.held.partition_point(|list| list.ndx_start <= ndx);
+        let list = self.held.get(at).filter(|list| list.ndx_start - 1 == ndx);
+        match list.map(|list| (list.of.clone(), list.get(0).copied())) {
+            Some((Some(of), _)) if self.session.negotiated.inc_recurse() => {
+                self.report_named(at, &of.entry, &of.path, header);
+                Ok(())
+            }
+            // The first list's is its first entry, ".".
+            Some((None, Some(first)))
+                if self.session.negotiated.inc_recurse() && first.is_dir() =>
+            {
+                let name = self.held[at].path(&first);
+                self.report_named(at, &first, &name, header);
+                Ok(())
+            }
+            _ => Err(Violation::IndexOutOfRange { value: ndx.into() }.into()),
+        }
     }
 
     fn report_item(&mut self, at: usize, position: usize, header: &ItemHeader<'_>) {
         let list = &self.held[at];
         let entry = list.entries()[position];
+        let name = list.path(&entry);
+        self.report_named(at, &entry, &name, header);
+    }
+
+    fn report_named(&mut self, at: usize, entry: &FileEntry, name: &[u8], header: &ItemHeader<'_>) {
         if header.flags.contains(ItemFlags::IS_NEW) {
             self.stats.created.count(entry.mode);
         }
         self.stats.checked += 1;
-        let name = list.path(&entry);
-        let item = item_of(list, &entry, &name, header.flags, header.xname, true);
+        // A directory has no extras, so that of another list is not looked for in this one.
+        let list = &self.held[at];
+        let item = item_of(list, entry, name, header.flags, header.xname, true);
         self.session.events.event(Event::Item(item));
     }
 
@@ -340,16 +397,27 @@ impl Sender {
             match ndx {
                 Ndx::DONE => return Ok(()),
                 Ndx::DEL_STATS => self.del_stats()?,
-                other => return Err(Violation::IndexOutOfRange { value: other.0.into() }.into()),
+                other => {
+                    return Err(Violation::IndexOutOfRange {
+                        value: other.0.into(),
+                    }
+                    .into());
+                }
             }
         }
     }
 
     /// Says farewell and reads the peer's last words, which may tell more than our error.
     fn end_with(&mut self, error: Error) -> Error {
-        let role = farewell::Role { server: !self.session.client, sender: true };
+        let role = farewell::Role {
+            server: !self.session.client,
+            sender: true,
+        };
         farewell::send(&mut self.out, self.session.protocol(), role, &error);
-        if matches!(error, Error::Cancelled | Error::Remote { .. } | Error::Timeout { .. }) {
+        if matches!(
+            error,
+            Error::Cancelled | Error::Remote { .. } | Error::Timeout { .. }
+        ) {
             return error;
         }
         let until = Instant::now() + LAST_WORDS;
@@ -379,7 +447,11 @@ impl Sender {
             sent: self.out.sent(),
             received: self.input.received(),
         };
-        Outcome { stats, io_error: self.session.trouble.io_error_bits(), partial: self.session.trouble.partial() }
+        Outcome {
+            stats,
+            io_error: self.session.trouble.io_error_bits(),
+            partial: self.session.trouble.partial(),
+        }
     }
 }
 
@@ -394,7 +466,10 @@ fn report(session: &Session, failure: &FileFailure, out: &mut WireOut) -> Result
     } else {
         (TextKind::ErrorXfer, format!("rsync: {failure}\n"))
     };
-    out.message(&Message::Text { kind, text: PeerText(text.as_bytes()) })
+    out.message(&Message::Text {
+        kind,
+        text: PeerText(text.as_bytes()),
+    })
 }
 
 /// A line for the user, wherever that one is.
@@ -404,5 +479,8 @@ fn tell(session: &Session, kind: TextKind, text: &str, out: &mut WireOut) -> Res
         return Ok(());
     }
     let text = format!("{text}\n");
-    out.message(&Message::Text { kind, text: PeerText(text.as_bytes()) })
+    out.message(&Message::Text {
+        kind,
+        text: PeerText(text.as_bytes()),
+    })
 }

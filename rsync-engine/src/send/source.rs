@@ -16,7 +16,9 @@ pub struct Send {
 
 impl std::fmt::Debug for Send {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Send").field("source", &self.source).finish_non_exhaustive()
+        f.debug_struct("Send")
+            .field("source", &self.source)
+            .finish_non_exhaustive()
     }
 }
 
