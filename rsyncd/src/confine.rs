@@ -13,8 +13,8 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, Ruleset, RulesetAttr as _,
-    RulesetCreatedAttr as _,
+    ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, Ruleset,
+    RulesetAttr as _, RulesetCreatedAttr as _,
 };
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::process::{Gid, Uid};
@@ -51,7 +51,10 @@ pub struct Fences {
 
 impl Default for Fences {
     fn default() -> Self {
-        Self { landlock: true, seccomp: true }
+        Self {
+            landlock: true,
+            seccomp: true,
+        }
     }
 }
 
@@ -81,8 +84,14 @@ impl ConfineError {
         let why = |error| crate::config::describe(error);
         let name = |path: &Path| crate::text::escape(path.as_os_str().as_bytes());
         match self {
-            Self::Chroot(path, e) => format!("rsync: [Receiver] chroot(\"{}\") failed: {}", name(path), why(e)),
-            Self::Chdir(path, e) => format!("rsync: [Receiver] chdir {} failed: {}", name(path), why(e)),
+            Self::Chroot(path, e) => format!(
+                "rsync: [Receiver] chroot(\"{}\") failed: {}",
+                name(path),
+                why(e)
+            ),
+            Self::Chdir(path, e) => {
+                format!("rsync: [Receiver] chdir {} failed: {}", name(path), why(e))
+            }
             Self::MungedDirectory => {
                 format!("Symlink munging is unsafe when a {MUNGED} directory exists.")
             }
@@ -116,7 +125,9 @@ pub(crate) fn enter(cell: &Cell) -> Result<OwnedFd, ConfineError> {
     }
     rustix::thread::set_no_new_privs(true).map_err(fence("no_new_privs"))?;
     if let Some(Some(ruleset)) = landlock {
-        ruleset.restrict_self().map_err(|e| ConfineError::Fence("landlock", io::Error::other(e)))?;
+        ruleset
+            .restrict_self()
+            .map_err(|e| ConfineError::Fence("landlock", io::Error::other(e)))?;
     }
     if cell.fences.seccomp {
         seccomp::install().map_err(|e| ConfineError::Fence("seccomp", e))?;
@@ -135,7 +146,10 @@ fn is_directory(path: &Path) -> bool {
 }
 
 /// Gives the thread a root directory, working directory and umask of its own.
-#[expect(unsafe_code, reason = "rustix calls every unshare unsafe for the sake of shared descriptor tables")]
+#[expect(
+    unsafe_code,
+    reason = "rustix calls every unshare unsafe for the sake of shared descriptor tables"
+)]
 fn unshare_fs() -> rustix::io::Result<()> {
     // SAFETY: CLONE_FS leaves the descriptor table shared; no descriptor or memory becomes invalid by it.
     unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::FS) }
@@ -149,10 +163,12 @@ fn change_root(path: &Path) -> rustix::io::Result<()> {
 fn change_identity(identity: &Identity, writable: bool) -> Result<(), ConfineError> {
     let groups: Vec<Gid> = identity.groups.iter().copied().map(Gid::from_raw).collect();
     let gid = Gid::from_raw(identity.gid);
-    rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(|e| ConfineError::SetGid(identity.gid, e.into()))?;
+    rustix::thread::set_thread_res_gid(gid, gid, gid)
+        .map_err(|e| ConfineError::SetGid(identity.gid, e.into()))?;
     rustix::thread::set_thread_groups(&groups).map_err(|e| ConfineError::SetGroups(e.into()))?;
     let set_uid = |e: rustix::io::Errno| ConfineError::SetUid(identity.uid, e.into());
-    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::from_raw(identity.uid), Uid::ROOT).map_err(set_uid)?;
+    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::from_raw(identity.uid), Uid::ROOT)
+        .map_err(set_uid)?;
     rustix::thread::set_capabilities(None, capabilities(identity, writable)).map_err(set_uid)?;
     rustix::thread::clear_ambient_capability_set().map_err(set_uid)
 }
@@ -172,12 +188,21 @@ fn capabilities(identity: &Identity, writable: bool) -> CapabilitySets {
         }
         _ => CapabilitySet::empty(),
     };
-    CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() }
+    CapabilitySets {
+        effective: kept,
+        permitted: kept,
+        inheritable: CapabilitySet::empty(),
+    }
 }
 
 /// Asks the kernel what the thread is now; any surprise ends the session (05-security D-10).
 fn verify(identity: &Identity, writable: bool) -> Result<(), ConfineError> {
-    let surprise = |what| ConfineError::Fence(what, io::Error::other("the thread is not what it should be"));
+    let surprise = |what| {
+        ConfineError::Fence(
+            what,
+            io::Error::other("the thread is not what it should be"),
+        )
+    };
     let wanted = capabilities(identity, writable);
     let found = rustix::thread::capabilities(None).map_err(|_| surprise("capget"))?;
     if (found.effective, found.permitted, found.inheritable)
@@ -185,12 +210,18 @@ fn verify(identity: &Identity, writable: bool) -> Result<(), ConfineError> {
     {
         return Err(surprise("dropping of capabilities"));
     }
-    let ids = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let ids = (
+        rustix::process::geteuid().as_raw(),
+        rustix::process::getegid().as_raw(),
+    );
     if ids != (identity.uid, identity.gid) || rustix::process::getgid().as_raw() != identity.gid {
         return Err(surprise("change of identity"));
     }
-    let mut groups: Vec<u32> =
-        rustix::process::getgroups().map_err(|_| surprise("getgroups"))?.into_iter().map(Gid::as_raw).collect();
+    let mut groups: Vec<u32> = rustix::process::getgroups()
+        .map_err(|_| surprise("getgroups"))?
+        .into_iter()
+        .map(Gid::as_raw)
+        .collect();
     let mut wanted = identity.groups.clone();
     for list in [&mut groups, &mut wanted] {
         list.sort_unstable();
@@ -216,7 +247,11 @@ fn landlock_for(root: &OwnedFd) -> Option<landlock::RulesetCreated> {
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(all)
         .ok()?;
-    ruleset.create().ok()?.add_rule(PathBeneath::new(root, all)).ok()
+    ruleset
+        .create()
+        .ok()?
+        .add_rule(PathBeneath::new(root, all))
+        .ok()
 }
 
 /// The system call filter.
@@ -289,12 +324,22 @@ mod seccomp {
     const X32: u32 = 0x4000_0000;
 
     fn statement(code: u32, k: u32) -> libc::sock_filter {
-        libc::sock_filter { code: code as u16, jt: 0, jf: 0, k }
+        libc::sock_filter {
+            code: code as u16,
+            jt: 0,
+            jf: 0,
+            k,
+        }
     }
 
     /// Skips the next statement unless the comparison holds.
     fn unless(code: u32, k: u32) -> libc::sock_filter {
-        libc::sock_filter { code: code as u16, jt: 0, jf: 1, k }
+        libc::sock_filter {
+            code: code as u16,
+            jt: 0,
+            jf: 1,
+            k,
+        }
     }
 
     fn program(arch: u32) -> Vec<libc::sock_filter> {
@@ -303,7 +348,12 @@ mod seccomp {
         let mut program = vec![
             statement(LOAD, ARCHITECTURE),
             // Skips the refusal if it is ours.
-            libc::sock_filter { code: IF_EQUAL as u16, jt: 1, jf: 0, k: arch },
+            libc::sock_filter {
+                code: IF_EQUAL as u16,
+                jt: 1,
+                jf: 0,
+                k: arch,
+            },
             deny,
             statement(LOAD, NUMBER),
             unless(IF_AT_LEAST, X32),
@@ -314,7 +364,12 @@ mod seccomp {
         }
         // The process must not become dumpable again: its memory holds every session.
         program.extend([
-            libc::sock_filter { code: IF_EQUAL as u16, jt: 0, jf: 3, k: libc::SYS_prctl as u32 },
+            libc::sock_filter {
+                code: IF_EQUAL as u16,
+                jt: 0,
+                jf: 3,
+                k: libc::SYS_prctl as u32,
+            },
             statement(LOAD, FIRST_ARGUMENT),
             unless(IF_EQUAL, libc::PR_SET_DUMPABLE as u32),
             deny,
@@ -328,7 +383,10 @@ mod seccomp {
     pub(super) fn install() -> io::Result<()> {
         let Some(arch) = ARCH else { return Ok(()) };
         let mut program = program(arch);
-        let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+        let filter = libc::sock_fprog {
+            len: program.len() as u16,
+            filter: program.as_mut_ptr(),
+        };
         // SAFETY: the kernel copies the program, which lives until the call returns; `len` is its length.
         let result = unsafe {
             libc::syscall(

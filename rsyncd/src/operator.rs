@@ -32,7 +32,9 @@ pub(crate) fn read(path: &Path, cap: usize) -> io::Result<(Vec<u8>, Stat)> {
         _ => return Err(Errno::INVAL.into()),
     }
     let mut content = Vec::new();
-    File::from(fd).take(cap as u64 + 1).read_to_end(&mut content)?;
+    File::from(fd)
+        .take(cap as u64 + 1)
+        .read_to_end(&mut content)?;
     if content.len() > cap {
         return Err(Errno::FBIG.into());
     }
@@ -90,7 +92,9 @@ pub(crate) fn locate(path: &Path) -> io::Result<(OwnedFd, OsString)> {
 /// Names of the regular files in a directory; `None` if the path is no directory.
 pub(crate) fn regular_files(path: &Path) -> io::Result<Option<Vec<Vec<u8>>>> {
     let fd = match open(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
-        Err(error) if error.raw_os_error() == Some(Errno::NOTDIR.raw_os_error()) => return Ok(None),
+        Err(error) if error.raw_os_error() == Some(Errno::NOTDIR.raw_os_error()) => {
+            return Ok(None);
+        }
         other => other?,
     };
     let mut names = Vec::new();
@@ -113,8 +117,16 @@ fn components(path: &[u8]) -> impl Iterator<Item = OsString> + '_ {
 }
 
 fn open_start(path: &[u8]) -> io::Result<OwnedFd> {
-    let start = if path.first() == Some(&b'/') { "/" } else { "." };
-    Ok(rustix::fs::open(OsStr::new(start), DIRECTORY, Mode::empty())?)
+    let start = if path.first() == Some(&b'/') {
+        "/"
+    } else {
+        "."
+    };
+    Ok(rustix::fs::open(
+        OsStr::new(start),
+        DIRECTORY,
+        Mode::empty(),
+    )?)
 }
 
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -149,7 +161,11 @@ mod tests {
             ("", Err(Errno::ISDIR)),
         ] {
             let found = read(&at(path), 10).map(drop).map_err(|e| e.raw_os_error());
-            assert_eq!(found, outcome.map_err(|e: Errno| Some(e.raw_os_error())), "{path}");
+            assert_eq!(
+                found,
+                outcome.map_err(|e: Errno| Some(e.raw_os_error())),
+                "{path}"
+            );
         }
         assert!(read(&at("leaf"), 0).is_err(), "the cap holds");
         if rustix::process::geteuid().is_root() {
@@ -157,7 +173,11 @@ mod tests {
             lchown(at("leaf"), Some(65534), None).expect("lchown");
             for path in ["link/sub/file", "leaf"] {
                 let error = read(&at(path), 10).expect_err(path);
-                assert_eq!(error.raw_os_error(), Some(Errno::LOOP.raw_os_error()), "{path}");
+                assert_eq!(
+                    error.raw_os_error(),
+                    Some(Errno::LOOP.raw_os_error()),
+                    "{path}"
+                );
             }
         }
     }

@@ -25,8 +25,14 @@ impl PidFile {
         {
             rustix::fs::unlinkat(&dir, name, AtFlags::empty())?;
         }
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let mut file = File::from(rustix::fs::openat(&dir, name, flags, Mode::from_raw_mode(0o664))?);
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let mut file = File::from(rustix::fs::openat(
+            &dir,
+            name,
+            flags,
+            Mode::from_raw_mode(0o664),
+        )?);
         let lock = libc::flock {
             l_type: libc::F_WRLCK as libc::c_short,
             l_whence: libc::SEEK_SET as libc::c_short,
@@ -40,7 +46,10 @@ impl PidFile {
         }
         file.set_len(0)?;
         file.write_all(format!("{}\n", std::process::id()).as_bytes())?;
-        Ok(Self { path: path.to_owned(), _locked: file })
+        Ok(Self {
+            path: path.to_owned(),
+            _locked: file,
+        })
     }
 }
 
@@ -60,7 +69,10 @@ fn parent(path: &Path) -> io::Result<(std::os::fd::OwnedFd, &std::ffi::OsStr)> {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     };
-    Ok((operator::open(dir, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?, name))
+    Ok((
+        operator::open(dir, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?,
+        name,
+    ))
 }
 
 /// A file that is larger is not a pid file.
@@ -79,9 +91,15 @@ mod tests {
         let held = PidFile::create(&path).expect("created");
         let content = std::fs::read_to_string(&path).expect("content");
         assert_eq!(content, format!("{}\n", std::process::id()));
-        assert_eq!(std::fs::read_to_string(&target).expect("content"), "untouched");
+        assert_eq!(
+            std::fs::read_to_string(&target).expect("content"),
+            "untouched"
+        );
         let error = PidFile::create(&path).expect_err("locked");
-        assert_eq!(crate::config::describe(&error), "Resource temporarily unavailable (11)");
+        assert_eq!(
+            crate::config::describe(&error),
+            "Resource temporarily unavailable (11)"
+        );
         drop(held);
         assert!(!path.exists());
         std::fs::write(&path, "x".repeat(33)).expect("write");

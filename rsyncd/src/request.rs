@@ -35,7 +35,11 @@ pub fn paths(
     for argument in arguments {
         let mut rest = strip_module(argument, module);
         loop {
-            let (path, next) = if split { split_once(rest, module) } else { (rest, None) };
+            let (path, next) = if split {
+                split_once(rest, module)
+            } else {
+                (rest, None)
+            };
             if !path.is_empty() {
                 expand(path, names, &mut out)?;
             }
@@ -90,7 +94,11 @@ fn clean(path: &[u8]) -> (Vec<&[u8]>, bool) {
     (parts, path.ends_with(b"/"))
 }
 
-fn expand(path: &[u8], names: &mut dyn ModuleNames, out: &mut Vec<Vec<u8>>) -> Result<(), TooManyPaths> {
+fn expand(
+    path: &[u8],
+    names: &mut dyn ModuleNames,
+    out: &mut Vec<Vec<u8>>,
+) -> Result<(), TooManyPaths> {
     let (parts, slash) = clean(path);
     let mut found: Vec<Vec<u8>> = vec![Vec::new()];
     for (i, part) in parts.iter().enumerate() {
@@ -102,7 +110,10 @@ fn expand(path: &[u8], names: &mut dyn ModuleNames, out: &mut Vec<Vec<u8>>) -> R
                 names.names(&clean_directory, &mut |name, is_directory| {
                     let hidden = name.starts_with(b".") && !part.starts_with(b".");
                     // One too many is enough to know.
-                    if !hidden && (last || is_directory) && matching.len() <= ARGUMENTS && wildcard::matches(part, name)
+                    if !hidden
+                        && (last || is_directory)
+                        && matching.len() <= ARGUMENTS
+                        && wildcard::matches(part, name)
                     {
                         matching.push(join(directory, name));
                     }
@@ -136,11 +147,18 @@ fn expand(path: &[u8], names: &mut dyn ModuleNames, out: &mut Vec<Vec<u8>>) -> R
 }
 
 fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
-    if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() }
+    if directory.is_empty() {
+        name.to_vec()
+    } else {
+        [directory, b"/", name].concat()
+    }
 }
 
 fn without_dots(path: &[u8]) -> Vec<u8> {
-    path.split(|&b| b == b'/').filter(|p| *p != b".").collect::<Vec<_>>().join(&b'/')
+    path.split(|&b| b == b'/')
+        .filter(|p| *p != b".")
+        .collect::<Vec<_>>()
+        .join(&b'/')
 }
 
 #[cfg(test)]
@@ -158,7 +176,9 @@ mod tests {
                 other => format!("{}/", String::from_utf8_lossy(other)),
             };
             for rest in self.0.iter().filter_map(|f| f.strip_prefix(&prefix)) {
-                let (name, is_directory) = rest.split_once('/').map_or((rest, false), |(d, _)| (d, true));
+                let (name, is_directory) = rest
+                    .split_once('/')
+                    .map_or((rest, false), |(d, _)| (d, true));
                 if !name.ends_with(".bak") {
                     names.push((name.to_owned(), is_directory));
                 }
@@ -180,20 +200,33 @@ mod tests {
         .expect("vector");
         let vector: serde_json::Value = serde_json::from_str(&text).expect("json");
         let texts = |list: &serde_json::Value| -> Vec<String> {
-            list.as_array().expect("list").iter().map(|v| v.as_str().expect("text").to_owned()).collect()
+            list.as_array()
+                .expect("list")
+                .iter()
+                .map(|v| v.as_str().expect("text").to_owned())
+                .collect()
         };
         let mut files = Files(texts(&vector["files"]));
         let mut evaluated = 0;
         for case in vector["cases"].as_array().expect("cases") {
             let module = case["module"].as_str().expect("module");
-            let arguments: Vec<Vec<u8>> =
-                texts(&case["args_after_dot"]).into_iter().map(String::into_bytes).collect();
+            let arguments: Vec<Vec<u8>> = texts(&case["args_after_dot"])
+                .into_iter()
+                .map(String::into_bytes)
+                .collect();
             let mut expected: Vec<String> = texts(&case["resulting_args"]);
             if module == "c" {
                 // In a chroot rsync keeps the slash in front. Ours are relative everywhere.
                 expected = expected
                     .iter()
-                    .map(|p| if p == "/" { "." } else { p.trim_start_matches('/') }.to_owned())
+                    .map(|p| {
+                        if p == "/" {
+                            "."
+                        } else {
+                            p.trim_start_matches('/')
+                        }
+                        .to_owned()
+                    })
                     .collect();
             }
             if arguments[0].starts_with(format!("{module}m/").as_bytes()) {
@@ -201,11 +234,17 @@ mod tests {
                 expected = vec![String::from_utf8(arguments[0].clone()).expect("text")];
             }
             let found = paths(&arguments, module.as_bytes(), true, &mut files).expect("few");
-            let found: Vec<String> = found.into_iter().map(|p| String::from_utf8(p).expect("text")).collect();
+            let found: Vec<String> = found
+                .into_iter()
+                .map(|p| String::from_utf8(p).expect("text"))
+                .collect();
             assert_eq!(found, expected, "{case:#}");
             let log = case["log"][0].as_str().expect("log");
             let request = String::from_utf8(logged(&arguments)).expect("text");
-            assert_eq!(log, format!("rsync on {request} from UNDETERMINED (127.0.0.1)"));
+            assert_eq!(
+                log,
+                format!("rsync on {request} from UNDETERMINED (127.0.0.1)")
+            );
             evaluated += 1;
         }
         assert_eq!(evaluated, 78);
@@ -213,7 +252,12 @@ mod tests {
 
     #[test]
     fn what_rsync_does_with_less_usual_paths() {
-        let mut files = Files(vec!["a/x*y".into(), "a/xzy".into(), "a/b/c".into(), "top".into()]);
+        let mut files = Files(vec![
+            "a/x*y".into(),
+            "a/xzy".into(),
+            "a/b/c".into(),
+            "top".into(),
+        ]);
         for (argument, split, expected) in [
             ("m/a/x\\*y", true, vec!["a/x*y"]),
             ("m/a/x*y", true, vec!["a/x*y", "a/xzy"]),
@@ -227,11 +271,17 @@ mod tests {
             ("--sender", true, vec!["--sender"]),
         ] {
             let found = paths(&[argument.into()], b"m", split, &mut files).expect("few");
-            let found: Vec<_> = found.iter().map(|p| String::from_utf8_lossy(p).into_owned()).collect();
+            let found: Vec<_> = found
+                .iter()
+                .map(|p| String::from_utf8_lossy(p).into_owned())
+                .collect();
             assert_eq!(found, expected, "{argument}");
         }
         let many = Files((0..=ARGUMENTS).map(|i| format!("f{i}")).collect::<Vec<_>>());
-        assert_eq!(paths(&[b"m/*".to_vec()], b"m", true, &mut { many }), Err(TooManyPaths));
+        assert_eq!(
+            paths(&[b"m/*".to_vec()], b"m", true, &mut { many }),
+            Err(TooManyPaths)
+        );
     }
 
     proptest::proptest! {

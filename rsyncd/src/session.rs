@@ -20,8 +20,8 @@ use tokio::sync::oneshot;
 
 use crate::access::Host;
 use crate::admission::Permit;
-use crate::confine::{self, Cell, ConfineError};
 use crate::config::Module;
+use crate::confine::{self, Cell, ConfineError};
 use crate::limits;
 use crate::log::{Log, Priority};
 use crate::logfmt::{LogContext, LogFormat, LoggedItem};
@@ -186,21 +186,40 @@ impl SessionLog {
     /// Writes the line for a file, if `transfer logging` is on.
     pub fn item(&self, item: &LoggedItem<'_>) {
         if self.transfers {
-            self.log.escaped_line(Priority::Info, self.format.line(item, &self.context));
+            self.log
+                .escaped_line(Priority::Info, self.format.line(item, &self.context));
         }
     }
 
     /// The last lines of a session.
     fn end(&self, end: &SessionEnd) {
         if end.exit_code == 0 || end.role == "sender" {
-            let SessionEnd { sent, received, total_size, .. } = end;
-            self.info(format!("sent {sent} bytes  received {received} bytes  total size {total_size}"));
+            let SessionEnd {
+                sent,
+                received,
+                total_size,
+                ..
+            } = end;
+            self.info(format!(
+                "sent {sent} bytes  received {received} bytes  total size {total_size}"
+            ));
         }
         if end.exit_code != 0 {
-            let kind = if end.exit_code == 24 { "warning" } else { "error" };
-            let SessionEnd { exit_code, reason, role, .. } = end;
+            let kind = if end.exit_code == 24 {
+                "warning"
+            } else {
+                "error"
+            };
+            let SessionEnd {
+                exit_code,
+                reason,
+                role,
+                ..
+            } = end;
             let version = env!("CARGO_PKG_VERSION");
-            self.warn(format!("rsync {kind}: {reason} (code {exit_code}) at session [{role}={version}]"));
+            self.warn(format!(
+                "rsync {kind}: {reason} (code {exit_code}) at session [{role}={version}]"
+            ));
         }
     }
 }
@@ -234,7 +253,12 @@ impl Location {
             }
             (true, None) => (Regime::Chroot, Some(to_path(&full)), b"/".to_vec()),
         };
-        Self { regime, chroot, path: to_path(&inside), full }
+        Self {
+            regime,
+            chroot,
+            path: to_path(&inside),
+            full,
+        }
     }
 }
 
@@ -249,7 +273,10 @@ fn absolute(path: &[u8]) -> Vec<u8> {
 /// Removes `.`, `..` and doubled slashes, without looking at the file system.
 fn clean(path: &[u8]) -> Vec<u8> {
     let mut parts: Vec<&[u8]> = Vec::new();
-    for part in path.split(|&b| b == b'/').filter(|p| !p.is_empty() && *p != b".") {
+    for part in path
+        .split(|&b| b == b'/')
+        .filter(|p| !p.is_empty() && *p != b".")
+    {
         if part == b".." {
             parts.pop();
         } else {
@@ -283,15 +310,20 @@ impl Waiting {
         let (ready, confined) = oneshot::channel();
         // A name for people who look at threads; the kernel shows its first 15 bytes.
         let name = name.replace('\0', "");
-        std::thread::Builder::new().name(name).stack_size(limits::SESSION_STACK).spawn(move || {
-            // Dropped after everything else of the session.
-            let _guards = guards;
-            run(&cell, &log, ready, &start);
-        })?;
+        std::thread::Builder::new()
+            .name(name)
+            .stack_size(limits::SESSION_STACK)
+            .spawn(move || {
+                // Dropped after everything else of the session.
+                let _guards = guards;
+                run(&cell, &log, ready, &start);
+            })?;
         match confined.await {
             Ok(Ok(())) => Ok(Self { go }),
             Ok(Err(error)) => Err(StartError::Confine(error)),
-            Err(_) => Err(StartError::Thread(io::Error::other("the session thread ended"))),
+            Err(_) => Err(StartError::Thread(io::Error::other(
+                "the session thread ended",
+            ))),
         }
     }
 
@@ -303,7 +335,11 @@ impl Waiting {
         permit: Permit,
     ) {
         // The thread is there: it waits for nothing else.
-        let _ = self.go.send(Start { request: Box::new(request), runner, _permit: permit });
+        let _ = self.go.send(Start {
+            request: Box::new(request),
+            runner,
+            _permit: permit,
+        });
     }
 }
 
@@ -350,14 +386,42 @@ mod tests {
     fn regimes() {
         for (path, chroot, can, regime, root, inside) in [
             ("/srv/m", Some(false), true, Regime::Plain, None, "/srv/m"),
-            ("/srv//x/../m/.", Some(false), true, Regime::Plain, None, "/srv/m"),
+            (
+                "/srv//x/../m/.",
+                Some(false),
+                true,
+                Regime::Plain,
+                None,
+                "/srv/m",
+            ),
             ("/", Some(false), true, Regime::Root, None, "/"),
-            ("/srv/m", Some(true), true, Regime::Chroot, Some("/srv/m"), "/"),
+            (
+                "/srv/m",
+                Some(true),
+                true,
+                Regime::Chroot,
+                Some("/srv/m"),
+                "/",
+            ),
             ("/srv/m", None, true, Regime::Chroot, Some("/srv/m"), "/"),
             ("/srv/m", None, false, Regime::Plain, None, "/srv/m"),
-            ("/srv/./m", None, false, Regime::ChrootInner, Some("/srv"), "/m"),
+            (
+                "/srv/./m",
+                None,
+                false,
+                Regime::ChrootInner,
+                Some("/srv"),
+                "/m",
+            ),
             ("/srv/./m", Some(false), true, Regime::Plain, None, "/srv/m"),
-            ("/./m", Some(true), true, Regime::ChrootInner, Some("/"), "/m"),
+            (
+                "/./m",
+                Some(true),
+                true,
+                Regime::ChrootInner,
+                Some("/"),
+                "/m",
+            ),
         ] {
             let found = Location::new(path.as_bytes(), chroot, can);
             let expected = (regime, root.map(PathBuf::from), PathBuf::from(inside));

@@ -148,10 +148,17 @@ impl Config {
         let text = |id| defaults.text(id, defaults);
         let port = defaults.number(Id::Port);
         let Ok(port) = u16::try_from(port) else {
-            let place = defaults.place(Id::Port, defaults).unwrap_or_else(|| Place { file: path.into(), line: 0 });
+            let place = defaults.place(Id::Port, defaults).unwrap_or_else(|| Place {
+                file: path.into(),
+                line: 0,
+            });
             return Err(ConfigError::Port { place, port });
         };
-        let modules: Vec<Module> = loaded.sections.iter().map(|s| Module::new(s, defaults)).collect();
+        let modules: Vec<Module> = loaded
+            .sections
+            .iter()
+            .map(|s| Module::new(s, defaults))
+            .collect();
         let mut config = Self {
             address: text(Id::Address).unwrap_or_default(),
             port: if port == 0 { DEFAULT_PORT } else { port },
@@ -162,7 +169,8 @@ impl Config {
             syslog_facility: text(Id::SyslogFacility).unwrap_or_default(),
             syslog_tag: text(Id::SyslogTag).unwrap_or_default(),
             timeout: seconds(defaults.number(Id::Timeout)),
-            early_lookup: defaults.bool(Id::ReverseLookup) || modules.iter().any(|m| m.reverse_lookup),
+            early_lookup: defaults.bool(Id::ReverseLookup)
+                || modules.iter().any(|m| m.reverse_lookup),
             reverse_lookup: defaults.bool(Id::ReverseLookup),
             modules: Vec::new(),
             notices: std::mem::take(&mut loaded.notices),
@@ -184,7 +192,9 @@ impl Config {
     /// A file of this configuration is not the one that was read.
     #[must_use]
     pub fn is_outdated(&self) -> bool {
-        self.stamps.iter().any(|(path, stamp)| System.stamp(path) != *stamp)
+        self.stamps
+            .iter()
+            .any(|(path, stamp)| System.stamp(path) != *stamp)
     }
 }
 
@@ -212,7 +222,8 @@ impl Module {
             uid: text(Id::Uid),
             gid: text(Id::Gid),
             max_connections: values.number(Id::MaxConnections),
-            lock_file: set(values.text(Id::LockFile, defaults)).unwrap_or_else(|| Text::new(DEFAULT_LOCK_FILE)),
+            lock_file: set(values.text(Id::LockFile, defaults))
+                .unwrap_or_else(|| Text::new(DEFAULT_LOCK_FILE)),
             timeout: seconds(values.number(Id::Timeout)),
             max_verbosity: values.number(Id::MaxVerbosity),
             munge_symlinks: values.tristate(Id::MungeSymlinks),
@@ -234,29 +245,60 @@ impl Module {
     fn check(&mut self, section: &Section, loaded: &Loaded, notices: &mut Vec<Notice>) {
         let module = escape(&self.name);
         let place = |id| {
-            section.values.place(id, &loaded.defaults).unwrap_or_else(|| Place {
-                file: loaded.stamps.first().map_or_else(|| Path::new("").into(), |(p, _)| p.as_path().into()),
-                line: 0,
-            })
+            section
+                .values
+                .place(id, &loaded.defaults)
+                .unwrap_or_else(|| Place {
+                    file: loaded
+                        .stamps
+                        .first()
+                        .map_or_else(|| Path::new("").into(), |(p, _)| p.as_path().into()),
+                    line: 0,
+                })
         };
         let now = |text: &Text| text.expand(&environment).unwrap_or_default();
-        let mut note = |id, kind| notices.push(Notice { place: place(id), kind });
+        let mut note = |id, kind| {
+            notices.push(Notice {
+                place: place(id),
+                kind,
+            })
+        };
         if let Some((name, _)) = section.values.malformed() {
             self.closed = Some(format!("badly formed \"{name}\""));
             let id = parameters::find(name.as_bytes()).map_or(Id::Path, |spec| spec.id);
-            note(id, NoticeKind::Closed { module: module.clone(), name });
+            note(
+                id,
+                NoticeKind::Closed {
+                    module: module.clone(),
+                    name,
+                },
+            );
         }
         for (id, parameter, text, deny) in [
             (Id::HostsAllow, "hosts allow", &self.hosts_allow, false),
             (Id::HostsDeny, "hosts deny", &self.hosts_deny, true),
         ] {
             for (token, why) in HostList::new(&now(text)).suspects(deny) {
-                note(id, NoticeKind::HostPattern { module: module.clone(), parameter, token, why });
+                note(
+                    id,
+                    NoticeKind::HostPattern {
+                        module: module.clone(),
+                        parameter,
+                        token,
+                        why,
+                    },
+                );
             }
         }
         let users = UserRules::new(&now(&self.auth_users));
         for token in users.unknown_options() {
-            note(Id::AuthUsers, NoticeKind::AuthOption { module: module.clone(), token });
+            note(
+                Id::AuthUsers,
+                NoticeKind::AuthOption {
+                    module: module.clone(),
+                    token,
+                },
+            );
         }
         if users.required() && self.secrets_file.is_empty() {
             note(Id::AuthUsers, NoticeKind::NoSecrets(module.clone()));
@@ -264,7 +306,13 @@ impl Module {
         let refusals = Refusals::new(&now(&self.refuse_options), false);
         for word in refusals.unmatched() {
             self.closed.get_or_insert_with(|| "refuse options".into());
-            note(Id::RefuseOptions, NoticeKind::RefuseWord { module: module.clone(), word: escape(word) });
+            note(
+                Id::RefuseOptions,
+                NoticeKind::RefuseWord {
+                    module: module.clone(),
+                    word: escape(word),
+                },
+            );
         }
     }
 }
@@ -274,7 +322,10 @@ fn set(text: Option<Text>) -> Option<Text> {
 }
 
 fn seconds(number: i32) -> Option<Duration> {
-    u64::try_from(number).ok().filter(|n| *n > 0).map(Duration::from_secs)
+    u64::try_from(number)
+        .ok()
+        .filter(|n| *n > 0)
+        .map(Duration::from_secs)
 }
 
 const DEFAULT_PORT: u16 = 873;

@@ -21,7 +21,12 @@ pub struct Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use std::os::unix::ffi::OsStrExt as _;
-        write!(f, "{} line {}", crate::text::escape(self.file.as_os_str().as_bytes()), self.line)
+        write!(
+            f,
+            "{} line {}",
+            crate::text::escape(self.file.as_os_str().as_bytes()),
+            self.line
+        )
     }
 }
 
@@ -118,7 +123,11 @@ pub struct Unsupported {
 
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: parameter \"{}\" is not supported yet", self.place, self.name)
+        write!(
+            f,
+            "{}: parameter \"{}\" is not supported yet",
+            self.place, self.name
+        )
     }
 }
 
@@ -182,5 +191,8 @@ pub(crate) fn describe(error: &io::Error) -> String {
 }
 
 fn list(all: &[Unsupported]) -> String {
-    all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    all.iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
 }

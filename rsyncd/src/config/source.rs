@@ -37,6 +37,10 @@ impl Files for System {
 
     fn stamp(&self, path: &Path) -> Option<Stamp> {
         let stat = operator::stat(path).ok()?;
-        Some(Stamp { inode: stat.st_ino, size: stat.st_size, changed: (stat.st_ctime, stat.st_ctime_nsec) })
+        Some(Stamp {
+            inode: stat.st_ino,
+            size: stat.st_size,
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        })
     }
 }
