@@ -3,6 +3,8 @@
 use std::ops::{BitOr, BitOrAssign};
 use std::sync::Arc;
 
+use rsync_proto::PeerText;
+
 use super::glob::Text;
 use super::pattern::{Pattern, Subject};
 
@@ -118,7 +120,7 @@ impl Rule {
     pub fn origin(&self) -> String {
         match &self.origin {
             Origin::List | Origin::MergeFileName => String::new(),
-            Origin::PerDir(name) => format!(" [per-dir {}]", super::error::Shown(name)),
+            Origin::PerDir(name) => format!(" [per-dir {}]", PeerText(&**name)),
             Origin::Cvs => " [global CVS]".to_owned(),
             Origin::Daemon => " [daemon]".to_owned(),
         }
