@@ -36,6 +36,7 @@ pub mod options;
 mod outcome;
 pub mod pipe;
 pub mod receive;
+pub mod rules;
 pub mod send;
 mod session;
 pub mod setup;
