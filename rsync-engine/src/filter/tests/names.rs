@@ -92,8 +92,10 @@ fn module_filters() {
     }
     let list = module_rules(&filter("- keep"), &mut no_files).unwrap();
     let chain = Chain::new(&list, Role::Receiver);
+    assert!(chain.excludes_path(b"keep/", true) && chain.excludes_path(b"a/keep/b", false));
+    assert!(!chain.excludes_path(b"", true) && !chain.excludes_path(b"/", true));
     assert_eq!(
-        chain.deciding_rule(b"keep", false, false).unwrap().origin(),
+        chain.deciding_rule(b"keep", false).unwrap().origin(),
         " [daemon]"
     );
     let files = ModuleParameters {

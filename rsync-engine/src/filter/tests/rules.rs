@@ -319,7 +319,7 @@ fn sides_and_perishable() {
     let chain = Chain::new(&list, Role::Receiver);
     assert!(chain.check(b"d/soft", false).is_excluded());
     assert!(!chain.check_removing(b"d/soft", false).is_excluded());
-    let rule = chain.deciding_rule(b"soft", false, false).unwrap();
+    let rule = chain.deciding_rule(b"soft", false).unwrap();
     assert_eq!(
         (rule.is_include(), rule.pattern().text(), rule.origin()),
         (false, &b"soft"[..], String::new())
