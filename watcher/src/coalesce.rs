@@ -310,7 +310,11 @@ impl DirtySet {
 
     /// True if every mark that is left is one of a path that failed.
     pub fn only_problems_left(&self) -> bool {
-        self.in_flight.is_empty() && self.marks.keys().all(|path| self.problems.contains_key(path))
+        self.in_flight.is_empty()
+            && self
+                .marks
+                .keys()
+                .all(|path| self.problems.contains_key(path))
     }
 
     fn change(&mut self, path: &PathBytes, now: Moment, change: impl FnOnce(&mut Mark)) {

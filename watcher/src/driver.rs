@@ -286,9 +286,7 @@ fn target_status(inner: &Inner, target: &Target, now: Moment) -> TargetStatus {
             .problems()
             .map(|(path, problem)| (path.clone(), problem.text.clone(), problem.attempts))
             .collect(),
-        since_success: target
-            .last_success
-            .map(|at| now.mono.saturating_sub(at)),
+        since_success: target.last_success.map(|at| now.mono.saturating_sub(at)),
         confirmed_until: owed.map_or(settled, |owed| owed.min(settled)),
     }
 }

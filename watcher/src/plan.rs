@@ -417,7 +417,9 @@ fn add_with_parents(
             break;
         }
         match looker.look(above) {
-            Ok(Found::Object(stat)) if stat.is_dir() => parents.push((PathBytes::from(above), stat)),
+            Ok(Found::Object(stat)) if stat.is_dir() => {
+                parents.push((PathBytes::from(above), stat))
+            }
             _ => return false,
         }
     }

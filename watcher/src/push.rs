@@ -48,7 +48,10 @@ impl Batch {
     }
 
     fn count(&self, kind: EntryKind) -> usize {
-        self.entries.iter().filter(|entry| entry.kind == kind).count()
+        self.entries
+            .iter()
+            .filter(|entry| entry.kind == kind)
+            .count()
     }
 }
 

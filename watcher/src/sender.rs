@@ -13,8 +13,8 @@ use crate::event::{BatchSummary, WatchEvent};
 use crate::path::PathBytes;
 use crate::plan::{Comparison, Context, Plan, plan};
 use crate::push::{
-    Batch, EntryKind, FailureKind, FullSync, PathFailure, PushEvent, PushStats, Pusher,
-    RenameHint, SessionError,
+    Batch, EntryKind, FailureKind, FullSync, PathFailure, PushEvent, PushStats, Pusher, RenameHint,
+    SessionError,
 };
 use crate::shared::{DeletePolicy, Inner, Shared};
 use crate::source::Source;
@@ -60,7 +60,8 @@ impl Sender {
             target,
             pusher,
             prepare_at: None,
-            random: (u64::from(seed.nsec) << 32) ^ (target as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
+            random: (u64::from(seed.nsec) << 32)
+                ^ (target as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
         }
     }
 
@@ -204,7 +205,11 @@ impl Sender {
             let inner = shared.lock();
             let target = &inner.state.targets[self.target];
             let mut waiting = BTreeSet::new();
-            for taken in work.taken.iter().filter(|taken| !taken.mark.subtree.is_none()) {
+            for taken in work
+                .taken
+                .iter()
+                .filter(|taken| !taken.mark.subtree.is_none())
+            {
                 waiting.extend(target.set.waiting_below(&taken.path).cloned());
             }
             Context {
@@ -300,7 +305,11 @@ impl Sender {
 
     fn push(&mut self, plan: &mut Plan, renames: Vec<RenameHint>, source: &Source) -> Outcome {
         let mut outcome = Outcome::default();
-        for comparison in plan.comparisons.iter().filter(|comparison| comparison.first) {
+        for comparison in plan
+            .comparisons
+            .iter()
+            .filter(|comparison| comparison.first)
+        {
             self.compare(comparison, source, &mut outcome);
         }
         if !plan.entries.is_empty() && outcome.error.is_none() {
@@ -329,7 +338,11 @@ impl Sender {
                 outcome.failed.push((failure, subtree));
             }
         }
-        for comparison in plan.comparisons.iter().filter(|comparison| !comparison.first) {
+        for comparison in plan
+            .comparisons
+            .iter()
+            .filter(|comparison| !comparison.first)
+        {
             self.compare(comparison, source, &mut outcome);
         }
         outcome
@@ -442,14 +455,7 @@ impl Sender {
         }
     }
 
-    fn report_batch(
-        &self,
-        work: &Work,
-        plan: &Plan,
-        stats: PushStats,
-        failed: usize,
-        now: Moment,
-    ) {
+    fn report_batch(&self, work: &Work, plan: &Plan, stats: PushStats, failed: usize, now: Moment) {
         let (mut changed, mut deleted) = (0, 0);
         let mut examples = Vec::new();
         for entry in plan.entries.values() {

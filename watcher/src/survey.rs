@@ -253,7 +253,8 @@ impl Surveyor {
                     let Some(node) = inner.state.tree.ensure(place) else {
                         return Adopted::Nowhere;
                     };
-                    let known = inner.state.tree.get(node).and_then(|node| node.id) == Some(stat.id);
+                    let known =
+                        inner.state.tree.get(node).and_then(|node| node.id) == Some(stat.id);
                     set_polled(inner, node, stat.id, Errno::EXIST);
                     return if known {
                         Adopted::Known(node)

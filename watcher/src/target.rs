@@ -95,7 +95,13 @@ impl Target {
 
     /// Notes that `to` was `from`, unless the target may not have `from` as it was. Called before the names are marked; `clean` says
     /// whether nothing was owed at or below the old name when it went away.
-    pub(crate) fn renamed(&mut self, from: &PathBytes, to: &PathBytes, directory: bool, clean: bool) {
+    pub(crate) fn renamed(
+        &mut self,
+        from: &PathBytes,
+        to: &PathBytes,
+        directory: bool,
+        clean: bool,
+    ) {
         if clean && self.set.is_clean_below(to) && self.renames.len() < MAX_RENAMES {
             self.renames.push(RenameHint {
                 from: from.clone(),
@@ -261,7 +267,10 @@ mod tests {
                 away: Duration::from_secs(62)
             }
         );
-        assert_eq!((target.phase(), target.next_push()), (Phase::Following, None));
+        assert_eq!(
+            (target.phase(), target.next_push()),
+            (Phase::Following, None)
+        );
     }
 
     #[test]
@@ -270,12 +279,12 @@ mod tests {
         target.hint(&key("a"), Hint::Gone, at(0));
         target.set.take(at(1).mono, 9);
         let refused = error(Retry::WithoutDeletes);
-        assert_eq!(
-            target.failed(&refused, at(1), 0.0),
-            Change::DeletesRefused
-        );
+        assert_eq!(target.failed(&refused, at(1), 0.0), Change::DeletesRefused);
         assert!(target.deletes_refused());
-        assert_eq!(target.next_push(), Some(at(0).mono + Duration::from_millis(50)));
+        assert_eq!(
+            target.next_push(),
+            Some(at(0).mono + Duration::from_millis(50))
+        );
         assert!(matches!(
             target.failed(&refused, at(1), 0.0),
             Change::Down { .. }

@@ -43,12 +43,14 @@ impl<R> Faulty<R> {
     }
 
     fn overflow(&self) -> Option<Record<'static>> {
-        self.losing.swap(false, Ordering::Relaxed).then_some(Record {
-            wd: -1,
-            bits: EventBits::Q_OVERFLOW,
-            cookie: 0,
-            name: b"",
-        })
+        self.losing
+            .swap(false, Ordering::Relaxed)
+            .then_some(Record {
+                wd: -1,
+                bits: EventBits::Q_OVERFLOW,
+                cookie: 0,
+                name: b"",
+            })
     }
 }
 
@@ -69,8 +71,7 @@ impl<R: Receiver> Receiver for Faulty<R> {
             }
             let overflow = self.overflow();
             let both = [overflow, Some(record)];
-            self.inner
-                .records(&mut both.into_iter().flatten(), now);
+            self.inner.records(&mut both.into_iter().flatten(), now);
         }
     }
 

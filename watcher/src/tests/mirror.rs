@@ -269,11 +269,7 @@ impl Pusher for Mirror {
         result
     }
 
-    fn full_sync(
-        &mut self,
-        request: &FullSync,
-        _events: &mut dyn FnMut(PushEvent),
-    ) -> PushResult {
+    fn full_sync(&mut self, request: &FullSync, _events: &mut dyn FnMut(PushEvent)) -> PushResult {
         self.control.comparisons.fetch_add(1, Ordering::Relaxed);
         self.log(format!(
             "compare {} ignore_times={} delete={}",
@@ -287,7 +283,11 @@ impl Pusher for Mirror {
             return result;
         }
         // The directory itself may have no parent at the target yet.
-        for above in crate::path::ancestors(&request.path).collect::<Vec<_>>().into_iter().rev() {
+        for above in crate::path::ancestors(&request.path)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+        {
             if let Err(error) = self.send(above, true) {
                 result.failed.push(failure(&request.path, &error));
                 return result;

@@ -44,7 +44,12 @@ fn run(seed: u64) {
     let dir = tempfile::tempdir().unwrap();
     let source = dir.path().join("source");
     let mirrors = [dir.path().join("mirror-0"), dir.path().join("mirror-1")];
-    for path in [&source, &mirrors[0], &mirrors[1], &dir.path().join("outside")] {
+    for path in [
+        &source,
+        &mirrors[0],
+        &mirrors[1],
+        &dir.path().join("outside"),
+    ] {
         fs::create_dir(path).unwrap();
     }
     let mut random = Random::new(seed);
@@ -52,7 +57,9 @@ fn run(seed: u64) {
     println!("seed {seed}, kind {hostile}");
     let controls = [Arc::new(Control::default()), Arc::new(Control::default())];
     let faults = Arc::new(Faults::default());
-    faults.break_pairs.store(random.one_in(4), Ordering::Relaxed);
+    faults
+        .break_pairs
+        .store(random.one_in(4), Ordering::Relaxed);
     if hostile >= 1 {
         controls[0].cut_one_in.store(40, Ordering::Relaxed);
     }
@@ -81,7 +88,12 @@ fn run(seed: u64) {
         let last = rounds == 0;
         let targets = (0..2)
             .map(|i| TargetSpec {
-                pusher: Box::new(Mirror::new(&source, &mirrors[i], &controls[i], random.next())),
+                pusher: Box::new(Mirror::new(
+                    &source,
+                    &mirrors[i],
+                    &controls[i],
+                    random.next(),
+                )),
                 confirmed_until: stamps[i],
             })
             .collect();
@@ -158,12 +170,12 @@ fn disturb(
             while !stop.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_millis(trouble.below(30)));
                 if hostile >= 3 && trouble.one_in(3) {
-                    faults.lose.store(trouble.below(60) as u32, Ordering::Relaxed);
+                    faults
+                        .lose
+                        .store(trouble.below(60) as u32, Ordering::Relaxed);
                 }
                 let control = trouble.pick(controls);
-                control
-                    .down
-                    .store(trouble.one_in(3), Ordering::Relaxed);
+                control.down.store(trouble.one_in(3), Ordering::Relaxed);
             }
             for control in controls {
                 control.down.store(false, Ordering::Relaxed);
@@ -246,7 +258,9 @@ impl Writer {
             10 | 11 => fs::rename(&path, self.path()),
             12 => self.exchange(&path),
             13 => fs::create_dir(&path),
-            14 => fs::create_dir_all(&path).and_then(|()| fs::write(path.join("f"), self.content())),
+            14 => {
+                fs::create_dir_all(&path).and_then(|()| fs::write(path.join("f"), self.content()))
+            }
             15 => self.populate(&path),
             16 => fs::remove_file(&path),
             17 => fs::remove_dir_all(&path),

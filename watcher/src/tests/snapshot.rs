@@ -39,7 +39,11 @@ pub(crate) fn snapshot(root: &Path) -> BTreeMap<Vec<u8>, Seen> {
             relative.as_os_str().as_bytes().to_vec(),
             Seen {
                 kind,
-                mode: if kind == "link" { 0 } else { meta.mode() & 0o7777 },
+                mode: if kind == "link" {
+                    0
+                } else {
+                    meta.mode() & 0o7777
+                },
                 mtime: (meta.mtime(), meta.mtime_nsec()),
                 content,
             },
@@ -67,7 +71,11 @@ pub(crate) fn differences(source: &Path, mirror: &Path) -> String {
                 other.mode,
                 other.mtime,
                 other.content.len(),
-                if seen.content == other.content { "equal" } else { "differs" },
+                if seen.content == other.content {
+                    "equal"
+                } else {
+                    "differs"
+                },
             ),
             Some(_) => Ok(()),
         }
