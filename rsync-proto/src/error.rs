@@ -184,9 +184,6 @@ pub enum Violation {
         /// The cap.
         max: u32,
     },
-    /// The peer ended the session with exit code 0 or an empty code (01-session 12.2).
-    #[error("peer ended a healthy session without an error code")]
-    EmptyErrorExit,
 
     /// A sum head that breaks a rule (03-transfer 4.1).
     #[error("invalid number of blocks {count}")]
@@ -312,6 +309,54 @@ pub enum Violation {
     /// More entries, or bytes of names, than the cap.
     #[error("file list too long")]
     FileListTooLong,
+
+    /// A list for a directory that is unknown or had its list already (02-file-list 9.7).
+    #[error("file list for invalid directory {dir}")]
+    SublistDirectory {
+        /// Number of the directory.
+        dir: u32,
+    },
+    /// An entry whose parent directory is not in the list (02-file-list 13.3).
+    #[error("entry without its parent directory in the list")]
+    OrphanEntry,
+    /// A basis that the generator did not propose (03-transfer 2.3).
+    #[error("basis that was not proposed")]
+    UnexpectedBasis,
+    /// Data for a file that was not requested, or not any more (03-transfer 11).
+    #[error("data for file index {ndx} that was not requested")]
+    UnrequestedAnswer {
+        /// The index.
+        ndx: i32,
+    },
+    /// A request for data of something that has none, or too late (03-transfer 2.4).
+    #[error("request for the data of file index {ndx}, which cannot be sent")]
+    UnexpectedTransfer {
+        /// The index.
+        ndx: i32,
+    },
+    /// A match of a block that the basis does not have (03-transfer 5.2).
+    #[error("match of block {index} of {count}")]
+    BlockIndex {
+        /// The block.
+        index: u32,
+        /// Blocks of the basis.
+        count: u32,
+    },
+    /// A match although there is no basis (03-transfer 5.2).
+    #[error("match of a block without a basis")]
+    MatchWithoutBasis,
+    /// Stream data after the last DONE (03-transfer 11).
+    #[error("data after the end of the session")]
+    DataAfterEnd,
+    /// A value ended where its buffer ended.
+    #[error("value cut short")]
+    Truncated,
+    /// An entry that does not lie directly in the directory whose list it is in (02-file-list 9.7).
+    #[error("entry name outside the directory of its list")]
+    NameOutsideList,
+    /// An owner or group of all ones, which no file can have (02-file-list 5.5).
+    #[error("invalid owner or group id")]
+    OwnerId,
 }
 
 impl Violation {
@@ -325,9 +370,10 @@ impl Violation {
             | Self::FilterRuleEnd
             | Self::FilterClearTrailing
             | Self::FilterMerge => SYNTAX,
-            Self::NegotiationListTooLong { .. } | Self::UnsafeName | Self::FileSize { .. } => {
-                UNSUPPORTED
-            }
+            Self::NegotiationListTooLong { .. }
+            | Self::UnsafeName
+            | Self::NameOutsideList
+            | Self::FileSize { .. } => UNSUPPORTED,
             Self::LineTooLong { .. }
             | Self::NoGreeting
             | Self::GreetingWithoutSubversion
@@ -341,8 +387,7 @@ impl Violation {
             | Self::UnexpectedMessage { .. }
             | Self::MessageLength { .. }
             | Self::MessageFlood { .. }
-            | Self::IdleFrames { .. }
-            | Self::EmptyErrorExit => STREAM,
+            | Self::IdleFrames { .. } => STREAM,
             Self::FilterRuleLength { .. }
             | Self::FilterListTooLong
             | Self::LinkTargetLength { .. }
@@ -369,6 +414,9 @@ pub enum Unsupported {
     /// No checksum that both sides know (01-session 9.3).
     #[error("failed to negotiate a checksum")]
     NoCommonChecksum,
+    /// A checksum named by an option that nobody here knows (01-session 9.3).
+    #[error("unknown checksum name")]
+    ChecksumName,
     /// No compression that both sides know (01-session 9.3).
     #[error("failed to negotiate a compression")]
     NoCommonCompression,
@@ -380,9 +428,10 @@ impl Unsupported {
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Protocol { .. } => PROTOCOL,
-            Self::NoCommonDigest | Self::NoCommonChecksum | Self::NoCommonCompression => {
-                UNSUPPORTED
-            }
+            Self::NoCommonDigest
+            | Self::NoCommonChecksum
+            | Self::NoCommonCompression
+            | Self::ChecksumName => UNSUPPORTED,
         }
     }
 }
@@ -431,6 +480,12 @@ pub enum EncodeError {
         /// The protocol number.
         protocol: u32,
     },
+    /// A hard link to a group that did not begin.
+    #[error("hard-link group {group} did not begin")]
+    HardLinkGroup {
+        /// The group.
+        group: i32,
+    },
 }
 
 // rsync's exit codes as far as the wire decides them (01-session 12.3).
@@ -440,3 +495,46 @@ const UNSUPPORTED: u8 = 4;
 const START: u8 = 5;
 const STREAM: u8 = 12;
 const MEMORY: u8 = 22;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_rsyncs() {
+        let rows: [(DecodeError, u8); 14] = [
+            (DecodeError::Incomplete, 12),
+            (Violation::IntegerTooLong { first: 0xff }.into(), 12),
+            (
+                Violation::StringTooLong {
+                    len: 5000,
+                    max: 4095,
+                }
+                .into(),
+                2,
+            ),
+            (
+                Violation::NegotiationListTooLong { len: 300, max: 255 }.into(),
+                4,
+            ),
+            (Violation::NoGreeting.into(), 5),
+            (Violation::ProtocolNumber { number: 41 }.into(), 2),
+            (Violation::IncRecurseNotOffered.into(), 1),
+            (Violation::UnexpectedMessage { tag: 9 }.into(), 12),
+            (Violation::StrongSumLength { len: 17 }.into(), 2),
+            (Violation::FilterRuleLength { len: -1 }.into(), 22),
+            (Violation::FilterMerge.into(), 1),
+            (Violation::UnsafeName.into(), 4),
+            (Unsupported::Protocol { number: 27 }.into(), 2),
+            (Unsupported::NoCommonChecksum.into(), 4),
+        ];
+        for (error, code) in rows {
+            assert_eq!(error.exit_code(), code, "{error}");
+            let text = error.to_string();
+            assert!(
+                text.starts_with(char::is_lowercase) && !text.ends_with('.'),
+                "{text}"
+            );
+        }
+    }
+}

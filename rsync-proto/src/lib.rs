@@ -13,7 +13,15 @@
 //! # Modules, in the order in which a session meets them
 //!
 //! - [`version`], [`limits`], [`error`], [`wire`]: the floor under everything
+//! - [`greeting`], [`mod@line`], [`request`], [`replies`], [`auth`]: the text phase of a daemon
+//! - [`args`]: the argument vector
+//! - [`setup`]: compat flags, negotiation, seed; gives [`setup::Negotiated`]
+//! - [`mux`]: frames and messages
+//! - [`filter`], [`files_from`]: what a client sends ahead
 //! - [`flist`]: the file list
+//! - [`ndx`], [`item`], [`sums`], [`token`]: requests and replies
+//! - [`stats`]: the numbers at the end
+//! - [`text`]: bytes of a peer on their way to a person
 //!
 //! # Example
 //!
@@ -38,11 +46,29 @@
     clippy::big_endian_bytes
 )]
 
+pub mod args;
+pub mod auth;
 pub mod error;
+pub mod files_from;
+pub mod filter;
 pub mod flist;
+pub mod greeting;
+pub mod item;
 pub mod limits;
+pub mod line;
+pub mod mux;
+mod names;
+pub mod ndx;
+pub mod replies;
+pub mod request;
+pub mod setup;
+pub mod stats;
+pub mod sums;
+pub mod text;
+pub mod token;
 pub mod version;
 pub mod wire;
 
 pub use error::{DecodeError, EncodeError, Unsupported, Violation};
+pub use text::PeerText;
 pub use version::Protocol;

@@ -15,9 +15,6 @@ pub const TEXT_LINE: usize = 5118;
 /// Bytes of lines from a daemon before its OK: a message of the day may be long, not endless (01-session 4.7).
 pub const TEXT_BEFORE_OK: usize = 1 << 20;
 
-/// Challenge of authentication. Real ones have 22 to 86 characters.
-pub const CHALLENGE: usize = 1024;
-
 /// Bytes of early input (01-session 4.5).
 pub const EARLY_INPUT: usize = 5120;
 
@@ -85,3 +82,13 @@ pub const DELETE_COUNT: i32 = 1 << 28;
 
 /// Bytes that one restartable record may need before it decodes: the caller's buffer for undecoded input.
 pub const RECORD: usize = 1 << 20;
+
+/// Indices of list entries stay below this, which leaves room for the codes of directory lists, -101 - n
+/// (02-file-list 9.4). What a list may take in memory is the caller's budget.
+pub const NDX_END: i32 = 1 << 30;
+
+/// The bits of an I/O error: general, vanished, delete limit (02-file-list 6).
+pub const IO_ERROR_BITS: i32 = 7;
+
+/// Names of one id list, or of the users or groups of one incremental transfer.
+pub const ID_NAMES: usize = 1 << 18;

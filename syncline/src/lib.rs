@@ -1,1 +1,42 @@
-//! rsync as a library: push and pull trees to and from rsync daemons.
+//! rsync as a library: push and pull trees to and from rsync daemons, and copy locally, in this process.
+//!
+//! [`Client`] is the front door; [`Target`] says where to, [`TransferOptions`] how. Everything below it is
+//! blocking and runs on threads of its own; [`Transfer`] is the asynchronous view of one run.
+//!
+//! ```no_run
+//! use syncline::{Client, Target, TransferOptions};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let target: Target = "rsync://backup@nas.example/home/alice/".parse()?;
+//! let client = Client::builder().password("secret").build();
+//! let mut transfer = client.push(["/home/alice/"], &target, TransferOptions::archive());
+//! while let Some(event) = transfer.next_event().await {
+//!     println!("{event:?}");
+//! }
+//! let outcome = transfer.finish().await?;
+//! println!("{} files sent", outcome.stats.transferred);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It never spawns a process, never writes to the terminal, and never changes anything of its own process.
+
+#![forbid(unsafe_code)]
+
+pub mod daemon;
+mod error;
+mod filters;
+mod handshake;
+pub mod local;
+pub mod source;
+mod target;
+pub mod tcp;
+
+pub use error::Error;
+pub use filters::Filters;
+pub use handshake::Credentials;
+pub use target::{DAEMON_PORT, DaemonTarget, Target, TargetError};
+
+pub use rsync_engine as engine;
+pub use rsync_engine::options::TransferOptions;
+pub use rsync_engine::{Cancel, Event, Events, NoEvents, Outcome};

@@ -23,6 +23,7 @@ mod event;
 mod filesystem;
 mod guard;
 mod inotify;
+pub mod mirror;
 mod path;
 mod plan;
 mod push;

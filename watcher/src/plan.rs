@@ -412,14 +412,21 @@ fn add_with_parents(
     stat: Stat,
 ) -> bool {
     if let Some(known) = entries.get_mut(path) {
+        // Something may be listed below it.
+        if known.stat.is_some_and(|before| before.is_dir()) != stat.is_dir() {
+            return false;
+        }
         known.kind = known.kind.max(kind);
         known.stat = Some(stat);
         return true;
     }
     let mut parents = Vec::new();
     for above in path::ancestors(path) {
-        if entries.contains_key(above) {
-            break;
+        match entries.get(above).map(|entry| entry.stat) {
+            Some(Some(stat)) if stat.is_dir() => break,
+            // It was no directory when it was looked at before.
+            Some(_) => return false,
+            None => {}
         }
         match looker.look(above) {
             Ok(Found::Object(stat)) if stat.is_dir() => {

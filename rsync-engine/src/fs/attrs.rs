@@ -9,15 +9,16 @@ use super::{Errno, Op, Result, Stat, Timestamp};
 
 /// What shall be set; `None` leaves a thing as it is.
 ///
-/// Only what differs is set: owner and group with one `fchown`, times with one `utimensat`, then permissions with one `fchmod` (last,
-/// because a change of owner clears set-id bits).
+/// Only what differs is set: owner and group with one `fchown`, times with one `utimensat`, then
+/// permissions with one `fchmod` (last, because a change of owner clears set-id bits).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attrs {
     /// Owner.
     pub uid: Option<u32>,
     /// Group.
     pub gid: Option<u32>,
-    /// The twelve permission bits. Set-id bits are dropped if a wanted change of owner or group failed (05-security N-12).
+    /// The twelve permission bits. Set-id bits are dropped if a wanted change of owner or group
+    /// failed (05-security N-12).
     pub mode: Option<u32>,
     /// Last change of the content.
     pub mtime: Option<Timestamp>,
@@ -25,7 +26,8 @@ pub struct Attrs {
     pub atime: Option<Timestamp>,
 }
 
-/// What became of it: each part is `Ok(true)` if it was changed, `Ok(false)` if there was nothing to change.
+/// What became of it: each part is `Ok(true)` if it was changed, `Ok(false)` if there was nothing
+/// to change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct AttrOutcome {
@@ -51,7 +53,8 @@ impl AttrOutcome {
 
 /// The umask of this thread, from `/proc/thread-self/status`; 022 if that cannot be read.
 ///
-/// For a session before it confines itself. The system call that tells the umask would also change it.
+/// For a session before it confines itself. The system call that tells the umask would also change
+/// it.
 pub fn umask() -> u32 {
     use rustix::fs::{CWD, OFlags};
     let read = || -> Option<u32> {
@@ -75,7 +78,8 @@ pub(super) struct Target<'a> {
     pub(super) path_only: bool,
 }
 
-/// Sets what differs from `now`; without it (a file just made) times and permissions are set in any case.
+/// Sets what differs from `now`; without it (a file just made) times and permissions are set in any
+/// case.
 pub(super) fn apply(attrs: &Attrs, target: Target<'_>, now: Option<&Stat>) -> AttrOutcome {
     let owner = apply_owner(attrs, &target, now);
     let times = apply_times(attrs, &target, now);
@@ -163,7 +167,8 @@ fn apply_mode(
     Ok(true)
 }
 
-/// `None` leaves the time as it is. Nanoseconds out of range are EINVAL: the kernel gives some of them a meaning.
+/// `None` leaves the time as it is. Nanoseconds out of range are EINVAL: the kernel gives some of
+/// them a meaning.
 fn timespec(time: Option<Timestamp>) -> Result<Timespec> {
     match time {
         None => Ok(Timespec {

@@ -6,7 +6,8 @@ use super::{Dir, Links, RelPath, RelPathBuf, Result, Tree};
 
 /// The least recently used handles below a base directory of a tree. For one thread; no lock.
 ///
-/// A handle stays with its directory when that is renamed or removed: whoever does so calls [`DirCache::forget`].
+/// A handle stays with its directory when that is renamed or removed: whoever does so calls
+/// [`DirCache::forget`].
 #[derive(Debug)]
 pub struct DirCache {
     tree: Tree,
@@ -21,7 +22,8 @@ impl DirCache {
     /// Handles that a session holds at most (05-security 18).
     pub const DEFAULT_CAPACITY: usize = 256;
 
-    /// An empty cache of directories below `base`; misses are resolved from the tree's root, following `links`.
+    /// An empty cache of directories below `base`; misses are resolved from the tree's root,
+    /// following `links`.
     pub fn new(tree: Tree, base: RelPathBuf, links: Links, capacity: usize) -> Self {
         Self {
             tree,
@@ -63,7 +65,8 @@ impl DirCache {
         self.held.insert(path.as_bytes().into(), (dir, self.clock));
     }
 
-    /// Forgets `path` and everything below it; needed after a directory was removed, replaced or renamed.
+    /// Forgets `path` and everything below it; needed after a directory was removed, replaced or
+    /// renamed.
     pub fn forget(&mut self, path: RelPath<'_>) {
         self.held
             .retain(|key, _| match key.strip_prefix(path.as_bytes()) {

@@ -22,7 +22,8 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// Asks the kernel what it has: one `fchmodat2`; where that is missing also an `openat` and an `fstatfs` of `/proc`.
+    /// Asks the kernel what it has: one `fchmodat2`; where that is missing also an `openat` and an
+    /// `fstatfs` of `/proc`.
     pub(super) fn new() -> Self {
         Self::with_proc((!sys::has_fchmodat2()).then(open_proc).flatten(), false)
     }
@@ -80,7 +81,8 @@ impl Context {
             .hash_one(self.drawn.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// chmod of an `O_PATH` descriptor: `fchmodat2`, or `fchmodat` of the descriptor's entry in the held `/proc`.
+    /// chmod of an `O_PATH` descriptor: `fchmodat2`, or `fchmodat` of the descriptor's entry in the
+    /// held `/proc`.
     pub(super) fn chmod_path_handle(&self, fd: BorrowedFd<'_>, mode: u32) -> Result<()> {
         match &self.proc {
             None => sys::fchmodat2(fd, mode),

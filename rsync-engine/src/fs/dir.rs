@@ -46,19 +46,22 @@ impl Dir {
         }
     }
 
-    /// Opens a subdirectory as `O_PATH`; a link is ELOOP, anything else ENOTDIR. Needs search rights only. One `openat2`.
+    /// Opens a subdirectory as `O_PATH`; a link is ELOOP, anything else ENOTDIR. Needs search
+    /// rights only. One `openat2`.
     pub fn open_dir(&self, name: Name<'_>) -> Result<Self> {
         let fd = self.open(name, OFlags::PATH | OFlags::DIRECTORY, 0, Op::OpenDir)?;
         Ok(self.sibling(fd, false))
     }
 
-    /// Opens a subdirectory for reading, so that [`Dir::list`] needs no further open. One `openat2`.
+    /// Opens a subdirectory for reading, so that [`Dir::list`] needs no further open. One
+    /// `openat2`.
     pub fn open_list(&self, name: Name<'_>) -> Result<Self> {
         let fd = self.open(name, OFlags::RDONLY | OFlags::DIRECTORY, 0, Op::OpenDir)?;
         Ok(self.sibling(fd, true))
     }
 
-    /// Starts to read the entries. `getdents64`; one `openat2` before if the handle is `O_PATH` or was listed before.
+    /// Starts to read the entries. `getdents64`; one `openat2` before if the handle is `O_PATH` or
+    /// was listed before.
     pub fn list<'b>(&self, buf: &'b mut ListBuf) -> Result<Listing<'b>> {
         if self.0.readable && !self.0.listed.swap(true, Ordering::Relaxed) {
             return Ok(list::start(self.clone(), buf));
@@ -75,23 +78,24 @@ impl Dir {
         Ok(list::start(self.sibling(fd, true), buf))
     }
 
-    /// Opens a regular file for reading: ELOOP for a link, EINVAL for anything else that is no regular file (ENXIO for a socket). Never
-    /// blocks on a FIFO. `openat2`, `statx`, `fcntl`.
+    /// Opens a regular file for reading: ELOOP for a link, EINVAL for anything else that is no
+    /// regular file (ENXIO for a socket). Never blocks on a FIFO. `openat2`, `statx`, `fcntl`.
     pub fn open_read(&self, name: Name<'_>, atime: Atime) -> Result<ReadFile> {
         ReadFile::open(self.context(), atime, |flags| {
             self.open(name, flags | OFlags::NOFOLLOW, 0, Op::OpenRead)
         })
     }
 
-    /// Opens an existing regular file for writing in place (reading too); errors as [`Dir::open_read`]. `openat2`, `statx`, `fcntl`.
+    /// Opens an existing regular file for writing in place (reading too); errors as
+    /// [`Dir::open_read`]. `openat2`, `statx`, `fcntl`.
     pub fn open_write(&self, name: Name<'_>) -> Result<WriteFile> {
         WriteFile::open(self.context(), |flags| {
             self.open(name, flags, 0, Op::OpenWrite)
         })
     }
 
-    /// Creates a regular file that must not exist (EEXIST, also for a link), for writing and reading. `mode` is subject to the umask.
-    /// One `openat2`.
+    /// Creates a regular file that must not exist (EEXIST, also for a link), for writing and
+    /// reading. `mode` is subject to the umask. One `openat2`.
     pub fn create(&self, name: Name<'_>, mode: u32) -> Result<WriteFile> {
         let flags =
             OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NOCTTY;
@@ -105,7 +109,8 @@ impl Dir {
         Ok(Node::new(fd, Arc::clone(self.context())))
     }
 
-    /// The target of a symbolic link; EINVAL if it is none. One `readlinkat` for targets up to 255 bytes.
+    /// The target of a symbolic link; EINVAL if it is none. One `readlinkat` for targets up to 255
+    /// bytes.
     pub fn read_link(&self, name: Name<'_>) -> Result<Vec<u8>> {
         self.before(Op::ReadLink)?;
         Ok(rustix::fs::readlinkat(self.fd(), name.as_bytes(), Vec::new())?.into_bytes())
@@ -133,13 +138,15 @@ impl Dir {
         rustix::fs::unlinkat(self.fd(), name.as_bytes(), AtFlags::empty())
     }
 
-    /// Renames, replacing what is there. If both are hard links of one file nothing happens. One `renameat`.
+    /// Renames, replacing what is there. If both are hard links of one file nothing happens. One
+    /// `renameat`.
     pub fn rename(&self, from: Name<'_>, to_dir: &Self, to: Name<'_>) -> Result<()> {
         self.before(Op::Rename)?;
         rustix::fs::renameat(self.fd(), from.as_bytes(), to_dir.fd(), to.as_bytes())
     }
 
-    /// Renames; EEXIST if the target exists, EINVAL if the file system cannot tell. One `renameat2`.
+    /// Renames; EEXIST if the target exists, EINVAL if the file system cannot tell. One
+    /// `renameat2`.
     pub fn rename_new(&self, from: Name<'_>, to_dir: &Self, to: Name<'_>) -> Result<()> {
         self.before(Op::Rename)?;
         let flags = RenameFlags::NOREPLACE;
@@ -152,7 +159,8 @@ impl Dir {
         )
     }
 
-    /// Makes `to` in `to_dir` another name of `from`, a link not followed. EEXIST if the target exists. One `linkat`.
+    /// Makes `to` in `to_dir` another name of `from`, a link not followed. EEXIST if the target
+    /// exists. One `linkat`.
     pub fn link(&self, from: Name<'_>, to_dir: &Self, to: Name<'_>) -> Result<()> {
         self.before(Op::Link)?;
         rustix::fs::linkat(
@@ -170,7 +178,8 @@ impl Dir {
         rustix::fs::symlinkat(target, self.fd(), name.as_bytes())
     }
 
-    /// Makes a device, FIFO or socket with `mode` (after the umask). EEXIST if the name exists. One `mknodat`.
+    /// Makes a device, FIFO or socket with `mode` (after the umask). EEXIST if the name exists. One
+    /// `mknodat`.
     pub fn mknod(&self, name: Name<'_>, special: Special, mode: u32) -> Result<()> {
         self.before(Op::Mknod)?;
         let (kind, dev) = match special {
@@ -188,8 +197,8 @@ impl Dir {
         )
     }
 
-    /// Creates a temporary file for `name` (03-transfer 7.1), removed on drop unless published. `mode` is the listed mode; the file gets
-    /// `(mode | 0200) & 0700`. One `openat2`.
+    /// Creates a temporary file for `name` (03-transfer 7.1), removed on drop unless published.
+    /// `mode` is the listed mode; the file gets `(mode | 0200) & 0700`. One `openat2`.
     pub fn create_temp(&self, name: Name<'_>, mode: u32, place: TempPlace) -> Result<Temp> {
         Temp::create(self, name, mode, place)
     }
@@ -199,12 +208,14 @@ impl Dir {
         Staged::create(self, name, |temp| self.symlink(temp, target))
     }
 
-    /// Makes a device, FIFO or socket under a temporary name, to replace `name` atomically. One `mknodat`.
+    /// Makes a device, FIFO or socket under a temporary name, to replace `name` atomically. One
+    /// `mknodat`.
     pub fn stage_special(&self, name: Name<'_>, special: Special, mode: u32) -> Result<Staged> {
         Staged::create(self, name, |temp| self.mknod(temp, special, mode))
     }
 
-    /// Makes a hard link to `from` of `from_dir` under a temporary name, to replace `name` atomically. One `linkat`.
+    /// Makes a hard link to `from` of `from_dir` under a temporary name, to replace `name`
+    /// atomically. One `linkat`.
     pub fn stage_link(&self, name: Name<'_>, from_dir: &Self, from: Name<'_>) -> Result<Staged> {
         Staged::create(self, name, |temp| from_dir.link(from, self, temp))
     }
@@ -264,7 +275,8 @@ impl Dir {
         Ok(Tree::at(Self::from_fd(fd, Arc::new(context))))
     }
 
-    /// The directory that contains this one, if it is the one expected (else ESTALE). `openat2`, `statx`.
+    /// The directory that contains this one, if it is the one expected (else ESTALE). `openat2`,
+    /// `statx`.
     pub(super) fn open_parent(&self, expected: FileId) -> Result<Self> {
         let parent = self.sibling(resolve::open_dotdot(self.context(), self.fd())?, false);
         if parent.id()? == expected {

@@ -50,9 +50,15 @@ impl ReadFile {
         rustix::io::retry_on_intr(|| rustix::io::read(&self.fd, &mut *buf))
     }
 
-    /// Reads at `offset` until `buf` is full or the file ends, and says how much was read. `pread64`.
+    /// Reads at `offset` until `buf` is full or the file ends, and says how much was read.
+    /// `pread64`.
     pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize> {
         read_at(&self.context, &self.fd, buf, offset)
+    }
+
+    #[cfg(test)]
+    pub(super) fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 
     /// Opens by `open` (given the flags), and lets nothing but a regular file through.
@@ -90,7 +96,8 @@ impl WriteFile {
         Stat::read(&self.context, self.fd.as_fd(), None)
     }
 
-    /// Reads at `offset` until `buf` is full or the file ends, and says how much was read. `pread64`.
+    /// Reads at `offset` until `buf` is full or the file ends, and says how much was read.
+    /// `pread64`.
     pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize> {
         read_at(&self.context, &self.fd, buf, offset)
     }
@@ -115,7 +122,8 @@ impl WriteFile {
         rustix::io::retry_on_intr(|| rustix::fs::ftruncate(&self.fd, len))
     }
 
-    /// Reserves room for `len` bytes without changing the length; that the file system cannot is no error. One `fallocate`.
+    /// Reserves room for `len` bytes without changing the length; that the file system cannot is no
+    /// error. One `fallocate`.
     pub fn reserve(&self, len: u64) -> Result<()> {
         if len == 0 {
             return Ok(());
@@ -134,8 +142,9 @@ impl WriteFile {
         rustix::io::retry_on_intr(|| rustix::fs::fdatasync(&self.fd))
     }
 
-    /// Sets attributes in the order of 03-transfer 7.3. Without `now` (a file just made) times and permissions are set unseen, and one
-    /// `statx` is made if an owner or group is wanted. See [`Attrs`].
+    /// Sets attributes in the order of 03-transfer 7.3. Without `now` (a file just made) times and
+    /// permissions are set unseen, and one `statx` is made if an owner or group is wanted. See
+    /// [`Attrs`].
     pub fn set_attrs(&self, attrs: &Attrs, now: Option<&Stat>) -> AttrOutcome {
         let target = attrs::Target {
             context: &self.context,
@@ -160,7 +169,8 @@ impl WriteFile {
     }
 }
 
-/// Checks that `fd`, opened with `O_NONBLOCK`, is a regular file, and clears that flag (`statx`, `fcntl`).
+/// Checks that `fd`, opened with `O_NONBLOCK`, is a regular file, and clears that flag (`statx`,
+/// `fcntl`).
 fn regular(context: &Context, fd: &OwnedFd, kept: OFlags) -> Result<Stat> {
     let stat = Stat::read(context, fd.as_fd(), None)?;
     if !stat.is_file() {

@@ -13,7 +13,8 @@ pub struct ListBuf(Vec<u8>);
 /// One entry of a directory.
 #[derive(Clone, Copy, Debug)]
 pub struct ListEntry<'a> {
-    /// The name; never `.` or `..`. It is a [`Name`](super::Name) except on file systems with names beyond 255 bytes.
+    /// The name; never `.` or `..`. It is a [`Name`](super::Name) except on file systems with names
+    /// beyond 255 bytes.
     pub name: &'a [u8],
     /// The type, if the file system tells.
     pub kind: Option<FileKind>,
@@ -49,10 +50,10 @@ impl Listing<'_> {
     )]
     pub fn next(&mut self) -> Option<Result<ListEntry<'_>>> {
         loop {
-            if self.raw.is_buffer_empty() {
-                if let Err(errno) = self.dir.context().before(Op::List) {
-                    return Some(Err(errno));
-                }
+            if self.raw.is_buffer_empty()
+                && let Err(errno) = self.dir.context().before(Op::List)
+            {
+                return Some(Err(errno));
             }
             let (kind, ino) = match self.raw.next()? {
                 Err(errno) => return Some(Err(errno)),

@@ -19,7 +19,8 @@ impl Node {
         Stat::read(&self.context, self.fd.as_fd(), None)
     }
 
-    /// The target, if it is a symbolic link; else ENOENT. One `readlinkat` for targets up to 255 bytes.
+    /// The target, if it is a symbolic link; else ENOENT. One `readlinkat` for targets up to 255
+    /// bytes.
     pub fn read_link(&self) -> Result<Vec<u8>> {
         self.context.before(Op::ReadLink)?;
         Ok(rustix::fs::readlinkat(&self.fd, c"", Vec::new())?.into_bytes())

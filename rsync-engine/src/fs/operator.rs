@@ -30,7 +30,8 @@ pub struct Located {
     pub name: Option<NameBuf>,
 }
 
-/// Opens the parent of `path`, or `path` itself where it can only be a directory. Relative paths start at the working directory.
+/// Opens the parent of `path`, or `path` itself where it can only be a directory. Relative paths
+/// start at the working directory.
 pub fn locate(path: &Path, trust: Trust) -> Result<Located> {
     let bytes = path.as_os_str().as_bytes();
     let split = bytes
@@ -67,7 +68,8 @@ pub enum Input {
     Stream,
 }
 
-/// Opens an input: secrets, rules, lists of names. What is to be read is checked on the handle, never by name (05-security O-8).
+/// Opens an input: secrets, rules, lists of names. What is to be read is checked on the handle,
+/// never by name (05-security O-8).
 pub fn open_read(path: &Path, trust: Trust, input: Input) -> Result<(OwnedFd, Stat)> {
     // Opening must not block on a FIFO before its type is known; reading from it may.
     let mut flags = OFlags::RDONLY | OFlags::NOCTTY;
@@ -96,7 +98,8 @@ pub enum Output {
     Replace,
 }
 
-/// Opens an output: log, pid file, batch. Its last component is opened with `O_NOFOLLOW` after the links were judged.
+/// Opens an output: log, pid file, batch. Its last component is opened with `O_NOFOLLOW` after the
+/// links were judged.
 pub fn open_write(path: &Path, trust: Trust, output: Output, mode: u32) -> Result<OwnedFd> {
     let how = match output {
         Output::Append => OFlags::APPEND,

@@ -53,7 +53,8 @@ pub struct NameBuf(Box<[u8]>);
 
 /// A path below a root: names joined by single slashes; empty is the root itself.
 ///
-/// No NUL, no `.`, no `..`, no slash at either end. Its length has no limit here (a name on the wire has: 05-security N-1).
+/// No NUL, no `.`, no `..`, no slash at either end. Its length has no limit here (a name on the
+/// wire has: 05-security N-1).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelPath<'a>(&'a [u8]);
 
@@ -164,8 +165,8 @@ impl RelPathBuf {
         Self::default()
     }
 
-    /// Cleans `text` as seen from `base`: `.` and double slashes vanish, `..` takes a level back, a leading slash starts at the
-    /// root. Climbing above the root is an error. Purely lexical.
+    /// Cleans `text` as seen from `base`: `.` and double slashes vanish, `..` takes a level back, a
+    /// leading slash starts at the root. Climbing above the root is an error. Purely lexical.
     pub fn resolve(base: RelPath<'_>, text: &[u8]) -> Result<Self, PathError> {
         let mut path = if text.first() == Some(&b'/') {
             Self::root()

@@ -33,20 +33,21 @@ impl Doomed<'_> {
 
 /// Decides about each entry and learns what became of it.
 pub trait Deleter {
-    /// True if an entry below the top (and everything below it) stays: protected by a filter. Asked once, before anything below it is
-    /// looked at.
+    /// True if an entry below the top (and everything below it) stays: protected by a filter. Asked
+    /// once, before anything below it is looked at.
     fn protects(&mut self, _entry: &Doomed<'_>) -> bool {
         false
     }
 
-    /// Carries out the removal, of a directory after its contents. `Ok(true)`: gone (in a dry run: would be); `Ok(false)`: stays.
-    /// A backup renames here, a limit counts here, reports are written here.
+    /// Carries out the removal, of a directory after its contents. `Ok(true)`: gone (in a dry run:
+    /// would be); `Ok(false)`: stays. A backup renames here, a limit counts here, reports are
+    /// written here.
     fn remove(&mut self, entry: &Doomed<'_>) -> Result<bool> {
         entry.remove().map(|()| true)
     }
 
-    /// The entry stays because of an error: ENOTEMPTY for a directory of which something stays, EXDEV for a mount point with
-    /// [`RemoveOptions::one_file_system`]. The walk goes on.
+    /// The entry stays because of an error: ENOTEMPTY for a directory of which something stays,
+    /// EXDEV for a mount point with [`RemoveOptions::one_file_system`]. The walk goes on.
     fn failed(&mut self, entry: &Doomed<'_>, errno: Errno);
 }
 
@@ -55,16 +56,18 @@ pub trait Deleter {
 pub struct RemoveOptions {
     /// Neither enter nor remove directories on another device (`-x`).
     pub one_file_system: bool,
-    /// [`Deleter::remove`] removes nothing; no permission is changed to get into a directory either.
+    /// [`Deleter::remove`] removes nothing; no permission is changed to get into a directory
+    /// either.
     pub dry_run: bool,
 }
 
-/// Deletes `name` of `dir`: contents before the directory, within a directory in reverse sort order (subdirectories first). `path` is
-/// what the reports call `name`. True if it is gone.
+/// Deletes `name` of `dir`: contents before the directory, within a directory in reverse sort order
+/// (subdirectories first). `path` is what the reports call `name`. True if it is gone.
 ///
-/// There is no recursion, and at most 32 handles are held at any depth: a parent that was let go is opened again as `..`, and must be the
-/// same directory. An error of this function itself is about `name` not being there, or ESTALE if directories were moved about
-/// meanwhile. For a file `statx` and `unlinkat`; for a directory `statx`, `openat2`, `statx`, `getdents64`, `close`, `unlinkat`.
+/// There is no recursion, and at most 32 handles are held at any depth: a parent that was let go is
+/// opened again as `..`, and must be the same directory. An error of this function itself is about
+/// `name` not being there, or ESTALE if directories were moved about meanwhile. For a file `statx`
+/// and `unlinkat`; for a directory `statx`, `openat2`, `statx`, `getdents64`, `close`, `unlinkat`.
 pub fn remove_tree(
     dir: &Dir,
     name: Name<'_>,
@@ -305,7 +308,8 @@ fn opened_up(stat: &Stat) -> Stat {
     }
 }
 
-/// Sort order within one directory (02-file-list 8.3): directories last, and compared with a slash at their end.
+/// Sort order within one directory (02-file-list 8.3): directories last, and compared with a slash
+/// at their end.
 fn compare(a: (&[u8], FileKind), b: (&[u8], FileKind)) -> Ordering {
     let is_dir = |kind| kind == FileKind::Directory;
     match (is_dir(a.1), is_dir(b.1)) {

@@ -1,4 +1,5 @@
-//! From a held directory and a path below it to a descriptor, without leaving the directory (05-security 13).
+//! From a held directory and a path below it to a descriptor, without leaving the directory
+//! (05-security 13).
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -14,7 +15,8 @@ const RETRIES: usize = 32;
 /// The longest path the kernel takes, with its NUL.
 const PATH_MAX: usize = 4096;
 
-/// Opens `path` below `dir`. With `O_NOFOLLOW` in `flags` a link at the end is not followed whatever `links` says. One `openat2`.
+/// Opens `path` below `dir`. With `O_NOFOLLOW` in `flags` a link at the end is not followed
+/// whatever `links` says. One `openat2`.
 pub(super) fn open(
     context: &Context,
     dir: BorrowedFd<'_>,
@@ -29,10 +31,11 @@ pub(super) fn open(
     } else {
         path.as_bytes()
     };
-    if !context.walks() && text.len() < PATH_MAX {
-        if let Some(result) = try_openat2(context, dir, text, flags, Mode::empty(), scope(links)) {
-            return result;
-        }
+    if !context.walks()
+        && text.len() < PATH_MAX
+        && let Some(result) = try_openat2(context, dir, text, flags, Mode::empty(), scope(links))
+    {
+        return result;
     }
     let policy = match links {
         Links::Any => return openat(dir, text, flags, Mode::empty()),
@@ -59,15 +62,16 @@ pub(super) fn open_name(
 ) -> Result<OwnedFd> {
     context.before(op)?;
     let (text, mode) = (name.as_bytes(), Mode::from_raw_mode(mode));
-    if !context.walks() {
-        if let Some(result) = try_openat2(context, dir, text, flags, mode, scope(Links::Refuse)) {
-            return result;
-        }
+    if !context.walks()
+        && let Some(result) = try_openat2(context, dir, text, flags, mode, scope(Links::Refuse))
+    {
+        return result;
     }
     openat_link_aware(dir, text, flags, mode)
 }
 
-/// Opens the parent directory of `dir`, wherever that is; the caller compares its identity. One `openat2`.
+/// Opens the parent directory of `dir`, wherever that is; the caller compares its identity. One
+/// `openat2`.
 pub(super) fn open_dotdot(context: &Context, dir: BorrowedFd<'_>) -> Result<OwnedFd> {
     context.before(Op::OpenDir)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY;
@@ -98,7 +102,8 @@ fn try_openat2(
         }
     }
     match result {
-        // EPERM is also the file system's own answer (O_NOATIME, immutable files): ask about something harmless.
+        // EPERM is also the file system's own answer (O_NOATIME, immutable files): ask about
+        // something harmless.
         Err(Errno::NOSYS | Errno::PERM) if !openat2_works(dir) => {
             context.give_up_openat2();
             None

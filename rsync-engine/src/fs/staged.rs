@@ -1,4 +1,5 @@
-//! Links and special files that replace something atomically: made under a temporary name, then renamed.
+//! Links and special files that replace something atomically: made under a temporary name, then
+//! renamed.
 
 use super::temp::Guard;
 use super::{Dir, Errno, Name, Node, Result};
@@ -36,8 +37,8 @@ impl Staged {
         self.0.dir().open_node(self.0.name())
     }
 
-    /// Moves it to `name` in `dir`, replacing what is there (EISDIR for a directory). `renameat`; and `unlinkat`, because renaming one
-    /// hard link over another of the same file leaves both.
+    /// Moves it to `name` in `dir`, replacing what is there (EISDIR for a directory). `renameat`;
+    /// and `unlinkat`, because renaming one hard link over another of the same file leaves both.
     pub fn publish(mut self, dir: &Dir, name: Name<'_>) -> Result<()> {
         self.0.publish(dir, name)?;
         match self.0.dir().unlink(self.0.name()) {

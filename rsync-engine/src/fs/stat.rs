@@ -98,7 +98,8 @@ impl FileKind {
 }
 
 impl Stat {
-    /// The type. What has none of the seven (some entries of procfs-like systems) counts as a socket: never opened, never sent as data.
+    /// The type. What has none of the seven (some entries of procfs-like systems) counts as a
+    /// socket: never opened, never sent as data.
     pub fn kind(&self) -> FileKind {
         FileKind::of_mode(self.mode).unwrap_or(FileKind::Socket)
     }

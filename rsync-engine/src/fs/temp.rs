@@ -9,7 +9,7 @@ use super::{Dir, Errno, Name, NameBuf, Result, WriteFile};
 pub enum TempPlace {
     /// Beside the file that it becomes: `.NAME.XXXXXX`.
     Beside,
-    /// In a `--temp-dir`: `NAME.XXXXXX`.
+    /// In a `--temp-dir`: `NAME.XXXXXX`, a dot at its start kept.
     TempDir,
 }
 
@@ -39,13 +39,15 @@ impl Temp {
         self.guard.name.as_name()
     }
 
-    /// Moves it to `name` in `dir`, replacing what is there (EISDIR for a directory). On failure it is still a temporary. EXDEV if `dir`
-    /// is on another file system: see [`Temp::copy_to`]. One `renameat`; a target that is busy (ETXTBSY) is first renamed to `.rsyncNNN`.
+    /// Moves it to `name` in `dir`, replacing what is there (EISDIR for a directory). On failure it
+    /// is still a temporary. EXDEV if `dir` is on another file system: see [`Temp::copy_to`]. One
+    /// `renameat`; a target that is busy (ETXTBSY) is first renamed to `.rsyncNNN`.
     pub fn publish(&mut self, dir: &Dir, name: Name<'_>) -> Result<()> {
         self.guard.publish(dir, name)
     }
 
-    /// Copies the data into a new temporary beside `name` in `dir`, for what cannot be renamed there. Attributes are the caller's.
+    /// Copies the data into a new temporary beside `name` in `dir`, for what cannot be renamed
+    /// there. Attributes are the caller's.
     pub fn copy_to(&self, dir: &Dir, name: Name<'_>, mode: u32) -> Result<Self> {
         let copy = dir.create_temp(name, mode, TempPlace::Beside)?;
         let mut buf = vec![0; COPY_PIECE];
@@ -84,7 +86,8 @@ impl Temp {
 }
 
 impl Guard {
-    /// Guards what `make` makes under a temporary name for `name`, whose random part is a decimal number.
+    /// Guards what `make` makes under a temporary name for `name`, whose random part is a decimal
+    /// number.
     pub(super) fn create(
         dir: &Dir,
         name: Name<'_>,
@@ -161,15 +164,17 @@ fn random_letters(context: &Context) -> [u8; 6] {
     })
 }
 
-/// `.NAME.RANDOM`, NAME without a leading dot and cut to [`MAX_BASE`] bytes.
+/// `.NAME.RANDOM`. NAME has at most [`MAX_BASE`] bytes and loses a dot at its end; a dot at its start
+/// is not doubled.
 fn temp_name(name: Name<'_>, place: TempPlace, random: &[u8]) -> NameBuf {
-    let base = name.as_bytes();
-    let base = cut(base.strip_prefix(b".").unwrap_or(base));
     let mut temp = Vec::with_capacity(MAX_NAME);
+    let mut base = name.as_bytes();
     if place == TempPlace::Beside {
         temp.push(b'.');
+        base = base.strip_prefix(b".").unwrap_or(base);
     }
-    temp.extend_from_slice(base);
+    base = cut(base);
+    temp.extend_from_slice(base.strip_suffix(b".").unwrap_or(base));
     temp.push(b'.');
     temp.extend_from_slice(random);
     Name::new(&temp)
@@ -177,20 +182,18 @@ fn temp_name(name: Name<'_>, place: TempPlace, random: &[u8]) -> NameBuf {
         .to_buf()
 }
 
-/// At most [`MAX_BASE`] bytes, not ending inside a UTF-8 sequence, and what was cut not ending in a dot.
+/// At most [`MAX_BASE`] bytes, not ending inside a UTF-8 sequence.
 fn cut(base: &[u8]) -> &[u8] {
     if base.len() <= MAX_BASE {
         return base;
     }
-    let mut end = MAX_BASE;
-    // A sequence has at most three continuation bytes; more of them are no text, and any place is as good.
-    if let Some(start) = (MAX_BASE - 3..=MAX_BASE)
+    // A sequence has at most three continuation bytes; more of them are no text, and any place will do.
+    let starts = |at: &usize| base[*at] & 0xc0 != 0x80;
+    let end = (MAX_BASE - 3..=MAX_BASE)
         .rev()
-        .find(|&at| base[at] & 0xc0 != 0x80)
-    {
-        end = start;
-    }
-    base[..end].strip_suffix(b".").unwrap_or(&base[..end])
+        .find(starts)
+        .unwrap_or(MAX_BASE);
+    &base[..end]
 }
 
 const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";

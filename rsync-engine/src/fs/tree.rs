@@ -27,9 +27,11 @@ pub enum Links {
 /// How paths are resolved below a root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resolver {
-    /// By openat2; [`Resolver::Walk`] takes over if the kernel or a seccomp filter does not have it.
+    /// By openat2; [`Resolver::Walk`] takes over if the kernel or a seccomp filter does not have
+    /// it.
     Kernel,
-    /// Component by component with `O_PATH|O_NOFOLLOW`, and without other calls younger than openat2.
+    /// Component by component with `O_PATH|O_NOFOLLOW`, and without other calls younger than
+    /// openat2.
     Walk,
 }
 
@@ -40,7 +42,8 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Opens a directory that the user of this process named; links are followed as usual. `openat`, and what [`Tree::from_fd`] needs.
+    /// Opens a directory that the user of this process named; links are followed as usual.
+    /// `openat`, and what [`Tree::from_fd`] needs.
     pub fn open(path: &Path) -> Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self::from_fd(rustix::fs::openat(
@@ -51,15 +54,16 @@ impl Tree {
         )?))
     }
 
-    /// Opens a directory by the operator rule (05-security 6): a link is followed only if root or we own it, else ELOOP.
+    /// Opens a directory by the operator rule (05-security 6): a link is followed only if root or
+    /// we own it, else ELOOP.
     pub fn open_operator(path: &Path) -> Result<Self> {
         Ok(Self {
             root: operator::open_dir(path, operator::Trust::OwnLinks)?,
         })
     }
 
-    /// A tree whose root is an open directory, `O_PATH` or readable (a detached mount, for example). One system call to learn what the
-    /// kernel has.
+    /// A tree whose root is an open directory, `O_PATH` or readable (a detached mount, for
+    /// example). One system call to learn what the kernel has.
     pub fn from_fd(root: OwnedFd) -> Self {
         Self {
             root: Dir::from_fd(root, Arc::new(Context::new())),
@@ -79,7 +83,8 @@ impl Tree {
         })
     }
 
-    /// The same root with a hook before each system call made through it or through handles opened below it. Duplicates the descriptor.
+    /// The same root with a hook before each system call made through it or through handles opened
+    /// below it. Duplicates the descriptor.
     #[cfg(any(test, feature = "fault-injection"))]
     pub fn with_hook(&self, hook: Arc<dyn super::Interpose>) -> Result<Self> {
         self.root.with_context(self.root.context().hooked(hook))
@@ -90,7 +95,8 @@ impl Tree {
         &self.root
     }
 
-    /// A tree that starts at a directory of this one; the boundary of its resolutions is there. One `openat2`.
+    /// A tree that starts at a directory of this one; the boundary of its resolutions is there. One
+    /// `openat2`.
     pub fn subtree(&self, path: RelPath<'_>, links: Links) -> Result<Self> {
         Ok(Self {
             root: self.open_dir(path, links)?,
@@ -112,7 +118,8 @@ impl Tree {
         Ok(self.root.sibling(fd, true))
     }
 
-    /// Opens the parent of `path` and gives the last name; `None` for the root. One `openat2` at most.
+    /// Opens the parent of `path` and gives the last name; `None` for the root. One `openat2` at
+    /// most.
     pub fn open_parent<'p>(
         &self,
         path: RelPath<'p>,
@@ -124,8 +131,9 @@ impl Tree {
         Ok(Some((self.open_dir(parent, links)?, name)))
     }
 
-    /// Makes all missing directories of `path` with `mode` (after the umask), opens the last, and says how many were made. One `openat2`
-    /// if nothing is missing; else two more for each missing one, and its `mkdirat`.
+    /// Makes all missing directories of `path` with `mode` (after the umask), opens the last, and
+    /// says how many were made. One `openat2` if nothing is missing; else two more for each missing
+    /// one, and its `mkdirat`.
     pub fn make_dirs(&self, path: RelPath<'_>, links: Links, mode: u32) -> Result<(Dir, usize)> {
         let mut missing = Vec::new();
         let mut present = path;
@@ -152,7 +160,8 @@ impl Tree {
         Ok((dir, made))
     }
 
-    /// Examines what `path` leads to, following links also at the end (as far as `links` allows). `openat2`, `statx`, `close`.
+    /// Examines what `path` leads to, following links also at the end (as far as `links` allows).
+    /// `openat2`, `statx`, `close`.
     pub fn stat(&self, path: RelPath<'_>, links: Links) -> Result<Stat> {
         self.open_node(path, links)?.stat()
     }
@@ -163,7 +172,8 @@ impl Tree {
         Ok(Node::new(fd, Arc::clone(self.root.context())))
     }
 
-    /// Opens the regular file that `path` leads to, following links also at the end. See [`Dir::open_read`].
+    /// Opens the regular file that `path` leads to, following links also at the end. See
+    /// [`Dir::open_read`].
     pub fn open_read(&self, path: RelPath<'_>, links: Links, atime: Atime) -> Result<ReadFile> {
         ReadFile::open(self.root.context(), atime, |flags| {
             self.resolve(path, links, flags, Op::OpenRead)

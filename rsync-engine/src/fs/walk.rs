@@ -1,5 +1,6 @@
-//! Resolution by hand, one component at a time: for kernels without openat2, for paths longer than the kernel takes, and for the
-//! operator's paths, whose links are judged by their owner (05-security 6, 13).
+//! Resolution by hand, one component at a time: for kernels without openat2, for paths longer than
+//! the kernel takes, and for the operator's paths, whose links are judged by their owner
+//! (05-security 6, 13).
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
@@ -7,7 +8,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::process::geteuid;
 
 use super::context::{Context, is_procfs};
-use super::{Errno, Op, Result, Stat};
+use super::{Errno, FileId, Op, Result, Stat};
 
 /// Links followed in one resolution at most, as in the kernel.
 const MAX_HOPS: usize = 40;
@@ -30,8 +31,11 @@ pub(super) struct Walker<'a> {
     context: &'a Context,
     start: BorrowedFd<'a>,
     policy: Policy,
-    /// Directories below the start, each held: `..` goes back to the one we came from.
-    held: Vec<OwnedFd>,
+    /// The directory reached, if it is not the start.
+    reached: Option<OwnedFd>,
+    /// Which directories were entered, from the start down to the one reached: `..` leads back to
+    /// the one we came from, or nowhere.
+    entered: Vec<FileId>,
     hops: usize,
 }
 
@@ -41,18 +45,20 @@ impl<'a> Walker<'a> {
             context,
             start,
             policy,
-            held: Vec::new(),
+            reached: None,
+            entered: Vec::new(),
             hops: 0,
         }
     }
 
     /// The directory reached.
     pub(super) fn here(&self) -> BorrowedFd<'_> {
-        self.held.last().map_or(self.start, OwnedFd::as_fd)
+        self.reached.as_ref().map_or(self.start, OwnedFd::as_fd)
     }
 
-    /// Goes along `path`. The result is the last component, to be opened in [`Walker::here`] with `O_NOFOLLOW`; it is no link if
-    /// `follow_last`, and may not exist. `None`: the path ends in the directory reached.
+    /// Goes along `path`. The result is the last component, to be opened in [`Walker::here`] with
+    /// `O_NOFOLLOW`; it is no link if `follow_last`, and may not exist. `None`: the path ends in
+    /// the directory reached.
     pub(super) fn walk(&mut self, path: &[u8], follow_last: bool) -> Result<Option<Vec<u8>>> {
         let mut pending = Vec::new();
         self.enqueue(&mut pending, path)?;
@@ -83,7 +89,8 @@ impl<'a> Walker<'a> {
             } else if last {
                 return Ok(Some(name));
             } else if stat.is_dir() {
-                self.enter(node);
+                self.reached = Some(node);
+                self.entered.push(stat.id);
             } else {
                 return Err(Errno::NOTDIR);
             }
@@ -91,7 +98,8 @@ impl<'a> Walker<'a> {
         Ok(None)
     }
 
-    /// Puts the components of `path` on top of the stack, the first uppermost, and goes to the root if it is absolute.
+    /// Puts the components of `path` on top of the stack, the first uppermost, and goes to the root
+    /// if it is absolute.
     fn enqueue(&mut self, pending: &mut Vec<Vec<u8>>, path: &[u8]) -> Result<()> {
         if path.is_empty() {
             return Err(Errno::NOENT);
@@ -99,10 +107,13 @@ impl<'a> Walker<'a> {
         if path[0] == b'/' {
             match self.policy {
                 Policy::Refuse | Policy::Beneath => return Err(Errno::XDEV),
-                Policy::InRoot => self.held.clear(),
+                Policy::InRoot => {
+                    self.reached = None;
+                    self.entered.clear();
+                }
                 Policy::OwnLinks => {
                     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                    self.held = vec![rustix::fs::openat(CWD, c"/", flags, Mode::empty())?];
+                    self.reached = Some(rustix::fs::openat(CWD, c"/", flags, Mode::empty())?);
                 }
             }
         }
@@ -127,27 +138,25 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn enter(&mut self, dir: OwnedFd) {
-        // Only these two go back by what is held; for the others one descriptor is enough at any depth.
-        if !matches!(self.policy, Policy::Beneath | Policy::InRoot) {
-            self.held.clear();
-        }
-        self.held.push(dir);
-    }
-
     fn up(&mut self) -> Result<()> {
-        match self.policy {
-            Policy::OwnLinks => {
-                let parent = self.open(b"..", OFlags::PATH | OFlags::DIRECTORY)?;
-                self.enter(parent);
-            }
-            Policy::InRoot => {
-                self.held.pop();
-            }
-            Policy::Refuse | Policy::Beneath => {
-                self.held.pop().ok_or(Errno::XDEV)?;
-            }
+        let parent = |walk: &Self| walk.open(b"..", OFlags::PATH | OFlags::DIRECTORY);
+        if self.policy == Policy::OwnLinks {
+            self.reached = Some(parent(self)?);
+            return Ok(());
         }
+        if self.entered.pop().is_none() && self.policy != Policy::InRoot {
+            return Err(Errno::XDEV);
+        }
+        self.reached = match self.entered.last() {
+            None => None,
+            Some(&expected) => {
+                let parent = parent(self)?;
+                if Stat::read(self.context, parent.as_fd(), None)?.id != expected {
+                    return Err(Errno::STALE);
+                }
+                Some(parent)
+            }
+        };
         Ok(())
     }
 

@@ -45,8 +45,9 @@ impl WriteBuffer {
         Ok(())
     }
 
-    /// Appends `len` bytes (at most [`WriteBuffer::CAPACITY`], else EINVAL) that `fill` provides in place, such as a part of the basis.
-    /// Returns what `fill` returned; if that is an error, nothing was appended.
+    /// Appends `len` bytes (at most [`WriteBuffer::CAPACITY`], else EINVAL) that `fill` provides in
+    /// place, such as a part of the basis. Returns what `fill` returned; if that is an error,
+    /// nothing was appended.
     pub fn put_with<T, E: From<Errno>>(
         &mut self,
         file: &WriteFile,

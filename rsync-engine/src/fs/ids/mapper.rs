@@ -100,7 +100,8 @@ impl IdMapper {
         &self.unknown
     }
 
-    /// Learns a name of the sender's, from an id list or beside an entry; empty if the sender says that there is none. The first counts.
+    /// Learns a name of the sender's, from an id list or beside an entry; empty if the sender says
+    /// that there is none. The first counts.
     pub fn learn(&mut self, kind: IdKind, id: u32, name: &[u8]) {
         let map = match kind {
             IdKind::User => &mut self.users,

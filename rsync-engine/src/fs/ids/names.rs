@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use nix::unistd::{Gid, Group, Uid, User};
 
-/// Looks up names of users and groups. A daemon may give its confined sessions one that asks another thread (05-security 16.2).
+/// Looks up names of users and groups. A daemon may give its confined sessions one that asks
+/// another thread (05-security 16.2).
 pub trait NameService: Send {
     /// The name of a user.
     fn user_name(&mut self, uid: u32) -> Option<&[u8]>;
@@ -70,7 +71,8 @@ fn remember(
     if let Some(id) = known.get(name) {
         return *id;
     }
-    // Names of users are text on every system we know; a NUL would make a longer name match a shorter one.
+    // Names of users are text on every system we know; a NUL would make a longer name match a
+    // shorter one.
     let id = std::str::from_utf8(name)
         .ok()
         .filter(|name| !name.contains('\0'))

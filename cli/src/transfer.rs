@@ -1,0 +1,373 @@
+//! One-shot transfers and listings: from a checked command line to events on the terminal and an exit code.
+
+use std::io::{self, BufWriter};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::tz::TimeZone;
+use rsync_engine::fs::{Errno, describe};
+use rsync_engine::options::{Delete, Direction, TransferOptions};
+use rsync_engine::receive::Destination;
+use rsync_engine::{Cancel, Event, Events, Item, Outcome, TextKind};
+use syncline::daemon::{Connect, OpenSession, list_modules};
+use syncline::{Credentials, DaemonTarget, Filters, local, source};
+
+use crate::escape::Escaper;
+use crate::exit::{Failure, Role};
+use crate::hiargs::{Connection, Daemon, HiArgs, Job};
+use crate::output::{Counts, Entry, Header, ItemFlags, Report, Stats, TypeCounts};
+use crate::password;
+
+/// Runs a job to its end.
+pub(crate) fn run(args: &HiArgs) -> Result<(), Failure> {
+    let started = Instant::now();
+    let role = args.role();
+    let cancel = Cancel::new();
+    crate::interrupt::cancels(&cancel);
+    let terminal = Arc::new(Terminal::new(args, role));
+    let events: Arc<dyn Events> = Arc::clone(&terminal) as Arc<dyn Events>;
+    let done = match &args.job {
+        Job::ListModules { daemon } => return modules(daemon, args),
+        Job::Local { sources, dest } => {
+            let destination = dest.clone().map(Destination::from);
+            open_sources(sources, &args.options, &terminal).and_then(|source| {
+                let filters = filters(&args.options)?;
+                terminal.header(Header {
+                    sending: true,
+                    incremental: args.options.recursive,
+                });
+                local::copy(
+                    source,
+                    destination,
+                    args.options.clone(),
+                    filters,
+                    &cancel,
+                    &events,
+                )
+            })
+        }
+        Job::Push {
+            sources,
+            daemon,
+            module,
+            path,
+        } => open_sources(sources, &args.options, &terminal).and_then(|source| {
+            let filters = filters(&args.options)?;
+            let target = target(daemon, module);
+            let connect = connect(&args.connection, &args.options, daemon, role);
+            let session = OpenSession::open(
+                &target,
+                Direction::Push,
+                std::slice::from_ref(path),
+                args.options.clone(),
+                &connect,
+                cancel.clone(),
+                &events,
+            )?;
+            terminal.header(Header {
+                sending: true,
+                incremental: session.inc_recurse(),
+            });
+            session.push(source, filters, &events)
+        }),
+        Job::Pull {
+            daemon,
+            module,
+            paths,
+            dest,
+        } => filters(&args.options).and_then(|filters| {
+            let target = target(daemon, module);
+            let connect = connect(&args.connection, &args.options, daemon, role);
+            let session = OpenSession::open(
+                &target,
+                Direction::Pull,
+                paths,
+                args.options.clone(),
+                &connect,
+                cancel.clone(),
+                &events,
+            )?;
+            terminal.header(Header {
+                sending: false,
+                incremental: session.inc_recurse(),
+            });
+            session.pull(dest.clone().map(Destination::from), filters, &events)
+        }),
+    };
+    match done {
+        Ok(outcome) => {
+            let code = terminal.finish(&outcome, &args.options, started);
+            if code == 0 {
+                Ok(())
+            } else {
+                Err(Failure::shown(code, role))
+            }
+        }
+        Err(error) => Err(failure(&error, role)),
+    }
+}
+
+/// An error of the library as the closing lines of the run.
+pub(crate) fn failure(error: &syncline::Error, role: Role) -> Failure {
+    let code = error.exit_code();
+    match error {
+        // The peer's own words were shown when they came.
+        syncline::Error::Session(rsync_engine::Error::Remote { .. }) => Failure::shown(code, role),
+        syncline::Error::Refused(text) => Failure::new(code, role, text.as_bytes()),
+        error => Failure::new(code, role, format!("rsync: {error}")),
+    }
+}
+
+fn modules(daemon: &Daemon, args: &HiArgs) -> Result<(), Failure> {
+    let role = args.role();
+    let terminal = Terminal::new(args, role);
+    let connect = connect(&args.connection, &args.options, daemon, role);
+    let show = args.connection.motd;
+    let listed = list_modules(&target(daemon, b""), &connect, &mut |line| {
+        if show {
+            terminal.with(|report| report.info(line.as_bytes()));
+        }
+    });
+    listed.map_err(|error| failure(&error, role))
+}
+
+pub(crate) fn target(daemon: &Daemon, module: &[u8]) -> DaemonTarget {
+    DaemonTarget {
+        host: daemon.host.clone(),
+        port: daemon.port,
+        user: daemon
+            .user
+            .as_ref()
+            .map(|user| String::from_utf8_lossy(user).into_owned()),
+        module: module.to_vec(),
+        path: Vec::new(),
+    }
+}
+
+/// How to reach a daemon. The password is only looked for when the daemon asks.
+pub(crate) fn connect(
+    connection: &Connection,
+    options: &TransferOptions,
+    daemon: &Daemon,
+    role: Role,
+) -> Connect {
+    let variable = |name: &str| std::env::var_os(name).map(|value| value.as_bytes().to_vec());
+    let user = password::user(daemon.user.as_deref(), variable);
+    let file = connection.password_file.clone();
+    let credentials = Credentials::new(String::from_utf8_lossy(&user), move || {
+        password::password(file.as_deref(), role, variable).map_err(|failure| failure.text())
+    });
+    Connect {
+        credentials,
+        connect_timeout: connection.contimeout,
+        io_timeout: options.timeout,
+    }
+}
+
+/// The rules of the filter options; files are read now.
+pub(crate) fn filters(options: &TransferOptions) -> Result<Filters, syncline::Error> {
+    Filters::new(options, &mut read_rules)
+}
+
+fn read_rules(file: &[u8]) -> io::Result<Vec<u8>> {
+    if file == b"-" {
+        let mut text = Vec::new();
+        io::Read::read_to_end(&mut io::stdin().lock(), &mut text)?;
+        return Ok(text);
+    }
+    std::fs::read(std::ffi::OsStr::from_bytes(file))
+}
+
+/// Opens the sources; those that cannot be are reported, the others go on.
+fn open_sources(
+    sources: &[Vec<u8>],
+    options: &TransferOptions,
+    terminal: &Terminal,
+) -> Result<rsync_engine::send::Source, syncline::Error> {
+    let (source, failures) = source::arguments(sources, options.relative);
+    for (path, errno) in failures {
+        terminal.missing_source(&path, errno, options);
+    }
+    Ok(source)
+}
+
+/// Standard output and error of a run, fed by the events of its threads.
+struct Terminal {
+    report: Mutex<Report<BufWriter<io::Stdout>, io::Stderr>>,
+    role: Role,
+    progress: bool,
+    /// Directories are listed while files already move.
+    incremental: AtomicBool,
+    /// A source could not be opened.
+    partial: AtomicBool,
+}
+
+impl Terminal {
+    fn new(args: &HiArgs, role: Role) -> Self {
+        let escaper = Escaper::for_locale(|name| std::env::var(name).ok());
+        let out = BufWriter::new(io::stdout());
+        let report = Report::new(
+            args.output.clone(),
+            escaper,
+            TimeZone::system(),
+            out,
+            io::stderr(),
+        );
+        Self {
+            report: Mutex::new(report),
+            role,
+            progress: args.output.progress,
+            incremental: AtomicBool::new(false),
+            partial: AtomicBool::new(false),
+        }
+    }
+
+    /// Prints; a terminal that is gone is no reason to stop the transfer.
+    fn with(
+        &self,
+        print: impl FnOnce(&mut Report<BufWriter<io::Stdout>, io::Stderr>) -> io::Result<()>,
+    ) {
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = print(&mut report);
+    }
+
+    fn header(&self, header: Header) {
+        self.incremental
+            .store(header.incremental, Ordering::Relaxed);
+        self.with(|report| report.header(header));
+    }
+
+    fn missing_source(&self, path: &[u8], errno: Errno, options: &TransferOptions) {
+        if errno == Errno::NOENT && (options.ignore_missing_args || options.delete_missing_args) {
+            return;
+        }
+        self.partial.store(true, Ordering::Relaxed);
+        let op = if path.ends_with(b"/") {
+            "change_dir"
+        } else {
+            "link_stat"
+        };
+        let mut line = format!("rsync: [sender] {op} \"").into_bytes();
+        line.extend_from_slice(path);
+        line.extend_from_slice(format!("\" failed: {}", describe(errno)).as_bytes());
+        self.with(|report| report.error(&line));
+    }
+
+    /// The closing lines. Returns the exit code.
+    fn finish(&self, outcome: &Outcome, options: &TransferOptions, started: Instant) -> u8 {
+        let stats = &outcome.stats;
+        let counts = |counts: &rsync_engine::TypeCounts| TypeCounts {
+            files: counts.files,
+            dirs: counts.dirs,
+            links: counts.links,
+            devices: counts.devices,
+            specials: counts.specials,
+        };
+        let deleted = &stats.deleted;
+        let shown = Stats {
+            entries: counts(&stats.entries),
+            created: counts(&stats.created),
+            deleted: (options.delete != Delete::Off || options.force).then(|| TypeCounts {
+                files: deleted.files.into(),
+                dirs: deleted.dirs.into(),
+                links: deleted.symlinks.into(),
+                devices: deleted.devices.into(),
+                specials: deleted.specials.into(),
+            }),
+            transferred: stats.transferred,
+            total_size: stats.total_size,
+            transferred_size: stats.transferred_size,
+            literal: stats.literal,
+            matched: stats.matched,
+            list_size: stats.list_bytes,
+            list_generation: Duration::from_millis(stats.list_build_ms),
+            list_transfer: Duration::from_millis(stats.list_transfer_ms),
+            sent: stats.sent,
+            received: stats.received,
+            elapsed: started.elapsed(),
+        };
+        self.with(|report| report.summary(&shown));
+        match outcome.exit_code() {
+            23 => 23,
+            _ if self.partial.load(Ordering::Relaxed) => 23,
+            code => code,
+        }
+    }
+}
+
+impl Events for Terminal {
+    fn event(&self, event: Event<'_>) {
+        let sending = self.role == Role::Sender;
+        self.with(|report| match event {
+            Event::Item(item) => report.item(&entry(&item)),
+            Event::Transferred { item, literal, .. } => report.transferred(&Entry {
+                moved: literal,
+                ..entry(&item)
+            }),
+            Event::Listed(item) => report.listed(&entry(&item)),
+            Event::Deleted { name, is_dir } => report.deleted(name, is_dir, sending),
+            Event::Message {
+                kind: TextKind::Info,
+                text,
+            } => report.info(
+                text.as_bytes()
+                    .strip_suffix(b"\n")
+                    .unwrap_or(text.as_bytes()),
+            ),
+            Event::Message { text, .. } => report.error(text.as_bytes()),
+            Event::Note {
+                kind: TextKind::Info,
+                text,
+            } => report.info(text.as_bytes()),
+            Event::Note { text, .. } => report.error(text.as_bytes()),
+            Event::Failed(failure) if failure.vanished => {
+                report.error(failure.to_string().as_bytes())
+            }
+            Event::Failed(failure) => report.error(format!("rsync: {failure}").as_bytes()),
+            Event::ListComplete { entries, .. } if !self.incremental.load(Ordering::Relaxed) => {
+                report.list_complete(entries)
+            }
+            Event::Progress(progress) if progress.finished => {
+                let counts = Counts {
+                    transferred: progress.files,
+                    to_check: progress.to_check,
+                    entries: progress.entries,
+                    incomplete: progress.more,
+                };
+                report.progress_done(progress.total, counts, Instant::now())
+            }
+            Event::Progress(progress) => {
+                report.progress(progress.done, progress.total, Instant::now())
+            }
+            _ => Ok(()),
+        });
+    }
+
+    fn wants_progress(&self) -> bool {
+        self.progress
+    }
+}
+
+/// An event's entry as the output wants it.
+fn entry<'a>(item: &Item<'a>) -> Entry<'a> {
+    Entry {
+        flags: ItemFlags(item.flags.0),
+        name: item.name,
+        long_name: None,
+        mode: item.mode,
+        size: item.size,
+        mtime: item.mtime,
+        uid: item.uid,
+        gid: item.gid,
+        link_target: item.link_target,
+        xname: item.xname,
+        sending: item.sending,
+        deleted: false,
+        moved: 0,
+        sums: 0,
+        checksum: None,
+        checksum_width: 0,
+    }
+}

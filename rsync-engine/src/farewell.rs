@@ -1,0 +1,43 @@
+//! The last words of a side that fails (01-session 12.2).
+
+use rsync_proto::mux::Message;
+use rsync_proto::{PeerText, Protocol};
+
+use crate::error::Error;
+use crate::event::TextKind;
+use crate::wire_out::WireOut;
+
+/// Who says farewell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Role {
+    /// We are the server, so the client shows our texts.
+    pub(crate) server: bool,
+    /// We are the sender.
+    pub(crate) sender: bool,
+}
+
+/// Tells the peer why we end: a text if it is the client, and the exit code where the protocol has it.
+pub(crate) fn send(out: &mut WireOut, protocol: Protocol, role: Role, error: &Error) {
+    // What cannot be written any more is lost, as the connection is anyway.
+    let _ = try_send(out, protocol, role, error);
+}
+
+fn try_send(out: &mut WireOut, protocol: Protocol, role: Role, error: &Error) -> Result<(), Error> {
+    let code = error.exit_code();
+    // The receiver's own error comes later, or was the peer's.
+    let other_tells = matches!(error, Error::Internal { role: "receiver" });
+    if role.server && !other_tells && !matches!(error, Error::Remote { .. }) {
+        let text = format!("rsync: {error}\n");
+        out.message(&Message::Text {
+            kind: TextKind::Error,
+            text: PeerText(text.as_bytes()),
+        })?;
+    }
+    // 10, 12, 19 and 30 mean that nobody listens or nobody should.
+    if protocol.has_error_exit() && !other_tells && !matches!(code, 10 | 12 | 19 | 30) {
+        // An empty code says: seen, go.
+        let seen = role.sender && matches!(error, Error::Remote { .. });
+        out.message(&Message::ErrorExit((!seen).then_some(code.into())))?;
+    }
+    out.flush()
+}

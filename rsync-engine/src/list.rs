@@ -1,0 +1,389 @@
+//! The file list in memory: one arena of names with shared directories, about 64 bytes an entry plus its name.
+
+use rsync_proto::flist::{self, DirFlags, Entry};
+
+use crate::error::Error;
+
+/// Entries of one list at most; above it the peer is hostile or the tree wants incremental recursion.
+const ENTRIES_MAX: usize = 1 << 28;
+/// Bytes of names of one list at most.
+const NAMES_MAX: usize = 1 << 31;
+
+/// Bits of [`FileEntry::flags`].
+mod bits {
+    pub(super) const TOP_DIR: u8 = 1;
+    pub(super) const NO_CONTENT: u8 = 2;
+    /// Lost against another entry of the same name; its slot stays numbered (02-file-list 8.4).
+    pub(super) const CLEARED: u8 = 4;
+}
+
+/// One entry, without what only few entries have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FileEntry {
+    /// Size in bytes.
+    pub(crate) size: u64,
+    /// Modification time, seconds since 1970.
+    pub(crate) mtime: i64,
+    /// Nanoseconds of the modification time; 0 where the protocol does not carry them.
+    pub(crate) mtime_nsec: u32,
+    /// Full mode with the file type.
+    pub(crate) mode: u32,
+    /// Owner as the sender has it.
+    pub(crate) uid: u32,
+    /// Group as the sender has it.
+    pub(crate) gid: u32,
+    /// Which of the sender's source roots the entry lies below.
+    pub(crate) root: u16,
+    flags: u8,
+    base_len: u16,
+    base: u32,
+    dir: u32,
+    extra: u32,
+}
+
+/// What only few entries have.
+#[derive(Debug, Clone, Default)]
+struct Extra {
+    link_target: Option<Box<[u8]>>,
+    rdev: Option<(u32, u32)>,
+    /// Number of the hard-link group, unique in the session.
+    group: Option<i64>,
+    checksum: Option<Box<[u8]>>,
+}
+
+/// No extras.
+const NO_EXTRA: u32 = u32::MAX;
+
+impl FileEntry {
+    /// A directory.
+    pub(crate) fn is_dir(&self) -> bool {
+        self.mode & 0o170_000 == 0o040_000
+    }
+
+    /// A regular file.
+    pub(crate) fn is_file(&self) -> bool {
+        self.mode & 0o170_000 == 0o100_000
+    }
+
+    /// A symlink.
+    pub(crate) fn is_symlink(&self) -> bool {
+        self.mode & 0o170_000 == 0o120_000
+    }
+
+    /// A block or character device.
+    pub(crate) fn is_device(&self) -> bool {
+        matches!(self.mode & 0o170_000, 0o020_000 | 0o060_000)
+    }
+
+    /// A fifo or socket.
+    pub(crate) fn is_special(&self) -> bool {
+        matches!(self.mode & 0o170_000, 0o010_000 | 0o140_000)
+    }
+
+    /// TOP_DIR (02-file-list 5.9).
+    pub(crate) fn top_dir(&self) -> bool {
+        self.flags & bits::TOP_DIR != 0
+    }
+
+    /// A directory whose contents the list does not hold in full (02-file-list 5.9).
+    pub(crate) fn no_content(&self) -> bool {
+        self.flags & bits::NO_CONTENT != 0
+    }
+
+    /// Its slot is numbered but another entry of the same name won.
+    pub(crate) fn cleared(&self) -> bool {
+        self.flags & bits::CLEARED != 0
+    }
+}
+
+/// The directory that a list of an incremental transfer describes.
+#[derive(Debug, Clone)]
+pub(crate) struct ListOf {
+    /// Its name relative to the transfer root.
+    pub(crate) path: Box<[u8]>,
+    /// Its entry; names and extras belong to the list it came in and are not to be asked for.
+    pub(crate) entry: FileEntry,
+}
+
+/// A list under construction or finished and sorted. Indexes on the wire are `ndx_start` + sorted position.
+#[derive(Debug, Default)]
+pub(crate) struct FileList {
+    /// Index of the first entry.
+    pub(crate) ndx_start: i32,
+    /// The directory whose contents this list holds; `None` for the first list.
+    pub(crate) of: Option<ListOf>,
+    entries: Vec<FileEntry>,
+    names: Vec<u8>,
+    dirs: Vec<(u32, u32)>,
+    extras: Vec<Extra>,
+}
+
+impl FileList {
+    /// An empty list.
+    pub(crate) fn new(ndx_start: i32, of: Option<ListOf>) -> Self {
+        Self {
+            ndx_start,
+            of,
+            ..Self::default()
+        }
+    }
+
+    /// Number of entries, cleared ones included.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no entry.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The entries in their present order.
+    pub(crate) fn entries(&self) -> &[FileEntry] {
+        &self.entries
+    }
+
+    /// The entries, to map their ids.
+    pub(crate) fn entries_mut(&mut self) -> &mut [FileEntry] {
+        &mut self.entries
+    }
+
+    /// One entry.
+    pub(crate) fn get(&self, at: usize) -> Option<&FileEntry> {
+        self.entries.get(at)
+    }
+
+    /// Wire index of a position.
+    pub(crate) fn ndx(&self, at: usize) -> i32 {
+        // `push` keeps the count far below what would overflow.
+        self.ndx_start + i32::try_from(at).unwrap_or(i32::MAX - self.ndx_start)
+    }
+
+    /// Last component of the name; `.` for the root.
+    pub(crate) fn base(&self, entry: &FileEntry) -> &[u8] {
+        &self.names[entry.base as usize..entry.base as usize + usize::from(entry.base_len)]
+    }
+
+    /// The directory part of the name, without slash; empty at the top.
+    pub(crate) fn dir_part(&self, entry: &FileEntry) -> &[u8] {
+        let (start, end) = self.dirs[entry.dir as usize];
+        &self.names[start as usize..end as usize]
+    }
+
+    /// Writes the whole name into `out`.
+    pub(crate) fn path_into(&self, entry: &FileEntry, out: &mut Vec<u8>) {
+        out.clear();
+        let dir = self.dir_part(entry);
+        if !dir.is_empty() {
+            out.extend_from_slice(dir);
+            out.push(b'/');
+        }
+        out.extend_from_slice(self.base(entry));
+    }
+
+    /// The whole name.
+    pub(crate) fn path(&self, entry: &FileEntry) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.path_into(entry, &mut out);
+        out
+    }
+
+    /// Target of a symlink.
+    pub(crate) fn link_target(&self, entry: &FileEntry) -> Option<&[u8]> {
+        self.extra(entry)?.link_target.as_deref()
+    }
+
+    /// Major and minor number of a device.
+    pub(crate) fn rdev(&self, entry: &FileEntry) -> Option<(u32, u32)> {
+        self.extra(entry)?.rdev
+    }
+
+    /// Hard-link group.
+    pub(crate) fn group(&self, entry: &FileEntry) -> Option<i64> {
+        self.extra(entry)?.group
+    }
+
+    /// Whole-file checksum of `--checksum`.
+    pub(crate) fn checksum(&self, entry: &FileEntry) -> Option<&[u8]> {
+        self.extra(entry)?.checksum.as_deref()
+    }
+
+    fn extra(&self, entry: &FileEntry) -> Option<&Extra> {
+        self.extras.get(entry.extra as usize)
+    }
+
+    /// Appends an entry that was decoded from the wire or is about to be encoded. `group` is the number of its
+    /// hard-link group, `root` the sender's source root.
+    ///
+    /// # Errors
+    /// When the list grows beyond our limits.
+    pub(crate) fn push(
+        &mut self,
+        entry: &Entry<'_>,
+        group: Option<i64>,
+        root: u16,
+    ) -> Result<(), Error> {
+        if self.entries.len() >= ENTRIES_MAX {
+            return Err(Error::Limit {
+                what: "entries of one file list",
+                limit: ENTRIES_MAX as u64,
+            });
+        }
+        if self.names.len() + entry.name.len() >= NAMES_MAX {
+            return Err(Error::Limit {
+                what: "bytes of names of one file list",
+                limit: NAMES_MAX as u64,
+            });
+        }
+        let (dir, base) = match entry.name.iter().rposition(|&b| b == b'/') {
+            // `/name` keeps its slash as an empty directory would lose it.
+            Some(slash) => (&entry.name[..slash], &entry.name[slash + 1..]),
+            None => (&entry.name[..0], entry.name),
+        };
+        let Ok(base_len) = u16::try_from(base.len()) else {
+            return Err(Error::Limit {
+                what: "length of one path component",
+                limit: u16::MAX.into(),
+            });
+        };
+        let dir = self.dir_number(dir);
+        let base_at = self.names.len() as u32;
+        self.names.extend_from_slice(base);
+        let extra = Extra {
+            link_target: entry.link_target.map(Into::into),
+            rdev: entry.rdev,
+            group,
+            checksum: entry.checksum.map(Into::into),
+        };
+        let has_extra = extra.link_target.is_some()
+            || extra.rdev.is_some()
+            || group.is_some()
+            || extra.checksum.is_some();
+        let extra_at = if has_extra {
+            self.extras.push(extra);
+            self.extras.len() as u32 - 1
+        } else {
+            NO_EXTRA
+        };
+        let mut flags = 0;
+        if entry.top_dir {
+            flags |= bits::TOP_DIR;
+        }
+        if entry.no_content {
+            flags |= bits::NO_CONTENT;
+        }
+        self.entries.push(FileEntry {
+            size: entry.size,
+            mtime: entry.mtime,
+            mtime_nsec: entry.mtime_nsec,
+            mode: entry.mode,
+            uid: entry.uid,
+            gid: entry.gid,
+            root,
+            flags,
+            base_len,
+            base: base_at,
+            dir,
+            extra: extra_at,
+        });
+        Ok(())
+    }
+
+    fn dir_number(&mut self, dir: &[u8]) -> u32 {
+        // Entries of one directory come in a row, nearly always.
+        if let Some(&(start, end)) = self.dirs.last()
+            && &self.names[start as usize..end as usize] == dir
+        {
+            return self.dirs.len() as u32 - 1;
+        }
+        let start = self.names.len() as u32;
+        self.names.extend_from_slice(dir);
+        self.dirs.push((start, self.names.len() as u32));
+        self.dirs.len() as u32 - 1
+    }
+
+    /// Sorts by 02-file-list 8.3. Both ends do this, so that positions are the same.
+    pub(crate) fn sort(&mut self) {
+        let names = SortNames::of(self);
+        let order = flist::sort(self.entries.len(), |at| {
+            (names.get(self, at), self.entries[at].is_dir())
+        });
+        self.entries = order
+            .into_iter()
+            .map(|at| self.entries[at as usize])
+            .collect();
+    }
+
+    /// Marks what lost against another entry of the same name (02-file-list 8.4). The list is sorted. Only the
+    /// receiving side does this.
+    pub(crate) fn clear_duplicates(&mut self) {
+        let names = SortNames::of(self);
+        let mut losers = Vec::new();
+        let name_of = |at: usize| (names.get(self, at), self.entries[at].is_dir());
+        flist::find_duplicates(self.entries.len(), name_of, |loser, winner| {
+            losers.push((loser, winner))
+        });
+        for (loser, winner) in losers {
+            let (a, b) = (self.entries[winner], self.entries[loser]);
+            if a.is_dir() && b.is_dir() {
+                let flags = |entry: FileEntry| DirFlags {
+                    top_dir: entry.top_dir(),
+                    no_content: entry.no_content(),
+                };
+                let merged = flags(a).merge(flags(b));
+                let kept = &mut self.entries[winner].flags;
+                *kept &= !(bits::TOP_DIR | bits::NO_CONTENT);
+                *kept |= if merged.top_dir { bits::TOP_DIR } else { 0 };
+                *kept |= if merged.no_content {
+                    bits::NO_CONTENT
+                } else {
+                    0
+                };
+            }
+            self.entries[loser].flags |= bits::CLEARED;
+        }
+    }
+
+    /// Whether an entry's parent directory is missing from this flat list (02-file-list 13.3). A deletion
+    /// (mode 0) may lack its parents: there is nothing to write through then.
+    pub(crate) fn has_orphan(&self) -> bool {
+        let names = SortNames::of(self);
+        let mut found = false;
+        let name_of = |at: usize| (names.get(self, at), self.entries[at].is_dir());
+        flist::find_orphans(self.entries.len(), name_of, |at| {
+            found |= self.entries[at].mode != 0 && !self.entries[at].cleared();
+        });
+        found
+    }
+}
+
+/// Whole names of a list in a row, for sorting. The names of one directory need no copy: their last components
+/// sort alike.
+enum SortNames {
+    OneDirectory,
+    Whole { names: Vec<u8>, ends: Vec<usize> },
+}
+
+impl SortNames {
+    fn of(list: &FileList) -> Self {
+        if list.dirs.len() < 2 {
+            return Self::OneDirectory;
+        }
+        let mut names = Vec::new();
+        let mut ends = Vec::with_capacity(list.len());
+        let mut path = Vec::new();
+        for entry in &list.entries {
+            list.path_into(entry, &mut path);
+            names.extend_from_slice(&path);
+            ends.push(names.len());
+        }
+        Self::Whole { names, ends }
+    }
+
+    fn get<'a>(&'a self, list: &'a FileList, at: usize) -> &'a [u8] {
+        match self {
+            Self::OneDirectory => list.base(&list.entries[at]),
+            Self::Whole { names, ends } => &names[if at == 0 { 0 } else { ends[at - 1] }..ends[at]],
+        }
+    }
+}

@@ -1,0 +1,430 @@
+//! Deletion at the receiving side (03-transfer 8).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use rsync_proto::PeerText;
+use rsync_proto::mux::Message;
+use rsync_proto::stats::DelStats;
+
+use crate::error::Error;
+use crate::event::{Event, TextKind};
+use crate::fs::{
+    self, Deleter, Dir, Doomed, Errno, FileKind, Name, RelPath, RelPathBuf, RemoveOptions, Tree,
+};
+use crate::list::FileList;
+use crate::options::Delete;
+use crate::outcome::IO_DELETE_LIMIT;
+
+use super::directory::Contents;
+use super::entry::Subject;
+use super::generator::Generator;
+
+/// What filters say about names at the receiving side. Paths are relative to the destination.
+pub trait Protection: Send {
+    /// Called before names of this directory are asked about, so that per-directory rule files can be read.
+    fn enter(&mut self, dir: RelPath<'_>, tree: &Tree);
+    /// Whether a name is excluded from deletion. `whole`: its directory is itself being deleted.
+    fn protects(&mut self, path: RelPath<'_>, is_dir: bool, whole: bool) -> bool;
+    /// Whether the module's own rules forbid to receive this name.
+    fn refuses(&mut self, path: RelPath<'_>, is_dir: bool) -> bool;
+    /// A rule file that cannot be used, found since the last call: it ends the run.
+    fn take_fault(&mut self) -> Option<Error>;
+}
+
+/// No rules.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unprotected;
+
+impl Protection for Unprotected {
+    fn enter(&mut self, _dir: RelPath<'_>, _tree: &Tree) {}
+    fn protects(&mut self, _path: RelPath<'_>, _is_dir: bool, _whole: bool) -> bool {
+        false
+    }
+    fn refuses(&mut self, _path: RelPath<'_>, _is_dir: bool) -> bool {
+        false
+    }
+    fn take_fault(&mut self) -> Option<Error> {
+        None
+    }
+}
+
+/// The state of deletions in one session.
+pub(super) struct Deletions {
+    protection: Box<dyn Protection>,
+    limit: Option<u64>,
+    done: u64,
+    skipped: u64,
+    io_error_told: bool,
+    /// Found while scanning, to be deleted at the end (`--delete-delay`).
+    delayed: Vec<(RelPathBuf, bool)>,
+}
+
+impl Deletions {
+    pub(super) fn new(protection: Box<dyn Protection>, limit: Option<u64>) -> Self {
+        Self {
+            protection,
+            limit,
+            done: 0,
+            skipped: 0,
+            io_error_told: false,
+            delayed: Vec::new(),
+        }
+    }
+
+    pub(super) fn refuses(&mut self, path: RelPath<'_>, is_dir: bool) -> bool {
+        self.protection.refuses(path, is_dir)
+    }
+}
+
+/// Carries out one deletion, and gathers what is to be said about it once the walk is over.
+struct Reaper<'a> {
+    deletions: &'a mut Deletions,
+    /// The topmost entry is deleted because it is in the way: it is neither reported nor counted.
+    silent_top: Option<RelPath<'a>>,
+    /// Filters were asked about the topmost entry already.
+    top: RelPath<'a>,
+    filtered: bool,
+    dry_run: bool,
+    reports: Vec<(Vec<u8>, FileKind)>,
+    failures: Vec<(Vec<u8>, FileKind, Errno)>,
+}
+
+impl Deleter for Reaper<'_> {
+    fn protects(&mut self, entry: &Doomed<'_>) -> bool {
+        self.filtered
+            && entry.path != self.top
+            && self.deletions.protection.protects(
+                entry.path,
+                entry.kind == FileKind::Directory,
+                true,
+            )
+    }
+
+    fn remove(&mut self, entry: &Doomed<'_>) -> fs::Result<bool> {
+        let silent = self.silent_top.is_some_and(|top| top == entry.path);
+        if !silent
+            && self
+                .deletions
+                .limit
+                .is_some_and(|limit| self.deletions.done >= limit)
+        {
+            self.deletions.skipped += 1;
+            return Ok(false);
+        }
+        if !self.dry_run {
+            match entry.remove() {
+                Ok(()) => {}
+                // Somebody else was faster.
+                Err(Errno::NOENT) => return Ok(true),
+                Err(errno) => return Err(errno),
+            }
+        }
+        if !silent {
+            self.deletions.done += 1;
+            self.reports
+                .push((entry.path.as_bytes().to_vec(), entry.kind));
+        }
+        Ok(true)
+    }
+
+    fn failed(&mut self, entry: &Doomed<'_>, errno: Errno) {
+        self.failures
+            .push((entry.path.as_bytes().to_vec(), entry.kind, errno));
+    }
+}
+
+impl Generator {
+    /// Deletes, or notes for later, what a content directory has beyond the list.
+    pub(super) fn delete_in(
+        &mut self,
+        list: &Arc<FileList>,
+        name: &[u8],
+        path: RelPath<'_>,
+        contents: Contents,
+    ) -> Result<(), Error> {
+        if self.deletions_stopped()? {
+            return Ok(());
+        }
+        let extras = self.extras(list, name, path, contents);
+        if let Some(fault) = self.deletions.protection.take_fault() {
+            return Err(fault);
+        }
+        let delay = self
+            .session
+            .options
+            .delete
+            .resolved(self.session.protocol().number())
+            == Delete::Delay;
+        for (extra, is_dir) in extras {
+            if delay {
+                self.deletions.delayed.push((extra, is_dir));
+            } else {
+                self.delete_path(extra.as_path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What lies in the directory and is neither listed nor protected, in the order of deletion.
+    fn extras(
+        &mut self,
+        list: &Arc<FileList>,
+        name: &[u8],
+        path: RelPath<'_>,
+        contents: Contents,
+    ) -> Vec<(RelPathBuf, bool)> {
+        let dir_part: &[u8] = if name == b"." { b"" } else { name };
+        let listed: HashSet<&[u8]> = list
+            .entries()
+            .iter()
+            .filter(|entry| !entry.cleared())
+            .filter(|entry| matches!(contents, Contents::List) || list.dir_part(entry) == dir_part)
+            .map(|entry| list.base(entry))
+            .collect();
+        let mut extras = Vec::new();
+        let Ok(dir) = self.dir(path) else {
+            return extras;
+        };
+        if let Some(tree) = &self.place.tree {
+            self.deletions.protection.enter(path, tree);
+        }
+        let Ok(mut listing) = dir.list(&mut self.list_buf) else {
+            return extras;
+        };
+        while let Some(Ok(found)) = listing.next() {
+            if listed.contains(found.name) {
+                continue;
+            }
+            let Ok(found_name) = Name::new(found.name) else {
+                continue;
+            };
+            let is_dir = match found.kind {
+                Some(kind) => kind == FileKind::Directory,
+                None => dir.stat(found_name).is_ok_and(|stat| stat.is_dir()),
+            };
+            let mut extra = path.to_buf();
+            extra.push(found_name);
+            if !self
+                .deletions
+                .protection
+                .protects(extra.as_path(), is_dir, false)
+            {
+                extras.push((extra, is_dir));
+            }
+        }
+        // Reverse sort order: directories first (03-transfer 8.2).
+        extras.sort_by(|a, b| {
+            rsync_proto::flist::compare(
+                b.0.as_path().as_bytes(),
+                b.1,
+                a.0.as_path().as_bytes(),
+                a.1,
+            )
+        });
+        extras
+    }
+
+    /// Whether the sender's I/O errors forbid deletions; says so once (03-transfer 8.3).
+    fn deletions_stopped(&mut self) -> Result<bool, Error> {
+        if !self.session.trouble.forbids_deletion() || self.session.options.ignore_errors {
+            return Ok(false);
+        }
+        if !std::mem::replace(&mut self.deletions.io_error_told, true) {
+            self.tell(
+                TextKind::Info,
+                "IO error encountered -- skipping file deletion",
+            )?;
+        }
+        Ok(true)
+    }
+
+    /// A pass over all listed directories (`--delete-before`, `--delete-after`); the list is flat.
+    pub(super) fn delete_pass(&mut self) -> Result<(), Error> {
+        let Some(list) = self.first_list() else {
+            return Ok(());
+        };
+        for entry in list.entries() {
+            if !entry.is_dir() || entry.cleared() || entry.no_content() {
+                continue;
+            }
+            let name = list.path(entry);
+            let path = self.rel(&name)?;
+            let is_dir = matches!(self.look(path.as_path()), Ok(Some(stat)) if stat.is_dir());
+            if is_dir && !self.skipped(path.as_path()) {
+                self.delete_in(&list, &name, path.as_path(), Contents::Flat)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out what `--delete-delay` found.
+    pub(super) fn delete_delayed(&mut self) -> Result<(), Error> {
+        for (path, _) in std::mem::take(&mut self.deletions.delayed) {
+            self.delete_path(path.as_path())?;
+        }
+        Ok(())
+    }
+
+    fn delete_path(&mut self, path: RelPath<'_>) -> Result<(), Error> {
+        let (dir, name) = match self.parent(path) {
+            Ok(found) => found,
+            Err(_) => return Ok(()),
+        };
+        self.reap(&dir, name, path, None, true)?;
+        self.changed_parent(path);
+        Ok(())
+    }
+
+    /// Deletes the path that a mode-0 entry names (03-transfer 8.5).
+    pub(super) fn delete_named(&mut self, subject: &Subject<'_>) -> Result<(), Error> {
+        let options = &self.session.options;
+        let whole = options.force || options.delete != Delete::Off;
+        let Ok((dir, name)) = self.parent(subject.path) else {
+            return Ok(());
+        };
+        let Ok(Some(stat)) = dir.stat_opt(name) else {
+            return Ok(());
+        };
+        if stat.is_dir() && !whole && !self.session.options.dry_run {
+            return match dir.rmdir(name) {
+                Ok(()) => {
+                    self.changed_parent(subject.path);
+                    self.report(subject.path.as_bytes(), FileKind::Directory)
+                }
+                Err(_) => self.tell_not_empty(subject.name),
+            };
+        }
+        self.reap(&dir, name, subject.path, None, true)?;
+        self.changed_parent(subject.path);
+        Ok(())
+    }
+
+    /// Removes a directory that is in the way of something else; without `--force` or `--delete` only an
+    /// empty one. True when it is gone.
+    pub(super) fn remove_directory(
+        &mut self,
+        path: RelPath<'_>,
+        name: &[u8],
+    ) -> Result<bool, Error> {
+        let options = &self.session.options;
+        let whole = options.force || options.delete != Delete::Off;
+        let Ok((dir, base)) = self.parent(path) else {
+            return Ok(false);
+        };
+        if !whole {
+            let gone = dir.rmdir(base).is_ok();
+            if !gone {
+                self.tell_not_empty(name)?;
+            }
+            self.forget(path);
+            return Ok(gone);
+        }
+        self.reap(&dir, base, path, Some(path), true)
+    }
+
+    fn forget(&mut self, path: RelPath<'_>) {
+        if let Some(dirs) = &mut self.dirs {
+            dirs.forget(path);
+        }
+    }
+
+    fn reap(
+        &mut self,
+        dir: &Dir,
+        name: Name<'_>,
+        path: RelPath<'_>,
+        silent_top: Option<RelPath<'_>>,
+        filtered: bool,
+    ) -> Result<bool, Error> {
+        self.forget(path);
+        let mut reaper = Reaper {
+            deletions: &mut self.deletions,
+            silent_top,
+            top: path,
+            filtered,
+            dry_run: self.session.options.dry_run,
+            reports: Vec::new(),
+            failures: Vec::new(),
+        };
+        let options = RemoveOptions {
+            one_file_system: self.session.options.one_file_system > 0,
+            dry_run: self.session.options.dry_run,
+        };
+        let gone = fs::remove_tree(dir, name, path, options, &mut reaper);
+        let (reports, failures) = (reaper.reports, reaper.failures);
+        for (path, kind) in reports {
+            self.report(&path, kind)?;
+        }
+        for (path, kind, errno) in failures {
+            if kind == FileKind::Directory && errno == Errno::NOTEMPTY {
+                self.tell_not_empty(&path)?;
+            } else {
+                let op = if kind == FileKind::Directory {
+                    "delete_file: rmdir"
+                } else {
+                    "delete_file: unlink"
+                };
+                self.fail(&super::failure("generator", op, &path, errno))?;
+            }
+        }
+        match gone {
+            Ok(gone) => Ok(gone),
+            Err(Errno::NOENT) => Ok(true),
+            Err(errno) => {
+                self.fail(&super::failure(
+                    "generator",
+                    "delete_file: unlink",
+                    path.as_bytes(),
+                    errno,
+                ))?;
+                Ok(false)
+            }
+        }
+    }
+
+    fn tell_not_empty(&mut self, name: &[u8]) -> Result<(), Error> {
+        self.tell(
+            TextKind::Info,
+            &format!("cannot delete non-empty directory: {}", PeerText(name)),
+        )
+    }
+
+    /// Counts and reports one deletion (03-transfer 8.4).
+    fn report(&mut self, path: &[u8], kind: FileKind) -> Result<(), Error> {
+        count(&mut self.stats.deleted, kind);
+        let is_dir = kind == FileKind::Directory;
+        self.session
+            .events
+            .event(Event::Deleted { name: path, is_dir });
+        if self.session.client {
+            return Ok(());
+        }
+        self.out.message(&Message::Deleted {
+            name: PeerText(path),
+            is_dir,
+        })
+    }
+
+    /// The closing line about `--max-delete`.
+    pub(super) fn report_delete_limit(&mut self) -> Result<(), Error> {
+        let skipped = self.deletions.skipped;
+        if skipped == 0 {
+            return Ok(());
+        }
+        self.session.trouble.io_error(IO_DELETE_LIMIT);
+        let text = format!("Deletions stopped due to --max-delete limit ({skipped} skipped)");
+        self.tell(TextKind::Warning, &text)
+    }
+}
+
+fn count(stats: &mut DelStats, kind: FileKind) {
+    let field = match kind {
+        FileKind::Directory => &mut stats.dirs,
+        FileKind::Symlink => &mut stats.symlinks,
+        FileKind::CharDevice | FileKind::BlockDevice => &mut stats.devices,
+        FileKind::Fifo | FileKind::Socket => &mut stats.specials,
+        FileKind::Regular => &mut stats.files,
+    };
+    *field = field.saturating_add(1);
+}

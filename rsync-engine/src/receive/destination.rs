@@ -1,0 +1,172 @@
+//! Where a transfer goes: the rules that read the destination argument (02-file-list 14.7, 06-client 1.5).
+
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rsync_proto::PeerText;
+
+use crate::error::Error;
+use crate::fs::{Errno, Links, NameBuf, RelPathBuf, Tree, operator};
+
+/// A destination argument, not looked at yet.
+#[derive(Debug, Clone)]
+pub enum Destination {
+    /// A path that the user of this process named.
+    Local(PathBuf),
+    /// A path inside a module.
+    Within {
+        /// The module's root.
+        tree: Tree,
+        /// Which links below the root are followed.
+        links: Links,
+        /// The path below the root.
+        path: RelPathBuf,
+        /// The argument ended in a slash.
+        slash: bool,
+    },
+}
+
+/// The destination once it is open.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// Its directory; `None` in a dry run that would have made it.
+    pub(crate) tree: Option<Tree>,
+    /// The only entry is stored under this name instead of its own.
+    pub(crate) single: Option<NameBuf>,
+}
+
+impl Destination {
+    /// Opens it for a first list of `count` entries, of which the first is a directory or not.
+    pub(crate) fn resolve(
+        &self,
+        count: usize,
+        first_is_dir: bool,
+        dry_run: bool,
+    ) -> Result<Place, Error> {
+        let found = |tree| Place {
+            tree: Some(tree),
+            single: None,
+        };
+        match self.open() {
+            Ok(tree) => return Ok(found(tree)),
+            Err(Errno::NOENT) => {}
+            Err(Errno::NOTDIR) => match self.parent() {
+                Ok(Some((parent, name)))
+                    if !self.slash() && parent.root().stat(name.as_name()).is_ok() =>
+                {
+                    if count > 1 {
+                        let text =
+                            "ERROR: destination must be a directory when copying more than 1 file";
+                        return Err(Error::request(3, text));
+                    }
+                    if first_is_dir {
+                        return Err(Error::request(
+                            3,
+                            "ERROR: cannot overwrite non-directory with a directory",
+                        ));
+                    }
+                    return Ok(Place {
+                        tree: Some(parent),
+                        single: Some(name),
+                    });
+                }
+                _ => return Err(self.failed("cannot stat destination", Errno::NOTDIR, 3)),
+            },
+            Err(errno) => return Err(self.failed("cannot stat destination", errno, 3)),
+        }
+        if count > 1 || self.slash() {
+            if dry_run {
+                return Ok(Place {
+                    tree: None,
+                    single: None,
+                });
+            }
+            self.mkdir()
+                .map_err(|errno| self.failed("mkdir", errno, 11))?;
+            let tree = self
+                .open()
+                .map_err(|errno| self.failed("change_dir", errno, 3))?;
+            return Ok(found(tree));
+        }
+        match self.parent() {
+            Ok(Some((parent, name))) => Ok(Place {
+                tree: Some(parent),
+                single: Some(name),
+            }),
+            Ok(None) => Err(self.failed("change_dir#3", Errno::NOENT, 3)),
+            Err(errno) => Err(self.failed("change_dir#3", errno, 3)),
+        }
+    }
+
+    fn failed(&self, op: &'static str, errno: Errno, code: u8) -> Error {
+        Error::File {
+            op,
+            path: PeerText(self.shown()),
+            source: errno.into(),
+            code,
+        }
+    }
+
+    fn shown(&self) -> Vec<u8> {
+        match self {
+            Self::Local(path) => path.as_os_str().as_bytes().to_vec(),
+            Self::Within { path, .. } => path.as_path().as_bytes().to_vec(),
+        }
+    }
+
+    fn slash(&self) -> bool {
+        match self {
+            Self::Local(path) => path.as_os_str().as_bytes().ends_with(b"/"),
+            Self::Within { slash, .. } => *slash,
+        }
+    }
+
+    fn open(&self) -> Result<Tree, Errno> {
+        match self {
+            Self::Local(path) => Tree::open(path),
+            Self::Within {
+                tree, links, path, ..
+            } => tree.subtree(path.as_path(), *links),
+        }
+    }
+
+    fn parent(&self) -> Result<Option<(Tree, NameBuf)>, Errno> {
+        match self {
+            Self::Local(path) => {
+                let bytes = path.as_os_str().as_bytes();
+                let trimmed = bytes.len() - bytes.iter().rev().take_while(|&&b| b == b'/').count();
+                let path = Path::new(std::ffi::OsStr::from_bytes(&bytes[..trimmed]));
+                let located = operator::locate(path, operator::Trust::All)?;
+                let Some(name) = located.name else {
+                    return Ok(None);
+                };
+                let parent = match path.parent() {
+                    Some(parent) if !parent.as_os_str().is_empty() => parent,
+                    _ => Path::new("."),
+                };
+                Ok(Some((Tree::open(parent)?, name)))
+            }
+            Self::Within {
+                tree, links, path, ..
+            } => {
+                let Some((parent, name)) = path.as_path().split() else {
+                    return Ok(None);
+                };
+                Ok(Some((tree.subtree(parent, *links)?, name.to_buf())))
+            }
+        }
+    }
+
+    fn mkdir(&self) -> Result<(), Errno> {
+        match self.parent()? {
+            Some((parent, name)) => parent.root().mkdir(name.as_name(), 0o777),
+            None => Err(Errno::NOENT),
+        }
+    }
+}
+
+impl From<Vec<u8>> for Destination {
+    fn from(path: Vec<u8>) -> Self {
+        Self::Local(PathBuf::from(std::ffi::OsString::from_vec(path)))
+    }
+}

@@ -1,0 +1,610 @@
+//! What one entry needs: the tests of 03-transfer 3 in their order.
+
+use std::sync::Arc;
+
+use rsync_proto::item::ItemFlags;
+
+use crate::error::Error;
+use crate::event::TextKind;
+use crate::fs::{Attrs, Dir, Errno, Name, RelPath, RelPathBuf, Special, Stat};
+use crate::list::{FileEntry, FileList};
+
+use super::channel::Basis;
+use super::directory::Contents;
+use super::generator::Generator;
+use super::hardlink::{Step, Waiting};
+
+/// An entry being handled.
+pub(super) struct Subject<'a> {
+    pub(super) list: &'a Arc<FileList>,
+    pub(super) at: usize,
+    pub(super) entry: &'a FileEntry,
+    pub(super) ndx: i32,
+    /// As reports show it.
+    pub(super) name: &'a [u8],
+    /// Below the place.
+    pub(super) path: RelPath<'a>,
+}
+
+impl Generator {
+    /// Handles the entry at a position of a list.
+    pub(super) fn entry(&mut self, list: &Arc<FileList>, at: usize) -> Result<(), Error> {
+        let entry = list.entries()[at];
+        if entry.cleared() || (entry.is_dir() && self.inc_recurse()) {
+            // With incremental recursion a directory is handled when its own list begins.
+            return Ok(());
+        }
+        let mut name = std::mem::take(&mut self.scratch);
+        list.path_into(&entry, &mut name);
+        let done = self.named_entry(list, at, &entry, &name);
+        self.scratch = name;
+        done
+    }
+
+    fn named_entry(
+        &mut self,
+        list: &Arc<FileList>,
+        at: usize,
+        entry: &FileEntry,
+        name: &[u8],
+    ) -> Result<(), Error> {
+        let path = self.rel(name)?;
+        let path = path.as_path();
+        let ndx = list.ndx(at);
+        if entry.is_dir() {
+            return self.directory(list, entry, name, path, ndx, Contents::Flat);
+        }
+        if self.skipped(path) {
+            return Ok(());
+        }
+        if self.deletions.refuses(path, false) {
+            return self.tell_refused(name);
+        }
+        let subject = Subject {
+            list,
+            at,
+            entry,
+            ndx,
+            name,
+            path,
+        };
+        if entry.mode == 0 {
+            return self.delete_named(&subject);
+        }
+        let found = match self.look(path) {
+            Ok(found) => found,
+            Err(errno) => {
+                return self.fail(&super::failure(
+                    "generator",
+                    "recv_generator: stat",
+                    name,
+                    errno,
+                ));
+            }
+        };
+        let options = &self.session.options;
+        if (options.existing && found.is_none()) || (options.ignore_existing && found.is_some()) {
+            return Ok(());
+        }
+        if let Some(group) = list.group(entry)
+            && self.session.options.hard_links
+        {
+            match self.links.step(group, ndx) {
+                Step::Lead => {}
+                Step::Wait => {
+                    self.open(ndx);
+                    return Ok(());
+                }
+                Step::LinkTo {
+                    path: leader,
+                    name: leader_name,
+                } => {
+                    return self.link(&subject, found.as_ref(), leader.as_path(), &leader_name);
+                }
+            }
+        }
+        self.by_type(&subject, found)
+    }
+
+    fn by_type(&mut self, subject: &Subject<'_>, found: Option<Stat>) -> Result<(), Error> {
+        let options = &self.session.options;
+        let entry = subject.entry;
+        if entry.is_symlink() && subject.list.link_target(entry).is_some() {
+            self.symlink(subject, found)
+        } else if (entry.is_device() && options.devices && self.root)
+            || (entry.is_special() && options.specials)
+        {
+            self.special(subject, found)
+        } else if entry.is_file() {
+            self.regular(subject, found)
+        } else {
+            let text = format!(
+                "skipping non-regular file \"{}\"",
+                rsync_proto::PeerText(subject.name)
+            );
+            self.tell(TextKind::Info, &text)
+        }
+    }
+
+    fn regular(&mut self, subject: &Subject<'_>, found: Option<Stat>) -> Result<(), Error> {
+        let (entry, options) = (subject.entry, &self.session.options);
+        if options.max_size.is_some_and(|max| entry.size > max)
+            || options.min_size.is_some_and(|min| entry.size < min)
+        {
+            return Ok(());
+        }
+        let Some(stat) = found.filter(Stat::is_file) else {
+            if !self.make_way(subject, found, "regular file")? {
+                return Ok(());
+            }
+            return self.request(
+                subject,
+                ItemFlags::IS_NEW | ItemFlags::TRANSFER,
+                None,
+                false,
+            );
+        };
+        if options.update && stat.mtime.secs > entry.mtime {
+            return Ok(());
+        }
+        let differing = self.rules.differing(entry, &stat);
+        if self.unchanged(subject, &stat)? {
+            if !self.set_existing(subject, &stat, differing)? {
+                return Ok(());
+            }
+            self.item(
+                subject.ndx,
+                differing,
+                None,
+                subject.list,
+                entry,
+                subject.name,
+            )?;
+            return self.in_place(subject);
+        }
+        let mut flags = differing | ItemFlags::TRANSFER;
+        if stat.size != entry.size {
+            flags |= ItemFlags::REPORT_SIZE;
+        }
+        if self.session.options.checksum {
+            flags |= ItemFlags::REPORT_CHANGE;
+        }
+        if !self.rules.keeps_time(entry) {
+            // The time will be that of the transfer.
+            flags |= ItemFlags::REPORT_TIME;
+        }
+        self.request(subject, flags, Some(&stat), false)
+    }
+
+    /// The quick check (03-transfer 3).
+    fn unchanged(&mut self, subject: &Subject<'_>, stat: &Stat) -> Result<bool, Error> {
+        let options = &self.session.options;
+        if stat.size != subject.entry.size {
+            return Ok(false);
+        }
+        if options.checksum {
+            let Some(listed) = subject.list.checksum(subject.entry) else {
+                return Ok(false);
+            };
+            let own = self.parent(subject.path).and_then(|(dir, name)| {
+                super::digest_of(&dir, name, self.list_checksum, &self.session.cancel)
+            });
+            return Ok(own.is_ok_and(|own| own.as_ref() == listed));
+        }
+        if options.size_only {
+            return Ok(true);
+        }
+        Ok(!options.ignore_times && self.rules.same_time(subject.entry, stat))
+    }
+
+    fn symlink(&mut self, subject: &Subject<'_>, found: Option<Stat>) -> Result<(), Error> {
+        let target = subject.list.link_target(subject.entry).unwrap_or_default();
+        let munged: Vec<u8>;
+        let target = if self.munge_links {
+            munged = [b"/rsyncd-munged/", target].concat();
+            &munged
+        } else {
+            target
+        };
+        let present = found.filter(Stat::is_symlink);
+        if let Some(stat) = present {
+            let same = self
+                .parent(subject.path)
+                .and_then(|(dir, name)| dir.read_link(name))
+                .is_ok_and(|present| present == target);
+            if same {
+                let differing = self.rules.differing(subject.entry, &stat);
+                if !self.set_existing(subject, &stat, differing)? {
+                    return Ok(());
+                }
+                self.item(
+                    subject.ndx,
+                    differing,
+                    None,
+                    subject.list,
+                    subject.entry,
+                    subject.name,
+                )?;
+                return self.in_place(subject);
+            }
+        }
+        if !self.make_way(subject, found, "symlink")? {
+            return Ok(());
+        }
+        let made = self.create(subject, found.as_ref(), |dir, name, replace| {
+            if replace {
+                let staged = dir.stage_symlink(name, target)?;
+                return Ok(Some((
+                    staged.node()?,
+                    Some(Box::new(move |dir: &Dir, name: Name<'_>| {
+                        staged.publish(dir, name)
+                    })),
+                )));
+            }
+            dir.symlink(name, target)?;
+            Ok(Some((dir.open_node(name)?, None)))
+        });
+        self.created(subject, found.as_ref(), present.as_ref(), "symlink", made)
+    }
+
+    fn special(&mut self, subject: &Subject<'_>, found: Option<Stat>) -> Result<(), Error> {
+        let entry = subject.entry;
+        let (major, minor) = subject.list.rdev(entry).unwrap_or((0, 0));
+        let wanted = match entry.mode & 0o170_000 {
+            0o020_000 => Special::Char { major, minor },
+            0o060_000 => Special::Block { major, minor },
+            0o010_000 => Special::Fifo,
+            _ => Special::Socket,
+        };
+        let present = found.filter(|stat| {
+            stat.mode & 0o170_000 == entry.mode & 0o170_000
+                && (entry.is_special() || stat.rdev == (major, minor))
+        });
+        if let Some(stat) = present {
+            let differing = self.rules.differing(entry, &stat);
+            if !self.set_existing(subject, &stat, differing)? {
+                return Ok(());
+            }
+            self.item(
+                subject.ndx,
+                differing,
+                None,
+                subject.list,
+                entry,
+                subject.name,
+            )?;
+            return self.in_place(subject);
+        }
+        let kind = if entry.is_device() {
+            "device file"
+        } else {
+            "special file"
+        };
+        if !self.make_way(subject, found, kind)? {
+            return Ok(());
+        }
+        let mode = entry.mode & 0o7777;
+        let made = self.create(subject, found.as_ref(), |dir, name, replace| {
+            if replace {
+                let staged = dir.stage_special(name, wanted, mode)?;
+                return Ok(Some((
+                    staged.node()?,
+                    Some(Box::new(move |dir: &Dir, name: Name<'_>| {
+                        staged.publish(dir, name)
+                    })),
+                )));
+            }
+            dir.mknod(name, wanted, mode)?;
+            Ok(Some((dir.open_node(name)?, None)))
+        });
+        self.created(subject, found.as_ref(), None, "mknod", made)
+    }
+
+    /// Makes a further name of a file that is in place (03-transfer 3.4).
+    fn link(
+        &mut self,
+        subject: &Subject<'_>,
+        found: Option<&Stat>,
+        leader: RelPath<'_>,
+        leader_name: &[u8],
+    ) -> Result<(), Error> {
+        let mut flags = ItemFlags::LOCAL_CHANGE | ItemFlags::XNAME_FOLLOWS;
+        if found.is_none() {
+            flags |= ItemFlags::IS_NEW;
+        }
+        let leader_stat = self.look(leader).ok().flatten();
+        if let (Some(stat), Some(leader)) = (found, leader_stat)
+            && stat.id == leader.id
+        {
+            return self.in_place(subject);
+        }
+        if !self.session.options.dry_run {
+            if !self.make_way(subject, found.copied(), "hard link")? {
+                return Ok(());
+            }
+            let made = self.parent(leader).and_then(|(from_dir, from)| {
+                let (dir, name) = self.parent(subject.path)?;
+                if found.is_none_or(Stat::is_dir) {
+                    return from_dir.link(from, &dir, name);
+                }
+                dir.stage_link(name, &from_dir, from)?.publish(&dir, name)
+            });
+            if let Err(errno) = made {
+                return self.fail(&super::failure("generator", "link", subject.name, errno));
+            }
+            self.changed_parent(subject.path);
+        }
+        self.item(
+            subject.ndx,
+            flags,
+            Some(leader_name),
+            subject.list,
+            subject.entry,
+            subject.name,
+        )?;
+        self.acknowledge(subject.ndx)
+    }
+
+    /// The request that a hard-link group waited for is settled.
+    pub(super) fn leader_settled(
+        &mut self,
+        group: i64,
+        ndx: i32,
+        in_place: bool,
+    ) -> Result<(), Error> {
+        let waiting = if in_place {
+            // The leader's list is held until its last request is settled, and this call follows that.
+            match self.leader_path(ndx)? {
+                Some((path, name)) => self.links.ready(group, path, name),
+                None => self.links.failed(group),
+            }
+        } else {
+            self.links.failed(group)
+        };
+        for Waiting { ndx } in waiting {
+            let Some((list, at)) = self.locate(ndx) else {
+                continue;
+            };
+            // Handled anew: it is linked to the leader, or becomes the leader itself.
+            self.entry(&list, at)?;
+            self.close(ndx);
+        }
+        Ok(())
+    }
+
+    fn leader_path(&self, ndx: i32) -> Result<Option<(RelPathBuf, Vec<u8>)>, Error> {
+        let Some((list, at)) = self.locate(ndx) else {
+            return Ok(None);
+        };
+        let name = list.path(&list.entries()[at]);
+        Ok(Some((self.rel(&name)?, name)))
+    }
+
+    /// An entry needs nothing more: hard links may use it, the sender may be told.
+    fn in_place(&mut self, subject: &Subject<'_>) -> Result<(), Error> {
+        if let Some(group) = subject.list.group(subject.entry)
+            && self.session.options.hard_links
+        {
+            self.links
+                .ready(group, subject.path.to_buf(), subject.name.to_vec());
+        }
+        self.acknowledge(subject.ndx)
+    }
+
+    /// Sets what differs on an existing object that stays. False when that failed and was reported.
+    fn set_existing(
+        &mut self,
+        subject: &Subject<'_>,
+        stat: &Stat,
+        differing: ItemFlags,
+    ) -> Result<bool, Error> {
+        if differing == ItemFlags::default() || self.session.options.dry_run {
+            return Ok(true);
+        }
+        let attrs = self.rules.for_existing(subject.entry, stat, differing);
+        let set = self.parent(subject.path).and_then(|(dir, name)| {
+            super::first_error(dir.open_node(name)?.set_attrs(&attrs, stat))
+        });
+        match set {
+            Ok(()) => Ok(true),
+            Err(errno) => {
+                self.fail(&super::failure(
+                    "generator",
+                    "failed to set attributes on",
+                    subject.name,
+                    errno,
+                ))?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Removes what cannot be replaced by a rename: a directory (03-transfer 8.3). False when it stays.
+    fn make_way(
+        &mut self,
+        subject: &Subject<'_>,
+        found: Option<Stat>,
+        kind: &str,
+    ) -> Result<bool, Error> {
+        if !found.is_some_and(|stat| stat.is_dir()) || self.session.options.dry_run {
+            return Ok(true);
+        }
+        if self.remove_directory(subject.path, subject.name)? {
+            self.changed_parent(subject.path);
+            return Ok(true);
+        }
+        self.session.trouble.note_partial();
+        let text = format!(
+            "could not make way for new {kind}: {}",
+            rsync_proto::PeerText(subject.name)
+        );
+        self.tell(TextKind::ErrorXfer, &text)?;
+        Ok(false)
+    }
+
+    /// Makes a link or node, under a temporary name when something else is in its place, and sets its
+    /// attributes before it is seen.
+    fn create(
+        &mut self,
+        subject: &Subject<'_>,
+        found: Option<&Stat>,
+        make: impl FnOnce(&Dir, Name<'_>, bool) -> Result<Made, Errno>,
+    ) -> Result<(), Errno> {
+        if self.session.options.dry_run {
+            return Ok(());
+        }
+        let attrs: Attrs = self.rules.for_new(subject.entry, None);
+        let (dir, name) = self.parent(subject.path)?;
+        let replace = found.is_some_and(|stat| !stat.is_dir());
+        if let Some((node, publish)) = make(&dir, name, replace)? {
+            let now = node.stat()?;
+            super::first_error(node.set_attrs(&attrs, &now))?;
+            if let Some(publish) = publish {
+                publish(&dir, name)?;
+            }
+        }
+        self.changed_parent(subject.path);
+        Ok(())
+    }
+
+    /// Reports what [`Generator::create`] did. `same_type` is the object of the same type that it replaced.
+    fn created(
+        &mut self,
+        subject: &Subject<'_>,
+        found: Option<&Stat>,
+        same_type: Option<&Stat>,
+        op: &'static str,
+        made: Result<(), Errno>,
+    ) -> Result<(), Error> {
+        if let Err(errno) = made {
+            return self.fail(&super::failure("generator", op, subject.name, errno));
+        }
+        let mut flags = ItemFlags::LOCAL_CHANGE | ItemFlags::REPORT_CHANGE;
+        match same_type {
+            Some(stat) => flags |= self.rules.differing(subject.entry, stat),
+            None if found.is_none() => flags |= ItemFlags::IS_NEW,
+            None => flags |= ItemFlags::IS_NEW,
+        }
+        self.item(
+            subject.ndx,
+            flags,
+            None,
+            subject.list,
+            subject.entry,
+            subject.name,
+        )?;
+        self.in_place(subject)
+    }
+
+    /// Asks for the file's data.
+    fn request(
+        &mut self,
+        subject: &Subject<'_>,
+        flags: ItemFlags,
+        stat: Option<&Stat>,
+        redo: bool,
+    ) -> Result<(), Error> {
+        if let Some(group) = subject.list.group(subject.entry)
+            && self.session.options.hard_links
+            && !redo
+        {
+            self.links.requested(group, subject.ndx);
+        }
+        if !self.session.options.dry_run {
+            self.changed_parent(subject.path);
+        }
+        if !redo {
+            self.open(subject.ndx);
+        }
+        self.write_request(subject, flags, stat, redo)
+    }
+
+    /// Asks once more for a file that arrived damaged (03-transfer 1.6).
+    pub(super) fn redo(&mut self, ndx: i32) -> Result<(), Error> {
+        let Some((list, at)) = self.locate(ndx) else {
+            return Ok(());
+        };
+        let entry = list.entries()[at];
+        let name = list.path(&entry);
+        let path = self.rel(&name)?;
+        let subject = Subject {
+            list: &list,
+            at,
+            entry: &entry,
+            ndx,
+            name: &name,
+            path: path.as_path(),
+        };
+        let stat = self.look(subject.path).ok().flatten().filter(Stat::is_file);
+        let mut flags = ItemFlags::TRANSFER;
+        if stat.is_none() {
+            flags |= ItemFlags::IS_NEW;
+        }
+        self.request(&subject, flags, stat.as_ref(), true)
+    }
+
+    /// What lies at a path; `None` for nothing.
+    pub(super) fn look(&mut self, path: RelPath<'_>) -> Result<Option<Stat>, Errno> {
+        let Some(tree) = &self.place.tree else {
+            return Ok(None);
+        };
+        let Some((parent, name)) = path.split() else {
+            return tree.root().self_stat().map(Some);
+        };
+        match self.dir(parent) {
+            Ok(dir) => dir.stat_opt(name),
+            Err(Errno::NOENT) => Ok(None),
+            // A dry run did not replace what is in the way.
+            Err(Errno::NOTDIR | Errno::LOOP) if self.session.options.dry_run => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// The held parent directory and the last name.
+    pub(super) fn parent<'p>(&mut self, path: RelPath<'p>) -> Result<(Dir, Name<'p>), Errno> {
+        let (parent, name) = path.split().ok_or(Errno::INVAL)?;
+        Ok((self.dir(parent)?, name))
+    }
+
+    pub(super) fn changed_parent(&mut self, path: RelPath<'_>) {
+        if let Some((parent, _)) = path.split() {
+            self.open_dirs.changed(parent);
+        }
+    }
+
+    /// Whether the entry lies below a directory that could not be made.
+    pub(super) fn skipped(&self, path: RelPath<'_>) -> bool {
+        self.skip_below
+            .as_ref()
+            .is_some_and(|top| path.is_within(top.as_path()))
+    }
+
+    /// The path below the place for a name of the list.
+    pub(super) fn rel(&self, name: &[u8]) -> Result<RelPathBuf, Error> {
+        super::place_path(&self.place, name)
+    }
+
+    fn tell_refused(&mut self, name: &[u8]) -> Result<(), Error> {
+        self.session.trouble.note_partial();
+        let text = format!(
+            "ERROR: daemon refused to receive file \"{}\"",
+            rsync_proto::PeerText(name)
+        );
+        self.tell(TextKind::ErrorXfer, &text)
+    }
+
+    /// The basis that a request names.
+    pub(super) fn basis_of(&self, stat: Option<&Stat>) -> Basis {
+        let whole = self.session.options.whole_file.unwrap_or(false)
+            || self.checksum == rsync_delta::Checksum::None;
+        match stat {
+            Some(stat) if !whole && stat.size > 0 => Basis::Destination,
+            _ => Basis::None,
+        }
+    }
+}
+
+type Publish = Box<dyn FnOnce(&Dir, Name<'_>) -> Result<(), Errno>>;
+
+/// A new object and, if it has a temporary name, how to move it to its own.
+type Made = Option<(crate::fs::Node, Option<Publish>)>;

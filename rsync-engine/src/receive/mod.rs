@@ -1,0 +1,435 @@
+//! The receiving side: lists come in, the generator decides and asks, the receiver writes.
+//!
+//! ```text
+//!            connection ──> receiver ──(lists, settled, redo, phase ends: never blocks)──> generator ──> connection
+//!                              ^                                                              │
+//!                              └───────────────(requests, in order: never blocks)─────────────┘
+//! ```
+//!
+//! The cycle of waits that must not close: the generator waits for the socket, the peer's sender waits for us to
+//! read, only the receiver reads. So neither channel blocks, and the receiver never writes.
+
+mod attributes;
+mod channel;
+mod delete;
+mod destination;
+mod directory;
+mod entry;
+mod file;
+mod generator;
+mod hardlink;
+mod lists;
+mod receiver;
+mod request;
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rsync_delta::BlockSums;
+use rsync_proto::Violation;
+use rsync_proto::flist::EntryOptions;
+use rsync_proto::ndx::{Ndx, NdxReader, NdxWriter};
+
+use crate::checksums;
+use crate::error::Error;
+use crate::event::{Event, FileFailure};
+use crate::farewell;
+use crate::fs::{
+    AttrOutcome, DirCache, Errno, IdMapper, Links, ListBuf, RelPath, RelPathBuf, WriteBuffer,
+};
+use crate::list::FileList;
+use crate::outcome::{Outcome, TransferStats};
+use crate::session::{Note, PeerMessages, Session};
+use crate::wire_in::WireIn;
+use crate::wire_out::WireOut;
+
+use self::attributes::AttributeRules;
+use self::channel::ToGenerator;
+use self::delete::Deletions;
+use self::destination::Place;
+use self::directory::OpenDirs;
+use self::generator::{Flow, Generator, GeneratorStats};
+use self::hardlink::HardLinks;
+use self::lists::ListReader;
+use self::receiver::{Receiver, ReceiverStats};
+
+pub use self::delete::{Protection, Unprotected};
+pub use self::destination::Destination;
+pub use self::lists::{NameCheck, Wanted};
+
+pub(crate) use self::checksum_of_file::digest_of;
+pub(crate) use self::generator::item_of;
+
+mod checksum_of_file {
+    //! The digest of a whole file, for `--checksum`.
+
+    use rsync_delta::{Checksum, Digest};
+
+    use crate::cancel::Cancel;
+    use crate::fs::{Atime, Dir, Errno, Name};
+
+    /// Reads and hashes the file `name`.
+    pub(crate) fn digest_of(
+        dir: &Dir,
+        name: Name<'_>,
+        checksum: Checksum,
+        cancel: &Cancel,
+    ) -> Result<Digest, Errno> {
+        let mut file = dir.open_read(name, Atime::Update)?;
+        let mut hasher = checksum.list_hasher();
+        let mut buf = vec![0; 256 << 10];
+        loop {
+            if cancel.is_cancelled() {
+                return Err(Errno::CANCELED);
+            }
+            match file.read(&mut buf)? {
+                0 => return Ok(hasher.finish()),
+                n => hasher.update(&buf[..n]),
+            }
+        }
+    }
+}
+
+/// Everything the receiving side needs beside the session.
+pub struct Receive {
+    /// Where entries go; `None` only lists them.
+    pub destination: Option<Destination>,
+    /// What the sender may list; `None` trusts it, as a server trusts its client.
+    pub asked_for: Option<Box<dyn NameCheck>>,
+    /// What filters say about names here.
+    pub protection: Box<dyn Protection>,
+    /// Maps the sender's users and groups to ours.
+    pub ids: IdMapper,
+    /// We may set owners and make devices.
+    pub root: bool,
+    /// The umask of this session.
+    pub umask: u32,
+    /// Store symlinks disarmed (a daemon's `munge symlinks`).
+    pub munge_links: bool,
+}
+
+impl std::fmt::Debug for Receive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Receive")
+            .field("destination", &self.destination)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs the receiving side from the first file list to the goodbye. The calling thread is the generator; the
+/// receiver is a thread started from it, which inherits whatever identity it was confined to.
+///
+/// # Errors
+/// What ends the run; failures of single entries are in the outcome.
+pub fn receive(
+    session: Session,
+    mut input: WireIn,
+    out: WireOut,
+    what: Receive,
+) -> Result<Outcome, Error> {
+    let protocol = session.protocol();
+    let inc_recurse = session.negotiated.inc_recurse();
+    let (to_generator, inbox) = channel();
+    let (requests, requested) = channel();
+    let no_send = Arc::new(Mutex::new(HashSet::new()));
+    input.set_messages(Box::new(messages(
+        &session,
+        to_generator.clone(),
+        Arc::clone(&no_send),
+    )));
+    let mut ndx = NdxReader::new(protocol);
+    let mut lists = ListReader::new(
+        entry_options(&session),
+        what.ids,
+        session.options.relative,
+        what.asked_for,
+    );
+    let first = lists.first(&mut input)?;
+    session.trouble.io_error(lists.io_error);
+    if first.is_empty() && session.client {
+        // A server that has nothing to send closes at once (01-session 11.3).
+        return empty_pull(&session, &mut input, &mut ndx, inc_recurse);
+    }
+    let mut early = Vec::new();
+    let mut more = inc_recurse;
+    if inc_recurse && first.len() == 1 {
+        // The one-entry rule (02-file-list 9.4): is it a single file?
+        match read_marker(&mut input, &mut ndx)? {
+            None => more = false,
+            Some(dir) => early.push(lists.sub(&mut input, dir)?),
+        }
+    }
+    let count = first.len() + early.iter().map(FileList::len).sum::<usize>();
+    let first_is_dir = first.get(0).is_some_and(|entry| entry.is_dir());
+    let place = match &what.destination {
+        Some(destination) => destination.resolve(count, first_is_dir, session.options.dry_run)?,
+        None => Place {
+            tree: None,
+            single: None,
+        },
+    };
+    let listing = what.destination.is_none();
+    session.events.event(Event::ListComplete {
+        entries: count as u64,
+        more,
+    });
+    let checksum = checksums::transfer(&session.negotiated);
+    let rules = AttributeRules::new(&session.options, what.root, what.umask);
+    let session = Arc::new(session);
+    let mut receiver = Receiver {
+        session: Arc::clone(&session),
+        input,
+        ndx,
+        lists,
+        to_generator,
+        requests: requested,
+        place: place.clone(),
+        dirs: dir_cache(&place),
+        rules: rules.clone(),
+        checksum,
+        buffer: WriteBuffer::new(),
+        stats: ReceiverStats::default(),
+        entries: 0,
+        more,
+        no_send,
+        held: VecDeque::new(),
+    };
+    receiver.hold(first);
+    for list in early {
+        receiver.hold(list);
+    }
+    if !more {
+        receiver.no_more_lists();
+    }
+    let mut generator = Generator {
+        session: Arc::clone(&session),
+        out,
+        ndx: NdxWriter::new(protocol),
+        inbox,
+        requests,
+        dirs: dir_cache(&place),
+        place,
+        rules,
+        checksum,
+        list_checksum: checksums::list(&session.negotiated),
+        root: what.root,
+        munge_links: what.munge_links,
+        links: HardLinks::default(),
+        deletions: Deletions::new(what.protection, session.options.max_delete),
+        open_dirs: OpenDirs::default(),
+        list_buf: ListBuf::default(),
+        stats: GeneratorStats::default(),
+        skip_below: None,
+        sums: BlockSums::new(checksum, session.negotiated.seed),
+        window: Vec::new(),
+        scratch: Vec::new(),
+        listing,
+        flow: Flow::new(inc_recurse),
+    };
+    let thread = std::thread::Builder::new()
+        .name("receiver".to_owned())
+        .stack_size(1 << 20)
+        .spawn(move || {
+            let done = receiver.run();
+            (done, receiver)
+        })
+        .map_err(|source| Error::Connection {
+            op: "start of the receiver thread",
+            source,
+        })?;
+    let generated = generator.run();
+    if let Err(error) = &generated {
+        let role = farewell::Role {
+            server: !session.client,
+            sender: false,
+        };
+        farewell::send(&mut generator.out, protocol, role, error);
+        generator.last_words();
+        session.cancel.cancel();
+    }
+    let (received, receiver) = thread
+        .join()
+        .map_err(|_| Error::Internal { role: "receiver" })?;
+    if let (Err(Error::Internal { .. }), Err(error)) = (&generated, &received) {
+        let role = farewell::Role {
+            server: !session.client,
+            sender: false,
+        };
+        farewell::send(&mut generator.out, protocol, role, error);
+    }
+    let deleted = generator.stats.deleted;
+    judge(generated, received)?;
+    Ok(Outcome {
+        stats: stats(&receiver, &generator.stats, deleted),
+        io_error: session.trouble.io_error_bits(),
+        partial: session.trouble.partial(),
+    })
+}
+
+/// Which of the two errors tells why: the peer's words before the break of the connection they caused.
+fn judge(generated: Result<(), Error>, received: Result<(), Error>) -> Result<(), Error> {
+    match (generated, received) {
+        (Ok(()), received) => received,
+        (
+            Err(_),
+            Err(error @ (Error::Remote { .. } | Error::Protocol(_) | Error::Timeout { .. })),
+        ) => Err(error),
+        (Err(Error::Connection { .. } | Error::Internal { .. }), Err(error)) => Err(error),
+        (Err(error), _) => Err(error),
+    }
+}
+
+fn stats(
+    receiver: &Receiver,
+    generator: &GeneratorStats,
+    deleted: rsync_proto::stats::DelStats,
+) -> TransferStats {
+    let lists = &receiver.lists;
+    let mut created = generator.created;
+    created.add(&receiver.stats.created);
+    TransferStats {
+        entries: lists.counts,
+        created,
+        deleted,
+        transferred: receiver.stats.transferred,
+        total_size: lists.total_size,
+        transferred_size: receiver.stats.transferred_size,
+        literal: receiver.stats.literal,
+        matched: receiver.stats.matched,
+        list_bytes: lists.list_bytes,
+        list_build_ms: receiver.stats.server.map_or(0, |s| s.flist_build_ms),
+        list_transfer_ms: receiver.stats.server.map_or(0, |s| s.flist_transfer_ms),
+        sent: generator.sent,
+        received: receiver.stats.received,
+    }
+}
+
+fn messages(
+    session: &Session,
+    to_generator: std::sync::mpsc::Sender<ToGenerator>,
+    no_send: Arc<Mutex<HashSet<i32>>>,
+) -> PeerMessages {
+    PeerMessages {
+        client: session.client,
+        wants_success: false,
+        clock: Arc::clone(&session.clock),
+        events: Arc::clone(&session.events),
+        trouble: Arc::clone(&session.trouble),
+        note: Box::new(move |note| {
+            if let Note::NoSend(ndx) = note
+                && no_send
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(ndx)
+            {
+                // A closed channel means that the generator ended already.
+                let _ = to_generator.send(ToGenerator::Settled {
+                    ndx,
+                    in_place: false,
+                });
+            }
+        }),
+    }
+}
+
+fn empty_pull(
+    session: &Session,
+    input: &mut WireIn,
+    ndx: &mut NdxReader,
+    inc_recurse: bool,
+) -> Result<Outcome, Error> {
+    if inc_recurse && read_marker(input, ndx)?.is_some() {
+        return Err(Violation::SublistDirectory { dir: 0 }.into());
+    }
+    input.drain()?;
+    let stats = TransferStats {
+        received: input.received(),
+        ..TransferStats::default()
+    };
+    Ok(Outcome {
+        stats,
+        io_error: session.trouble.io_error_bits(),
+        partial: session.trouble.partial(),
+    })
+}
+
+/// The index behind a first list of at most one entry: a further list, or none for the end of lists.
+fn read_marker(input: &mut WireIn, ndx: &mut NdxReader) -> Result<Option<u32>, Error> {
+    let found = input.record(|cursor| ndx.read(cursor))?;
+    match (found, found.as_sublist()) {
+        (Ndx::FLIST_EOF, _) => Ok(None),
+        (_, Some(dir)) => Ok(Some(dir)),
+        _ => Err(Violation::IndexOutOfRange {
+            value: found.0.into(),
+        }
+        .into()),
+    }
+}
+
+/// What of the options decides about the parts of an entry.
+pub(crate) fn entry_options(session: &Session) -> EntryOptions {
+    let (options, negotiated) = (&session.options, &session.negotiated);
+    EntryOptions {
+        uid: options.owner,
+        gid: options.group,
+        links: options.links,
+        devices: options.devices,
+        specials: options.specials,
+        hard_links: options.hard_links,
+        checksum_len: options
+            .checksum
+            .then(|| checksums::list(negotiated).digest_len()),
+        varint_flags: negotiated.varint_flist_flags(),
+        inc_recurse: negotiated.inc_recurse(),
+        safe_flist: negotiated.safe_flist(),
+        id0_names: negotiated.id0_names(),
+        numeric_ids: options.numeric_ids,
+        recurse: options.recursive,
+        relative: options.relative,
+        missing_args: options.delete_missing_args,
+        ..EntryOptions::new(negotiated.protocol)
+    }
+}
+
+fn dir_cache(place: &Place) -> Option<DirCache> {
+    let tree = place.tree.clone()?;
+    Some(DirCache::new(
+        tree,
+        RelPathBuf::root(),
+        Links::Refuse,
+        DirCache::DEFAULT_CAPACITY,
+    ))
+}
+
+/// The path below the place for a name of the list.
+fn place_path(place: &Place, name: &[u8]) -> Result<RelPathBuf, Error> {
+    if let Some(single) = &place.single {
+        let mut path = RelPathBuf::root();
+        path.push(single.as_name());
+        return Ok(path);
+    }
+    let name = name.strip_prefix(b"/").unwrap_or(name);
+    // The decoder let only clean names through; a component too long fails for this entry alone, later.
+    RelPath::new(name)
+        .map(RelPath::to_buf)
+        .map_err(|_| Violation::UnsafeName.into())
+}
+
+fn failure(role: &'static str, op: &'static str, name: &[u8], errno: Errno) -> FileFailure {
+    FileFailure {
+        role,
+        op,
+        name: name.to_vec(),
+        source: Some(errno.into()),
+        vanished: false,
+    }
+}
+
+/// The first of the three attribute settings that failed.
+fn first_error(outcome: AttrOutcome) -> Result<(), Errno> {
+    outcome.owner?;
+    outcome.times?;
+    outcome.mode?;
+    Ok(())
+}

@@ -1,0 +1,299 @@
+//! The receiver: reads the sender's lists, answers and DONEs, and writes file data. It never writes to the
+//! connection; what the peer must learn goes through the generator.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::mpsc::{Receiver as Requests, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rsync_delta::Checksum;
+use rsync_proto::Violation;
+use rsync_proto::item::{ItemFlags, ItemHeader};
+use rsync_proto::mux::TextKind;
+use rsync_proto::ndx::{Ndx, NdxReader};
+use rsync_proto::stats::{DelStats, Stats};
+use rsync_proto::sums::SumHead;
+
+use crate::error::Error;
+use crate::event::{Event, FileFailure};
+use crate::fs::{DirCache, WriteBuffer};
+use crate::list::FileList;
+use crate::session::Session;
+use crate::wire_in::WireIn;
+
+use super::attributes::AttributeRules;
+use super::channel::{Request, ToGenerator};
+use super::destination::Place;
+use super::file::Received;
+use super::generator::item_of;
+use super::lists::ListReader;
+
+/// What the receiver leaves behind for the outcome.
+#[derive(Debug, Default)]
+pub(super) struct ReceiverStats {
+    pub(super) transferred: u64,
+    pub(super) transferred_size: u64,
+    pub(super) literal: u64,
+    pub(super) matched: u64,
+    pub(super) received: u64,
+    /// The server's numbers, on a pull.
+    pub(super) server: Option<Stats>,
+    pub(super) created: crate::outcome::TypeCounts,
+}
+
+pub(super) struct Receiver {
+    pub(super) session: Arc<Session>,
+    pub(super) input: WireIn,
+    pub(super) ndx: NdxReader,
+    pub(super) lists: ListReader,
+    pub(super) to_generator: Sender<ToGenerator>,
+    pub(super) requests: Requests<Request>,
+    pub(super) place: Place,
+    pub(super) dirs: Option<DirCache>,
+    pub(super) rules: AttributeRules,
+    pub(super) checksum: Checksum,
+    pub(super) buffer: WriteBuffer,
+    pub(super) stats: ReceiverStats,
+    pub(super) entries: u64,
+    pub(super) more: bool,
+    /// Requests that the sender refused by MSG_NO_SEND; the generator knows.
+    pub(super) no_send: Arc<Mutex<HashSet<i32>>>,
+    /// Lists that the sender still holds.
+    pub(super) held: VecDeque<Arc<FileList>>,
+}
+
+impl Receiver {
+    /// Runs to the sender's last DONE.
+    pub(super) fn run(&mut self) -> Result<(), Error> {
+        let done = self.answers().and_then(|()| self.goodbye());
+        self.stats.received = self.input.received();
+        let last = if done.is_ok() {
+            ToGenerator::Finished
+        } else {
+            ToGenerator::Broken
+        };
+        self.tell_generator(last);
+        done
+    }
+
+    /// A closed channel means that the generator ended; its error is the one that counts.
+    pub(super) fn tell_generator(&self, message: ToGenerator) {
+        let _ = self.to_generator.send(message);
+    }
+
+    fn answers(&mut self) -> Result<(), Error> {
+        let inc_recurse = self.session.negotiated.inc_recurse();
+        let mut phase = 0;
+        loop {
+            self.session.cancel.check()?;
+            let ndx = self.read_ndx()?;
+            match ndx {
+                Ndx::DONE => {
+                    if inc_recurse && self.held.len() > 1 {
+                        self.held.pop_front();
+                        continue;
+                    }
+                    self.held.clear();
+                    phase += 1;
+                    self.settle_unanswered();
+                    self.tell_generator(ToGenerator::PhaseEnd(phase));
+                    if phase > 2 {
+                        return Ok(());
+                    }
+                }
+                Ndx::FLIST_EOF if inc_recurse && self.more => self.no_more_lists(),
+                Ndx::DEL_STATS => {
+                    self.input.record(DelStats::decode)?;
+                }
+                _ => match (ndx.as_sublist(), ndx.as_entry()) {
+                    (Some(dir), _) if inc_recurse && self.more => self.sublist(dir)?,
+                    (_, Some(_)) => self.answer(ndx.0)?,
+                    _ => {
+                        return Err(Violation::IndexOutOfRange {
+                            value: ndx.0.into(),
+                        }
+                        .into());
+                    }
+                },
+            }
+        }
+    }
+
+    pub(super) fn read_ndx(&mut self) -> Result<Ndx, Error> {
+        let reader = &mut self.ndx;
+        self.input.record(|cursor| reader.read(cursor))
+    }
+
+    pub(super) fn no_more_lists(&mut self) {
+        self.more = false;
+        self.tell_generator(ToGenerator::NoMoreLists);
+    }
+
+    pub(super) fn sublist(&mut self, dir: u32) -> Result<(), Error> {
+        let list = self.lists.sub(&mut self.input, dir)?;
+        self.session.trouble.io_error(self.lists.io_error);
+        self.hold(list);
+        Ok(())
+    }
+
+    pub(super) fn hold(&mut self, list: FileList) {
+        self.entries += list.len() as u64;
+        let list = Arc::new(list);
+        self.held.push_back(Arc::clone(&list));
+        self.tell_generator(ToGenerator::List(list));
+    }
+
+    /// One answer: an echoed report, or the data of a requested file.
+    fn answer(&mut self, ndx: i32) -> Result<(), Error> {
+        let (flags, basis_type) = self.input.record(|cursor| {
+            let header = ItemHeader::decode(cursor)?;
+            Ok((header.flags, header.basis_type))
+        })?;
+        if !flags.contains(ItemFlags::TRANSFER) {
+            return Ok(());
+        }
+        // Only the destination itself was ever proposed as a basis.
+        if basis_type.is_some_and(|basis| basis != rsync_proto::item::basis::DESTINATION) {
+            return Err(Violation::UnexpectedBasis.into());
+        }
+        let request = self.requested(ndx)?;
+        self.stats.transferred += u64::from(!request.redo);
+        let entry = request.list.entries()[request.at];
+        let name = request.list.path(&entry);
+        if !request.redo {
+            self.stats.transferred_size += entry.size;
+            if request.is_new {
+                self.stats.created.count(entry.mode);
+            }
+            let item = item_of(&request.list, &entry, &name, request.flags, None, false);
+            self.session.events.event(Event::Item(item));
+        }
+        if self.session.options.dry_run {
+            self.tell_generator(ToGenerator::Settled {
+                ndx,
+                in_place: true,
+            });
+            return Ok(());
+        }
+        let protocol = self.session.protocol();
+        let head = self
+            .input
+            .record(|cursor| SumHead::decode(cursor, protocol))?;
+        let received = self.receive_file(&request, &entry, &name, &head)?;
+        let message = match received {
+            Received::InPlace => ToGenerator::Settled {
+                ndx,
+                in_place: true,
+            },
+            Received::Failed => ToGenerator::Settled {
+                ndx,
+                in_place: false,
+            },
+            Received::Damaged if request.redo => {
+                self.discard(&name);
+                ToGenerator::Settled {
+                    ndx,
+                    in_place: false,
+                }
+            }
+            Received::Damaged => ToGenerator::Redo { ndx },
+        };
+        self.tell_generator(message);
+        Ok(())
+    }
+
+    fn discard(&mut self, name: &[u8]) {
+        let text = format!(
+            "ERROR: {} failed verification -- update discarded.",
+            rsync_proto::PeerText(name)
+        );
+        let failure = FileFailure {
+            role: "receiver",
+            op: "failed verification -- update discarded",
+            name: name.to_vec(),
+            source: None,
+            vanished: false,
+        };
+        self.session.failed(&failure);
+        if !self.session.client {
+            self.tell_generator(ToGenerator::Tell {
+                kind: TextKind::ErrorXfer,
+                text: format!("{text}\n").into_bytes(),
+            });
+        }
+    }
+
+    /// The request that an answer belongs to. Requests before it got no answer: at protocol 29 the sender says
+    /// nothing about files it cannot send.
+    fn requested(&mut self, ndx: i32) -> Result<Request, Error> {
+        while let Ok(request) = self.requests.try_recv() {
+            if request.ndx == ndx {
+                return Ok(request);
+            }
+            self.unanswered(request.ndx);
+        }
+        Err(Violation::UnrequestedAnswer { ndx }.into())
+    }
+
+    /// No answer will come any more for what was asked so far.
+    fn settle_unanswered(&mut self) {
+        while let Ok(request) = self.requests.try_recv() {
+            self.unanswered(request.ndx);
+        }
+    }
+
+    /// The sender cannot send what was asked for. MSG_NO_SEND has said so already, from protocol 30 on.
+    fn unanswered(&mut self, ndx: i32) {
+        let told = self
+            .no_send
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&ndx);
+        if !told {
+            self.session.trouble.note_partial();
+            self.tell_generator(ToGenerator::Settled {
+                ndx,
+                in_place: false,
+            });
+        }
+    }
+
+    /// Reports a failed file here and to the client.
+    pub(super) fn fail(&mut self, failure: &FileFailure) {
+        self.session.failed(failure);
+        if !self.session.client {
+            let text = format!("rsync: {failure}\n").into_bytes();
+            self.tell_generator(ToGenerator::Tell {
+                kind: TextKind::ErrorXfer,
+                text,
+            });
+        }
+    }
+
+    /// What follows the sender's last phase DONE (01-session 11.5).
+    fn goodbye(&mut self) -> Result<(), Error> {
+        let protocol = self.session.protocol();
+        if self.session.client {
+            self.stats.server = Some(
+                self.input
+                    .record(|cursor| Stats::decode(cursor, protocol))?,
+            );
+        }
+        if protocol.has_delete_stats() {
+            loop {
+                match self.read_ndx()? {
+                    Ndx::DONE => break,
+                    Ndx::DEL_STATS => {
+                        self.input.record(DelStats::decode)?;
+                    }
+                    other => {
+                        return Err(Violation::IndexOutOfRange {
+                            value: other.0.into(),
+                        }
+                        .into());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

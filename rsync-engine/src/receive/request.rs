@@ -1,0 +1,114 @@
+//! Transfer requests: the item header, the sum head and the block sums of the basis (03-transfer 1.2, 4).
+
+use std::num::NonZeroU32;
+
+use rsync_delta::{BlockRule, Layout, Pass};
+use rsync_proto::item::ItemFlags;
+use rsync_proto::ndx::Ndx;
+use rsync_proto::sums::{BlockSum, SumHead};
+
+use crate::error::Error;
+use crate::fs::{Atime, ReadFile, Stat};
+
+use super::channel::{Basis, Request};
+use super::entry::Subject;
+use super::generator::Generator;
+
+/// Basis bytes read and summed at once: many blocks, so that their sums run in parallel lanes.
+const WINDOW: usize = 256 << 10;
+
+impl Generator {
+    /// Writes a request and tells the receiver that its answer will come.
+    pub(super) fn write_request(
+        &mut self,
+        subject: &Subject<'_>,
+        flags: ItemFlags,
+        stat: Option<&Stat>,
+        redo: bool,
+    ) -> Result<(), Error> {
+        let dry_run = self.session.options.dry_run;
+        let mut basis = if dry_run {
+            Basis::None
+        } else {
+            self.basis_of(stat)
+        };
+        let file = match basis {
+            Basis::Destination => self.open_basis(subject),
+            Basis::None => None,
+        };
+        if file.is_none() {
+            basis = Basis::None;
+        }
+        let request = Request {
+            ndx: subject.ndx,
+            list: std::sync::Arc::clone(subject.list),
+            at: subject.at,
+            basis,
+            is_new: stat.is_none(),
+            flags,
+            redo,
+        };
+        if self.requests.send(request).is_err() {
+            return Err(Error::Internal { role: "receiver" });
+        }
+        self.write_ndx(Ndx(subject.ndx))?;
+        self.put_header(flags, None)?;
+        if dry_run {
+            return Ok(());
+        }
+        let layout = file
+            .as_ref()
+            .and_then(|file| self.layout(file.stat().size, redo));
+        match (file, layout) {
+            (Some(file), Some(layout)) => self.write_sums(&file, layout),
+            _ => self.out.data(|buf| SumHead::default().put(buf)),
+        }
+    }
+
+    fn open_basis(&mut self, subject: &Subject<'_>) -> Option<ReadFile> {
+        let (dir, name) = self.parent(subject.path).ok()?;
+        dir.open_read(name, Atime::Update).ok()
+    }
+
+    fn write_sums(&mut self, file: &ReadFile, layout: Layout) -> Result<(), Error> {
+        let head = SumHead {
+            count: layout.count(),
+            block_len: layout.block_len(),
+            strong_len: layout.strong_len(),
+            remainder: layout.remainder(),
+        };
+        self.out.data(|buf| head.put(buf))?;
+        let block = layout.block_len() as usize;
+        self.window.resize((WINDOW / block).max(1) * block, 0);
+        self.sums.reset(layout);
+        let (mut offset, mut left) = (0, layout.file_len());
+        while left > 0 {
+            self.session.cancel.check()?;
+            let want = usize::try_from(left)
+                .unwrap_or(usize::MAX)
+                .min(self.window.len());
+            let piece = &mut self.window[..want];
+            // A file that shrank meanwhile gives sums of zeros, which match nothing.
+            let got = file.read_at(piece, offset).unwrap_or(0);
+            piece[got..].fill(0);
+            self.sums.clear();
+            self.sums.push_blocks(piece);
+            for (weak, strong) in self.sums.iter() {
+                self.out.data(|buf| BlockSum { weak, strong }.put(buf))?;
+            }
+            offset += want as u64;
+            left -= want as u64;
+        }
+        Ok(())
+    }
+
+    fn layout(&self, len: u64, redo: bool) -> Option<Layout> {
+        let max = self.session.protocol().max_block_len();
+        let rule = match self.session.options.block_size.and_then(NonZeroU32::new) {
+            Some(fixed) => BlockRule::Fixed(fixed),
+            None => BlockRule::Derived { max },
+        };
+        let pass = if redo { Pass::Redo } else { Pass::First };
+        Layout::plan(len, rule, self.checksum.digest_len(), pass)
+    }
+}

@@ -1,0 +1,327 @@
+//! Answers one request: the file's data as matches and literals, and the sum of all of it (03-transfer 2.4, 5).
+
+use rsync_delta::{FileHasher, Layout, Matcher, OpSink};
+use rsync_proto::item::ItemHeader;
+use rsync_proto::mux::Message;
+use rsync_proto::ndx::Ndx;
+use rsync_proto::sums::{BlockSum, SumHead};
+use rsync_proto::token::{put_end, put_literal_head, put_match};
+
+use crate::error::Error;
+use crate::event::{Event, FileFailure, Progress};
+use crate::fs::{Atime, Errno, ReadFile, RelPath};
+use crate::outcome::{IO_GENERAL, IO_VANISHED};
+use crate::receive::item_of;
+use crate::wire_out::WireOut;
+
+use super::Sender;
+use super::lists::relative;
+
+/// Literal bytes of one token at most: 3.4.3 and its like abort above (03-transfer 5.1).
+const LITERAL_MAX: usize = 32 << 10;
+/// Block sums kept in memory for one file; above it they are read and dropped, and all data is sent.
+const SUMS_MAX: u32 = 1 << 26;
+/// Bytes between two looks at the cancel flag and two reports of progress.
+const STEP: u64 = 1 << 20;
+
+impl Sender {
+    /// Reads the block sums and sends the file.
+    pub(super) fn answer(
+        &mut self,
+        ndx: i32,
+        header: &ItemHeader<'_>,
+        at: usize,
+        position: usize,
+    ) -> Result<(), Error> {
+        let protocol = self.session.protocol();
+        let head = self
+            .input
+            .record(|cursor| SumHead::decode(cursor, protocol))?;
+        self.read_sums(&head)?;
+        let list = &self.held[at];
+        let entry = list.entries()[position];
+        let name = list.path(&entry);
+        let mut file = match self.open(entry.root, &name) {
+            Ok(file) => file,
+            Err(errno) => return self.cannot_send(ndx, &name, errno),
+        };
+        self.echo(ndx, header)?;
+        // Receivers 3.4.0 to 3.4.3 abort on their own 16 for an 8-byte digest (03-transfer 4.3).
+        let strong = u32::try_from(self.checksum.digest_len()).unwrap_or(u32::MAX);
+        let echoed = SumHead {
+            strong_len: head.strong_len.min(strong),
+            ..head
+        };
+        self.out.data(|buf| echoed.put(buf))?;
+        let mut hasher = self.checksum.file_hasher(self.session.negotiated.seed);
+        let before = (self.stats.literal, self.stats.matched);
+        let sent = if self.sums.is_empty() {
+            self.send_whole(&mut file, &mut hasher, &name, entry.size)
+        } else {
+            self.send_delta(&mut file, &mut hasher, &name, entry.size, &head)
+        };
+        let broken = match sent {
+            Ok(()) => None,
+            Err(SendError::Read(errno)) => Some(errno),
+            Err(SendError::Wire(error)) => return Err(error),
+        };
+        self.out.data(put_end)?;
+        let digest = hasher.finish();
+        match broken {
+            None => self
+                .out
+                .data(|buf| buf.extend_from_slice(digest.as_ref()))?,
+            Some(errno) => self.spoil(&name, digest.as_ref(), errno)?,
+        }
+        let (literal, matched) = (self.stats.literal - before.0, self.stats.matched - before.1);
+        let changed = file.restat().is_ok_and(|now| {
+            let then = file.stat();
+            (now.size, now.mtime, now.ctime) != (then.size, then.mtime, then.ctime)
+        });
+        if changed {
+            self.session
+                .events
+                .event(Event::ChangedWhileRead { name: &name });
+        }
+        if self.session.events.wants_progress() {
+            self.progress(&name, literal + matched, entry.size, true);
+        }
+        let item = item_of(
+            &self.held[at],
+            &entry,
+            &name,
+            header.flags,
+            header.xname,
+            true,
+        );
+        self.session.events.event(Event::Transferred {
+            item,
+            literal,
+            matched,
+        });
+        Ok(())
+    }
+
+    fn open(&mut self, root: u16, name: &[u8]) -> Result<ReadFile, Errno> {
+        let path = RelPath::new(relative(name)).map_err(|_| Errno::INVAL)?;
+        let (parent, base) = path.split().ok_or(Errno::ISDIR)?;
+        self.lists.dir(root, parent)?.open_read(base, Atime::Update)
+    }
+
+    /// The request gets no answer (03-transfer 2.4, 7).
+    fn cannot_send(&mut self, ndx: i32, name: &[u8], errno: Errno) -> Result<(), Error> {
+        let vanished = matches!(errno, Errno::NOENT | Errno::NOTDIR);
+        self.session
+            .trouble
+            .io_error(if vanished { IO_VANISHED } else { IO_GENERAL });
+        let op = "send_files failed to open";
+        let failure = FileFailure {
+            role: "sender",
+            op,
+            name: name.to_vec(),
+            source: Some(errno.into()),
+            vanished,
+        };
+        super::report(&self.session, &failure, &mut self.out)?;
+        if self.session.protocol().has_typed_messages() {
+            self.out.message(&Message::NoSend(Ndx(ndx)))?;
+        }
+        Ok(())
+    }
+
+    /// A read error in the middle: a sum that cannot be right makes the receiver drop what it got.
+    fn spoil(&mut self, name: &[u8], digest: &[u8], errno: Errno) -> Result<(), Error> {
+        self.session.trouble.io_error(IO_GENERAL);
+        let failure = FileFailure {
+            role: "sender",
+            op: "read errors mapping",
+            name: name.to_vec(),
+            source: Some(errno.into()),
+            vanished: false,
+        };
+        super::report(&self.session, &failure, &mut self.out)?;
+        let mut wrong = vec![0; digest.len()];
+        if digest.iter().all(|&byte| byte == 0)
+            && let Some(last) = wrong.last_mut()
+        {
+            *last = 1;
+        }
+        self.out.data(|buf| buf.extend_from_slice(&wrong))
+    }
+
+    fn read_sums(&mut self, head: &SumHead) -> Result<(), Error> {
+        let layout = Layout::from_head(head.count, head.block_len, head.strong_len, head.remainder)
+            .filter(|_| head.count <= SUMS_MAX);
+        let keep = layout.is_some();
+        self.sums.reset(layout.unwrap_or(Layout::EMPTY));
+        for _ in 0..head.count {
+            let sums = &mut self.sums;
+            self.input.record(|cursor| {
+                let sum = BlockSum::decode(cursor, head)?;
+                if keep {
+                    sums.push(sum.weak, sum.strong);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The whole file as literals, read straight into the output buffer.
+    fn send_whole(
+        &mut self,
+        file: &mut ReadFile,
+        hasher: &mut FileHasher,
+        name: &[u8],
+        size: u64,
+    ) -> Result<(), SendError> {
+        let mut done = 0;
+        let mut next_step = STEP;
+        // Files that grow while they are read end where they ended when they were opened.
+        let mut left = file.stat().size;
+        while left > 0 {
+            let max = usize::try_from(left)
+                .unwrap_or(LITERAL_MAX)
+                .min(LITERAL_MAX);
+            let read = self.out.data_from(
+                max,
+                |len| u32::try_from(len).unwrap_or(0).to_le_bytes(),
+                |buf| {
+                    let got = file.read(buf)?;
+                    hasher.update(&buf[..got]);
+                    Ok::<usize, Errno>(got)
+                },
+            )?;
+            let got = read? as u64;
+            if got == 0 {
+                break;
+            }
+            left -= got;
+            done += got;
+            self.stats.literal += got;
+            if done >= next_step {
+                next_step = done + STEP;
+                self.step(name, done, size)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn send_delta(
+        &mut self,
+        file: &mut ReadFile,
+        hasher: &mut FileHasher,
+        name: &[u8],
+        size: u64,
+        head: &SumHead,
+    ) -> Result<(), SendError> {
+        self.index.build(&self.sums);
+        let mut left = file.stat().size;
+        let mut done = 0;
+        let mut next_step = STEP;
+        let mut window = std::mem::take(&mut self.window);
+        let mut sink = Tokens {
+            out: &mut self.out,
+            head,
+            literal: 0,
+            matched: 0,
+        };
+        let mut matcher = Matcher::new(&self.sums, &self.index, &mut window);
+        let result = loop {
+            let space = matcher.space();
+            let max = usize::try_from(left).unwrap_or(usize::MAX).min(space.len());
+            let got = match file.read(&mut space[..max]) {
+                Ok(got) => got,
+                Err(errno) => break Err(SendError::Read(errno)),
+            };
+            if got == 0 {
+                break matcher.finish(&mut sink).map_err(SendError::Wire);
+            }
+            hasher.update(matcher.filled(got));
+            if let Err(error) = matcher.scan(&mut sink) {
+                break Err(SendError::Wire(error));
+            }
+            left -= got as u64;
+            done += got as u64;
+            if done >= next_step {
+                next_step = done + STEP;
+                if let Err(error) = self.session.cancel.check() {
+                    break Err(SendError::Wire(error));
+                }
+            }
+        };
+        let (literal, matched) = (sink.literal, sink.matched);
+        self.window = window;
+        self.stats.literal += literal;
+        self.stats.matched += matched;
+        if self.session.events.wants_progress() {
+            self.progress(name, done, size, false);
+        }
+        result
+    }
+
+    fn step(&mut self, name: &[u8], done: u64, size: u64) -> Result<(), Error> {
+        self.session.cancel.check()?;
+        if self.session.events.wants_progress() {
+            self.progress(name, done, size, false);
+        }
+        Ok(())
+    }
+
+    fn progress(&self, name: &[u8], done: u64, total: u64, finished: bool) {
+        let entries = self.lists.entries;
+        self.session.events.event(Event::Progress(Progress {
+            name,
+            done,
+            total,
+            finished,
+            files: self.stats.transferred,
+            to_check: entries.saturating_sub(self.stats.checked),
+            entries,
+            more: self.lists.more(),
+        }));
+    }
+}
+
+/// Why a file was not sent to its end.
+enum SendError {
+    Read(Errno),
+    Wire(Error),
+}
+
+impl From<Errno> for SendError {
+    fn from(errno: Errno) -> Self {
+        Self::Read(errno)
+    }
+}
+
+impl From<Error> for SendError {
+    fn from(error: Error) -> Self {
+        Self::Wire(error)
+    }
+}
+
+/// Writes what the matcher finds as plain tokens.
+struct Tokens<'a> {
+    out: &'a mut WireOut,
+    head: &'a SumHead,
+    literal: u64,
+    matched: u64,
+}
+
+impl OpSink for Tokens<'_> {
+    type Error = Error;
+
+    fn literal(&mut self, data: &[u8]) -> Result<(), Error> {
+        self.literal += data.len() as u64;
+        self.out.data(|buf| {
+            put_literal_head(buf, u32::try_from(data.len()).unwrap_or(0));
+            buf.extend_from_slice(data);
+        })
+    }
+
+    fn copy(&mut self, block: u32) -> Result<(), Error> {
+        self.matched += u64::from(self.head.block_len_of(block));
+        self.out.data(|buf| put_match(buf, block))
+    }
+}

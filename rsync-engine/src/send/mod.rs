@@ -1,0 +1,493 @@
+//! The sender: puts the file lists on the wire and answers requests, strictly in their order.
+
+mod file;
+mod lists;
+mod source;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use rsync_delta::{BlockSums, Checksum, Index, Window};
+use rsync_proto::PeerText;
+use rsync_proto::Violation;
+use rsync_proto::item::{ItemFlags, ItemHeader};
+use rsync_proto::mux::{IoErrors, Message};
+use rsync_proto::ndx::{Ndx, NdxReader, NdxWriter};
+use rsync_proto::stats::{DelStats, Stats};
+
+use crate::checksums;
+use crate::error::Error;
+use crate::event::{Event, FileFailure, TextKind};
+use crate::farewell;
+use crate::list::{FileEntry, FileList};
+use crate::outcome::{Outcome, TransferStats, TypeCounts};
+use crate::receive::{entry_options, item_of};
+use crate::session::{Note, PeerMessages, Session};
+use crate::wire_in::WireIn;
+use crate::wire_out::WireOut;
+
+use self::lists::ListWriter;
+
+pub use self::source::{
+    Argument, Everything, Picked, PickedAction, PickedName, Selection, Send, Source,
+};
+
+/// Entries known to the receiver beyond the list in progress before we wait for requests.
+const AHEAD: u64 = 1_000;
+/// Entries known to the receiver before we stop listing although no request waits.
+const AHEAD_IDLE: u64 = 10_000;
+/// How long a failing session waits for the peer's last words.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// Runs the sending side from the first file list to the goodbye.
+///
+/// # Errors
+/// What ends the run; failures of single entries are in the outcome.
+pub fn send(
+    session: Session,
+    mut input: WireIn,
+    out: WireOut,
+    what: Send,
+) -> Result<Outcome, Error> {
+    let (notes, noted) = channel();
+    input.set_messages(Box::new(PeerMessages {
+        client: session.client,
+        wants_success: session.options.remove_source_files,
+        clock: Arc::clone(&session.clock),
+        events: Arc::clone(&session.events),
+        trouble: Arc::clone(&session.trouble),
+        // The receiving end lives as long as the sender.
+        note: Box::new(move |note| {
+            let _ = notes.send(note);
+        }),
+    }));
+    input.read_ahead("sender")?;
+    let protocol = session.protocol();
+    let session = Arc::new(session);
+    let list_checksum = checksums::list(&session.negotiated);
+    let checksum = checksums::transfer(&session.negotiated);
+    let lists = ListWriter::new(
+        Arc::clone(&session),
+        entry_options(&session),
+        list_checksum,
+        what.selection,
+        what.names,
+        what.munge_links,
+    );
+    let mut sender = Sender {
+        input,
+        out,
+        ndx_in: NdxReader::new(protocol),
+        ndx_out: NdxWriter::new(protocol),
+        lists,
+        held: VecDeque::new(),
+        noted,
+        checksum,
+        sums: BlockSums::new(checksum, session.negotiated.seed),
+        index: Index::new(),
+        window: Window::new(),
+        stats: SenderStats::default(),
+        session,
+    };
+    match sender.run(what.source) {
+        Ok(()) => Ok(sender.outcome()),
+        Err(error) => Err(sender.end_with(error)),
+    }
+}
+
+#[derive(Debug, Default)]
+struct SenderStats {
+    created: TypeCounts,
+    deleted: DelStats,
+    transferred: u64,
+    transferred_size: u64,
+    literal: u64,
+    matched: u64,
+    checked: u64,
+}
+
+pub(self) struct Sender {
+    session: Arc<Session>,
+    input: WireIn,
+    out: WireOut,
+    ndx_in: NdxReader,
+    ndx_out: NdxWriter,
+    lists: ListWriter,
+    /// Lists that the receiver may still ask about.
+    held: VecDeque<FileList>,
+    noted: Receiver<Note>,
+    checksum: Checksum,
+    /// Reused from file to file.
+    sums: BlockSums,
+    index: Index,
+    window: Window,
+    stats: SenderStats,
+}
+
+impl Sender {
+    fn run(&mut self, source: Source) -> Result<(), Error> {
+        let first = match source {
+            Source::Arguments(arguments) => self.lists.arguments(arguments, &mut self.out)?,
+            Source::Picked(picked) => self.lists.picked(picked, &mut self.out)?,
+        };
+        let inc_recurse = self.session.negotiated.inc_recurse();
+        let empty = first.is_empty();
+        let single = first.len() == 1;
+        self.held.push_back(first);
+        if inc_recurse && !self.lists.more() {
+            self.end_of_lists()?;
+        } else if inc_recurse && single {
+            // The receiver reads on before it asks for anything (02-file-list 9.4).
+            self.next_list()?;
+        }
+        self.out.flush()?;
+        let entries = self.lists.entries;
+        self.session.events.event(Event::ListComplete {
+            entries,
+            more: self.lists.more(),
+        });
+        if empty && !self.session.client {
+            // A server with nothing to send closes at once (01-session 11.3).
+            return Ok(());
+        }
+        self.requests()?;
+        self.goodbye()
+    }
+
+    /// Answers everything up to the receiver's DONE that ends phase 2.
+    fn requests(&mut self) -> Result<(), Error> {
+        let mut phase = 0;
+        loop {
+            self.session.cancel.check()?;
+            self.look_ahead()?;
+            let ndx = self.read_ndx()?;
+            self.acknowledgements();
+            match ndx {
+                Ndx::DONE => {
+                    if self.held.len() > 1 {
+                        self.held.pop_front();
+                    } else {
+                        // Links to files of a flat list are reported after its DONE (03-transfer 1.4).
+                        if self.session.negotiated.inc_recurse() {
+                            self.held.clear();
+                        }
+                        phase += 1;
+                        if phase > 2 {
+                            break;
+                        }
+                    }
+                    self.write_ndx(Ndx::DONE)?;
+                }
+                Ndx::DEL_STATS => self.del_stats()?,
+                _ => match ndx.as_entry() {
+                    Some(_) => self.request(ndx.0, phase)?,
+                    None => {
+                        return Err(Violation::IndexOutOfRange {
+                            value: ndx.0.into(),
+                        }
+                        .into());
+                    }
+                },
+            }
+        }
+        let errors = self.session.trouble.io_error_bits();
+        if errors != 0
+            && self.session.protocol().has_typed_messages()
+            && !self.session.options.ignore_errors
+        {
+            self.out
+                .message(&Message::IoError(IoErrors::from_wire(errors.cast_signed())))?;
+        }
+        self.write_ndx(Ndx::DONE)
+    }
+
+    /// Lists further directories while the receiver has less than enough to look at.
+    fn look_ahead(&mut self) -> Result<(), Error> {
+        while self.lists.more() {
+            let current = self.held.front().map_or(0, FileList::len) as u64;
+            let ahead: u64 = self.held.iter().map(|list| list.len() as u64).sum::<u64>() - current;
+            let enough = if self.input.ready() {
+                AHEAD
+            } else {
+                AHEAD_IDLE
+            };
+            if ahead >= enough {
+                break;
+            }
+            self.next_list()?;
+        }
+        Ok(())
+    }
+
+    fn next_list(&mut self) -> Result<(), Error> {
+        if let Some(list) = self.lists.next(&mut self.ndx_out, &mut self.out)? {
+            self.held.push_back(list);
+            let (entries, more) = (self.lists.entries, self.lists.more());
+            self.session
+                .events
+                .event(Event::ListComplete { entries, more });
+        }
+        if !self.lists.more() {
+            self.end_of_lists()?;
+        }
+        Ok(())
+    }
+
+    fn end_of_lists(&mut self) -> Result<(), Error> {
+        self.write_ndx(Ndx::FLIST_EOF)
+    }
+
+    /// The next index; whatever waits to be written goes out before we wait.
+    fn read_ndx(&mut self) -> Result<Ndx, Error> {
+        if !self.input.ready() {
+            self.out.flush()?;
+            while !self.input.wait(self.session.keep_alive_wait())? {
+                self.out.keep_alive()?;
+            }
+        }
+        let reader = &mut self.ndx_in;
+        self.input.record(|cursor| reader.read(cursor))
+    }
+
+    fn write_ndx(&mut self, ndx: Ndx) -> Result<(), Error> {
+        let writer = &mut self.ndx_out;
+        self.out.data(|buf| writer.write(ndx, buf))
+    }
+
+    fn del_stats(&mut self) -> Result<(), Error> {
+        let stats = self.input.record(DelStats::decode)?;
+        self.stats.deleted = stats;
+        if !self.session.client {
+            self.write_ndx(Ndx::DEL_STATS)?;
+            self.out.data(|buf| stats.put(buf))?;
+        }
+        Ok(())
+    }
+
+    /// Passes on what the receiver has confirmed.
+    fn acknowledgements(&mut self) {
+        while let Ok(note) = self.noted.try_recv() {
+            if let Note::Success(ndx) = note
+                && let Some((at, position)) = self.find(ndx)
+            {
+                let list = &self.held[at];
+                let name = list.path(&list.entries()[position]);
+                self.session
+                    .events
+                    .event(Event::Acknowledged { name: &name });
+            }
+        }
+    }
+
+    /// The held list and position of an index.
+    fn find(&self, ndx: i32) -> Option<(usize, usize)> {
+        let at = self
+            .held
+            .partition_point(|list| list.ndx_start <= ndx)
+            .checked_sub(1)?;
+        let position = usize::try_from(i64::from(ndx) - i64::from(self.held[at].ndx_start)).ok()?;
+        (position < self.held[at].len()).then_some((at, position))
+    }
+
+    /// One request or report.
+    fn request(&mut self, ndx: i32, phase: u8) -> Result<(), Error> {
+        let (flags, basis_type, xname) = self.input.record(|cursor| {
+            let header = ItemHeader::decode(cursor)?;
+            Ok((
+                header.flags,
+                header.basis_type,
+                header.xname.map(<[u8]>::to_vec),
+            ))
+        })?;
+        let header = ItemHeader {
+            flags,
+            basis_type,
+            xname: xname.as_deref(),
+        };
+        let found = self.find(ndx);
+        if !flags.contains(ItemFlags::TRANSFER) {
+            match found {
+                Some((at, position)) => self.report_item(at, position, &header),
+                None => self.report_directory(ndx, &header)?,
+            }
+            return self.echo(ndx, &header);
+        }
+        let Some((at, position)) = found else {
+            return Err(Violation::IndexOutOfRange { value: ndx.into() }.into());
+        };
+        let entry = self.held[at].entries()[position];
+        if !lists::readable(&entry) || phase > 1 {
+            return Err(Violation::UnexpectedTransfer { ndx }.into());
+        }
+        self.report_item(at, position, &header);
+        self.stats.transferred += 1;
+        self.stats.transferred_size += entry.size;
+        if self.session.options.dry_run {
+            return self.echo(ndx, &header);
+        }
+        self.answer(ndx, &header, at, position)
+    }
+
+    /// Indexes between lists stand for the directory that the next list describes.
+    fn report_directory(&mut self, ndx: i32, header: &ItemHeader<'_>) -> Result<(), Error> {
+        let at = self.held.partition_point(|list| list.ndx_start <= ndx);
+        let list = self.held.get(at).filter(|list| list.ndx_start - 1 == ndx);
+        match list.map(|list| (list.of.clone(), list.get(0).copied())) {
+            Some((Some(of), _)) if self.session.negotiated.inc_recurse() => {
+                self.report_named(at, &of.entry, &of.path, header);
+                Ok(())
+            }
+            // The first list's is its first entry, ".".
+            Some((None, Some(first)))
+                if self.session.negotiated.inc_recurse() && first.is_dir() =>
+            {
+                let name = self.held[at].path(&first);
+                self.report_named(at, &first, &name, header);
+                Ok(())
+            }
+            _ => Err(Violation::IndexOutOfRange { value: ndx.into() }.into()),
+        }
+    }
+
+    fn report_item(&mut self, at: usize, position: usize, header: &ItemHeader<'_>) {
+        let list = &self.held[at];
+        let entry = list.entries()[position];
+        let name = list.path(&entry);
+        self.report_named(at, &entry, &name, header);
+    }
+
+    fn report_named(&mut self, at: usize, entry: &FileEntry, name: &[u8], header: &ItemHeader<'_>) {
+        if header.flags.contains(ItemFlags::IS_NEW) {
+            self.stats.created.count(entry.mode);
+        }
+        self.stats.checked += 1;
+        // A directory has no extras, so that of another list is not looked for in this one.
+        let list = &self.held[at];
+        let item = item_of(list, entry, name, header.flags, header.xname, true);
+        self.session.events.event(Event::Item(item));
+    }
+
+    fn echo(&mut self, ndx: i32, header: &ItemHeader<'_>) -> Result<(), Error> {
+        self.write_ndx(Ndx(ndx))?;
+        let mut put = Ok(());
+        self.out.data(|buf| put = header.put(buf))?;
+        put.map_err(|error| Error::request(2, error.to_string()))
+    }
+
+    /// What follows our last phase DONE (01-session 11.5).
+    fn goodbye(&mut self) -> Result<(), Error> {
+        let protocol = self.session.protocol();
+        if !self.session.client {
+            let stats = Stats {
+                total_read: self.input.received(),
+                total_written: self.out.sent(),
+                total_size: self.lists.total_size,
+                flist_build_ms: self.lists.build_ms.max(1),
+                flist_transfer_ms: 0,
+            };
+            self.out.data(|buf| stats.put(buf, protocol))?;
+        }
+        self.final_done()?;
+        if protocol.has_delete_stats() {
+            self.write_ndx(Ndx::DONE)?;
+            self.final_done()?;
+        }
+        self.out.flush()
+    }
+
+    fn final_done(&mut self) -> Result<(), Error> {
+        loop {
+            let ndx = self.read_ndx()?;
+            self.acknowledgements();
+            match ndx {
+                Ndx::DONE => return Ok(()),
+                Ndx::DEL_STATS => self.del_stats()?,
+                other => {
+                    return Err(Violation::IndexOutOfRange {
+                        value: other.0.into(),
+                    }
+                    .into());
+                }
+            }
+        }
+    }
+
+    /// Says farewell and reads the peer's last words, which may tell more than our error.
+    fn end_with(&mut self, error: Error) -> Error {
+        let role = farewell::Role {
+            server: !self.session.client,
+            sender: true,
+        };
+        farewell::send(&mut self.out, self.session.protocol(), role, &error);
+        if matches!(
+            error,
+            Error::Cancelled | Error::Remote { .. } | Error::Timeout { .. }
+        ) {
+            return error;
+        }
+        let until = Instant::now() + LAST_WORDS;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.input.skip_until(left) {
+                Ok(true) => {}
+                Err(remote @ Error::Remote { .. }) => return remote,
+                Ok(false) | Err(_) => return error,
+            }
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        let stats = TransferStats {
+            entries: self.lists.counts,
+            created: self.stats.created,
+            deleted: self.stats.deleted,
+            transferred: self.stats.transferred,
+            total_size: self.lists.total_size,
+            transferred_size: self.stats.transferred_size,
+            literal: self.stats.literal,
+            matched: self.stats.matched,
+            list_bytes: self.lists.list_bytes,
+            list_build_ms: self.lists.build_ms,
+            list_transfer_ms: 0,
+            sent: self.out.sent(),
+            received: self.input.received(),
+        };
+        Outcome {
+            stats,
+            io_error: self.session.trouble.io_error_bits(),
+            partial: self.session.trouble.partial(),
+        }
+    }
+}
+
+/// Reports a failed entry here and to the client.
+fn report(session: &Session, failure: &FileFailure, out: &mut WireOut) -> Result<(), Error> {
+    session.failed(failure);
+    if session.client {
+        return Ok(());
+    }
+    let (kind, text) = if failure.vanished {
+        (TextKind::Warning, format!("{failure}\n"))
+    } else {
+        (TextKind::ErrorXfer, format!("rsync: {failure}\n"))
+    };
+    out.message(&Message::Text {
+        kind,
+        text: PeerText(text.as_bytes()),
+    })
+}
+
+/// A line for the user, wherever that one is.
+fn tell(session: &Session, kind: TextKind, text: &str, out: &mut WireOut) -> Result<(), Error> {
+    if session.client {
+        session.events.event(Event::Note { kind, text });
+        return Ok(());
+    }
+    let text = format!("{text}\n");
+    out.message(&Message::Text {
+        kind,
+        text: PeerText(text.as_bytes()),
+    })
+}

@@ -1,0 +1,178 @@
+//! Drives the set-up of a session over its streams: compat flags, negotiation lists, seed, start of framing
+//! (01-session 9).
+
+use rsync_proto::Protocol;
+use rsync_proto::filter::FilterReader;
+use rsync_proto::mux::Peer;
+use rsync_proto::setup::{
+    Capabilities, ChecksumChoice, ClientOffer, ClientSetup, CompatFlags, Negotiated, Progress,
+    ServerOffer, ServerSetup,
+};
+
+use crate::error::Error;
+use crate::options::{Delete, TransferOptions};
+use crate::wire_in::WireIn;
+use crate::wire_out::WireOut;
+
+/// The compat flags that we can honour as a server. INPLACE_PARTIAL_DIR is safe to grant: we have no partial
+/// dirs that it could concern. Symlink times are set on every system we run on.
+const SUPPORTED: CompatFlags = CompatFlags(
+    CompatFlags::INC_RECURSE.0
+        | CompatFlags::SYMLINK_TIMES.0
+        | CompatFlags::SAFE_FLIST.0
+        | CompatFlags::AVOID_XATTR_OPTIM.0
+        | CompatFlags::CHKSUM_SEED_FIX.0
+        | CompatFlags::INPLACE_PARTIAL_DIR.0
+        | CompatFlags::VARINT_FLIST_FLAGS.0
+        | CompatFlags::ID0_NAMES.0,
+);
+
+/// Whether this side allows incremental recursion (02-file-list 9.1). `receiving`: we are the receiving side.
+#[must_use]
+pub fn allows_inc_recurse(options: &TransferOptions, receiving: bool) -> bool {
+    let flat = receiving && matches!(options.delete, Delete::Before | Delete::After);
+    // With -R the lists of implied directories would have to be put together from all arguments.
+    let composed = !receiving && options.relative;
+    options.recursive && options.inc_recursive && !flat && !composed
+}
+
+/// The forced checksums of the options, checked.
+///
+/// # Errors
+/// A name that we do not know, with rsync's exit code 4.
+fn choice(options: &TransferOptions) -> Result<Option<ChecksumChoice>, Error> {
+    match &options.checksum_choice {
+        None => Ok(None),
+        Some(choice) => {
+            ChecksumChoice::parse(choice.to_arg().as_bytes()).map_err(Error::Unsupported)
+        }
+    }
+}
+
+/// The client's side, after its arguments are sent. Both streams are framed afterwards where the protocol says
+/// so.
+///
+/// # Errors
+/// What the server's bytes break, or a failed connection.
+pub fn client(
+    input: &mut WireIn,
+    out: &mut WireOut,
+    protocol: Protocol,
+    capabilities: Capabilities,
+    options: &TransferOptions,
+    sending: bool,
+) -> Result<Negotiated, Error> {
+    let offer = ClientOffer {
+        checksum_choice: choice(options)?,
+        ..ClientOffer::new(protocol, capabilities)
+    };
+    let mut state = ClientSetup::new(offer);
+    let negotiated = loop {
+        let mut reply = Vec::new();
+        let progress = input.step(|cursor| state.advance(cursor, &mut reply))?;
+        out.data(|buf| buf.append(&mut reply))?;
+        out.flush()?;
+        match progress.map_err(Error::from)? {
+            Progress::More(next) => state = next,
+            Progress::Done(negotiated) => break negotiated,
+        }
+    };
+    input.end_steps();
+    input.start_framing(
+        Peer {
+            is_server: true,
+            is_sender: !sending,
+        },
+        protocol,
+    );
+    if protocol.frames_client() || (!sending && options.remove_source_files) {
+        out.start_framing(protocol);
+    }
+    Ok(negotiated)
+}
+
+/// The server's side, after it has read the arguments. `letters` are the client's capabilities; `seed` must not
+/// be 0.
+///
+/// # Errors
+/// What the client's bytes break, or a failed connection.
+pub fn server(
+    input: &mut WireIn,
+    out: &mut WireOut,
+    protocol: Protocol,
+    letters: Option<&[u8]>,
+    options: &TransferOptions,
+    sending: bool,
+    seed: i32,
+) -> Result<Negotiated, Error> {
+    let offered = Capabilities::parse(letters.unwrap_or_default());
+    let compat = offered.answer(SUPPORTED, allows_inc_recurse(options, !sending));
+    let seed = options
+        .checksum_seed
+        .filter(|&seed| seed != 0)
+        .unwrap_or(seed);
+    let offer = ServerOffer {
+        checksum_choice: choice(options)?,
+        ..ServerOffer::new(protocol, compat, seed)
+    };
+    let mut reply = Vec::new();
+    let mut state = ServerSetup::new(offer, &mut reply);
+    let mut progress = state.advance(&mut rsync_proto::wire::Cursor::new(&[]), &mut reply);
+    let negotiated = loop {
+        out.data(|buf| buf.append(&mut reply))?;
+        out.flush()?;
+        match progress.map_err(Error::from)? {
+            Progress::Done(negotiated) => break negotiated,
+            Progress::More(next) => state = next,
+        }
+        progress = input.step(|cursor| state.advance(cursor, &mut reply))?;
+    };
+    input.end_steps();
+    if protocol.frames_client() || (sending && options.remove_source_files) {
+        input.start_framing(
+            Peer {
+                is_server: false,
+                is_sender: !sending,
+            },
+            protocol,
+        );
+    }
+    out.start_framing(protocol);
+    Ok(negotiated)
+}
+
+/// Sends the filter list of a client (02-file-list 2).
+///
+/// # Errors
+/// A failed connection.
+pub fn send_filter_rules(out: &mut WireOut, rules: &[Vec<u8>]) -> Result<(), Error> {
+    for rule in rules {
+        let len = i32::try_from(rule.len()).unwrap_or(i32::MAX);
+        out.data(|buf| {
+            buf.extend_from_slice(&len.to_le_bytes());
+            buf.extend_from_slice(rule);
+        })?;
+    }
+    out.data(|buf| buf.extend_from_slice(&0_i32.to_le_bytes()))
+}
+
+/// Reads the filter list of a client (02-file-list 2).
+///
+/// # Errors
+/// A rule that no client may send, or a failed connection.
+pub fn read_filter_rules(input: &mut WireIn) -> Result<Vec<Vec<u8>>, Error> {
+    let mut reader = FilterReader::new();
+    let mut rules = Vec::new();
+    while let Some(rule) =
+        input.record(|cursor| reader.read(cursor).map(|rule| rule.map(<[u8]>::to_vec)))?
+    {
+        rules.push(rule);
+    }
+    Ok(rules)
+}
+
+/// Whether a filter list goes from client to server (02-file-list 2.1). `sending`: the client sends files.
+#[must_use]
+pub fn wants_filter_rules(options: &TransferOptions, sending: bool) -> bool {
+    !sending || options.delete != Delete::Off
+}

@@ -1,0 +1,390 @@
+//! The incoming half of a session: frames taken apart, messages handed on, records decoded.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rsync_proto::mux::{Demux, FrameHeader, Message, Peer, Tag};
+use rsync_proto::wire::Cursor;
+use rsync_proto::{DecodeError, Protocol, Violation};
+
+use crate::error::Error;
+use crate::inbox::{Inbox, Taken};
+use crate::io_clock::IoClock;
+
+/// One record at most; the largest of this protocol are far below (05-security 18).
+const RECORD_MAX: usize = 1 << 20;
+/// What one read from the connection takes at most.
+const CHUNK: usize = 64 << 10;
+/// What receives the messages that stand between data frames.
+pub(crate) trait Messages: Send {
+    /// One message that this peer may send. Returning an error ends the session.
+    ///
+    /// # Errors
+    /// When the message tells that the peer is dying.
+    fn message(&mut self, message: Message<'_>) -> Result<(), Error>;
+}
+
+enum Source {
+    Direct(Box<dyn Read + Send>),
+    Queued(Inbox),
+}
+
+enum Mode {
+    Raw,
+    /// Framed, with this many payload bytes of the current data frame still to come.
+    Framed(Demux, usize),
+}
+
+/// There are no messages before the roles start.
+struct Unheard;
+
+impl Messages for Unheard {
+    fn message(&mut self, _message: Message<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// The only reader of a connection.
+///
+/// Records are decoded straight from the chunk that came from the connection; only a record that straddles
+/// two chunks or frames is copied together first.
+pub struct WireIn {
+    source: Source,
+    /// Raw bytes from the connection; those at `pos..end` are unread.
+    chunk: Vec<u8>,
+    pos: usize,
+    end: usize,
+    /// Stream bytes of a record that did not end with its run.
+    spill: Vec<u8>,
+    mode: Mode,
+    message: Vec<u8>,
+    received: u64,
+    messages: Box<dyn Messages>,
+    clock: Arc<IoClock>,
+}
+
+impl fmt::Debug for WireIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WireIn")
+            .field("received", &self.received)
+            .finish_non_exhaustive()
+    }
+}
+
+impl WireIn {
+    /// A raw stream that reads `source` itself, behind `unread` bytes that came with the handshake.
+    #[must_use]
+    pub fn new(source: Box<dyn Read + Send>, unread: Vec<u8>, clock: Arc<IoClock>) -> Self {
+        Self {
+            source: Source::Direct(source),
+            received: unread.len() as u64,
+            end: unread.len(),
+            chunk: unread,
+            pos: 0,
+            spill: Vec::new(),
+            mode: Mode::Raw,
+            message: Vec::new(),
+            messages: Box::new(Unheard),
+            clock,
+        }
+    }
+
+    /// From here on a thread of its own reads the connection, so that waiting for the peer to read never
+    /// keeps the peer waiting for us.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn read_ahead(&mut self, name: &str) -> Result<(), Error> {
+        if let Source::Direct(source) = &mut self.source {
+            let source = std::mem::replace(source, Box::new(io::empty()));
+            let inbox = Inbox::start(source, name)
+                .map_err(|source| Error::Connection { op: "read", source })?;
+            self.source = Source::Queued(inbox);
+        }
+        Ok(())
+    }
+
+    /// Shows `step` what has arrived and was not used yet, after waiting for at least one more byte; it passes
+    /// what it uses. For the set-up, before anything is framed; [`WireIn::end_steps`] ends it.
+    ///
+    /// # Errors
+    /// The end of the connection.
+    pub fn step<T>(&mut self, step: impl FnOnce(&mut Cursor<'_>) -> T) -> Result<T, Error> {
+        let len = self.run()?;
+        self.spill
+            .extend_from_slice(&self.chunk[self.pos..self.pos + len]);
+        self.consume(len);
+        let mut cursor = Cursor::new(&self.spill);
+        let value = step(&mut cursor);
+        let used = cursor.position();
+        self.spill.drain(..used);
+        Ok(value)
+    }
+
+    /// Gives back what [`WireIn::step`] showed and nobody used.
+    pub fn end_steps(&mut self) {
+        if !self.spill.is_empty() {
+            let mut chunk = std::mem::take(&mut self.spill);
+            chunk.extend_from_slice(&self.chunk[self.pos..self.end]);
+            self.pos = 0;
+            self.end = chunk.len();
+            self.chunk = chunk;
+        }
+    }
+
+    /// From here on every byte lies in a frame that `peer` writes (01-session 9.6).
+    pub fn start_framing(&mut self, peer: Peer, protocol: Protocol) {
+        self.mode = Mode::Framed(Demux::new(peer, protocol), 0);
+    }
+
+    /// Replaces what receives the messages.
+    pub(crate) fn set_messages(&mut self, messages: Box<dyn Messages>) {
+        self.messages = messages;
+    }
+
+    /// Bytes that came from the peer, frame headers included.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Whether something can be read without waiting.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.pos < self.end || matches!(&self.source, Source::Queued(inbox) if inbox.ready())
+    }
+
+    /// Waits up to `wait` until something can be read; only with [`WireIn::read_ahead`].
+    ///
+    /// # Errors
+    /// When the connection failed.
+    pub fn wait(&mut self, wait: Option<Duration>) -> Result<bool, Error> {
+        if self.pos < self.end {
+            return Ok(true);
+        }
+        let Source::Queued(inbox) = &self.source else {
+            return Ok(true);
+        };
+        match inbox.take(wait) {
+            Ok(Taken::Chunk(chunk)) => {
+                self.received += chunk.len() as u64;
+                self.end = chunk.len();
+                self.chunk = chunk;
+                self.pos = 0;
+                self.clock.touch();
+                Ok(true)
+            }
+            Ok(Taken::End) => Err(Error::Disconnected {
+                received: self.received,
+            }),
+            Ok(Taken::Nothing) => Ok(false),
+            Err(source) => Err(self.failed(source)),
+        }
+    }
+
+    /// Decodes one record, waiting for as many bytes as it needs. `decode` is called again from the start
+    /// when bytes were missing, so it changes its state only on success.
+    ///
+    /// # Errors
+    /// What `decode` found wrong, or the end of the connection.
+    pub fn record<T>(
+        &mut self,
+        mut decode: impl FnMut(&mut Cursor<'_>) -> Result<T, DecodeError>,
+    ) -> Result<T, Error> {
+        loop {
+            let run = self.run()?;
+            let (start, len) = (self.pos, run);
+            if self.spill.is_empty() {
+                let mut cursor = Cursor::new(&self.chunk[start..start + len]);
+                match decode(&mut cursor) {
+                    Ok(value) => {
+                        let used = cursor.position();
+                        self.consume(used);
+                        return Ok(value);
+                    }
+                    Err(DecodeError::Incomplete) => {
+                        self.spill
+                            .extend_from_slice(&self.chunk[start..start + len]);
+                        self.consume(len);
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+                continue;
+            }
+            let before = self.spill.len();
+            self.spill
+                .extend_from_slice(&self.chunk[start..start + len]);
+            let mut cursor = Cursor::new(&self.spill);
+            match decode(&mut cursor) {
+                Ok(value) => {
+                    // Whatever was incomplete without this run ends inside it.
+                    let used = cursor.position().saturating_sub(before);
+                    self.spill.clear();
+                    self.consume(used);
+                    return Ok(value);
+                }
+                Err(DecodeError::Incomplete) if self.spill.len() > RECORD_MAX => {
+                    return Err(Error::Limit {
+                        what: "one protocol record",
+                        limit: RECORD_MAX as u64,
+                    });
+                }
+                Err(DecodeError::Incomplete) => self.consume(len),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The next stream bytes, at least one and at most `max`, without copying.
+    ///
+    /// # Errors
+    /// The end of the connection.
+    pub fn bulk(&mut self, max: usize) -> Result<&[u8], Error> {
+        let len = self.run()?.min(max);
+        let start = self.pos;
+        self.consume(len);
+        Ok(&self.chunk[start..start + len])
+    }
+
+    /// Reads on, handling messages, until the peer closes; stream data is an error.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] for stream data; a failed read counts as the end.
+    pub fn expect_end(&mut self) -> Result<(), Error> {
+        match self.run() {
+            Ok(_) => Err(Error::Protocol(Violation::DataAfterEnd)),
+            Err(Error::Disconnected { .. } | Error::Connection { .. } | Error::Timeout { .. }) => {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads and handles messages until the connection ends, ignoring stream data: what to do after a write
+    /// failed, since the peer's last words may still be on their way (01-session 12.4).
+    pub fn drain(&mut self) -> Result<(), Error> {
+        loop {
+            match self.run() {
+                Ok(len) => self.consume(len),
+                Err(
+                    Error::Disconnected { .. } | Error::Connection { .. } | Error::Timeout { .. },
+                ) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Takes what comes within `wait`, handling messages and ignoring stream data. False when nothing came.
+    ///
+    /// # Errors
+    /// The end of the connection, and what the messages say.
+    pub fn skip_until(&mut self, wait: Duration) -> Result<bool, Error> {
+        if !self.wait(Some(wait))? {
+            return Ok(false);
+        }
+        let len = self.run()?;
+        self.consume(len);
+        Ok(true)
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.pos += n;
+        if let Mode::Framed(_, left) = &mut self.mode {
+            *left -= n;
+        }
+    }
+
+    /// Makes stream bytes available at `pos` and says how many; handles the messages before them.
+    fn run(&mut self) -> Result<usize, Error> {
+        loop {
+            match &self.mode {
+                Mode::Raw => {
+                    self.need_chunk()?;
+                    return Ok(self.end - self.pos);
+                }
+                Mode::Framed(_, 0) => self.next_frame()?,
+                &Mode::Framed(_, left) => {
+                    self.need_chunk()?;
+                    return Ok(left.min(self.end - self.pos));
+                }
+            }
+        }
+    }
+
+    /// Reads a frame header; a message is read whole and handed on.
+    fn next_frame(&mut self) -> Result<(), Error> {
+        let mut raw = [0; FrameHeader::WIRE_LEN];
+        self.read_exact(&mut raw)?;
+        let Mode::Framed(demux, left) = &mut self.mode else {
+            return Ok(());
+        };
+        let header = demux.header(&mut Cursor::new(&raw))?;
+        let len = header.len as usize;
+        if header.tag == Tag::DATA {
+            *left = len;
+            return Ok(());
+        }
+        let mut payload = std::mem::take(&mut self.message);
+        payload.resize(len, 0);
+        self.read_exact(&mut payload)?;
+        let handled = Message::decode(header.tag, &payload)
+            .map_err(Error::Protocol)
+            .and_then(|message| self.messages.message(message));
+        self.message = payload;
+        handled
+    }
+
+    fn read_exact(&mut self, mut out: &mut [u8]) -> Result<(), Error> {
+        while !out.is_empty() {
+            self.need_chunk()?;
+            let n = out.len().min(self.end - self.pos);
+            let (head, rest) = out.split_at_mut(n);
+            head.copy_from_slice(&self.chunk[self.pos..self.pos + n]);
+            self.pos += n;
+            out = rest;
+        }
+        Ok(())
+    }
+
+    fn need_chunk(&mut self) -> Result<(), Error> {
+        while self.pos == self.end {
+            match &mut self.source {
+                Source::Queued(_) => {
+                    self.wait(None)?;
+                }
+                Source::Direct(source) => {
+                    if self.chunk.len() < CHUNK {
+                        self.chunk.resize(CHUNK, 0);
+                    }
+                    match source.read(&mut self.chunk) {
+                        Ok(0) => {
+                            return Err(Error::Disconnected {
+                                received: self.received,
+                            });
+                        }
+                        Ok(n) => {
+                            self.pos = 0;
+                            self.end = n;
+                            self.received += n as u64;
+                            self.clock.touch();
+                        }
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        Err(error) => return Err(self.failed(error)),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        match source.kind() {
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Error::Timeout {
+                seconds: self.clock.timeout().map_or(0, |t| t.as_secs()),
+            },
+            _ => Error::Connection { op: "read", source },
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Recorded sessions of real rsync, through the public interface.
+
+mod captured;
+mod sessions;

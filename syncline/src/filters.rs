@@ -1,0 +1,114 @@
+//! What the filter options of a transfer hide from it and protect from deletion.
+
+use std::io;
+
+use rsync_engine::filter::{
+    Chain, Descent, FilterError, RequestedNames, Role, RuleList, RuleSettings, SentRules,
+};
+use rsync_engine::options::TransferOptions;
+use rsync_engine::receive::{NameCheck, Protection};
+use rsync_engine::rules::{AskedFor, ProtectionRules, SelectionRules};
+use rsync_engine::send::Selection;
+use rsync_proto::Protocol;
+
+use crate::error::Error;
+
+/// The rules of one transfer.
+#[derive(Debug, Clone, Default)]
+pub struct Filters {
+    rules: RuleList,
+    /// Sent as they are, in place of the rules; nothing is hidden here.
+    wire: Option<Vec<Vec<u8>>>,
+}
+
+impl Filters {
+    /// The rules that the options give; `read` opens the file of a from-file option (`-` is standard input).
+    ///
+    /// # Errors
+    /// A rule that cannot be parsed, a file that cannot be read.
+    pub fn new(
+        options: &TransferOptions,
+        read: &mut dyn FnMut(&[u8]) -> io::Result<Vec<u8>>,
+    ) -> Result<Self, Error> {
+        let settings = RuleSettings {
+            delete_excluded: options.delete_excluded,
+            ..RuleSettings::default()
+        };
+        let rules =
+            RuleList::from_options(&options.filter_texts, settings, read).map_err(failed)?;
+        Ok(Self { rules, wire: None })
+    }
+
+    /// Rules for the receiving side alone, in their wire form (07-filters 11).
+    #[must_use]
+    pub fn from_wire_texts(texts: Vec<Vec<u8>>) -> Self {
+        Self {
+            rules: RuleList::default(),
+            wire: Some(texts),
+        }
+    }
+
+    pub(crate) fn wire_rules(
+        &self,
+        protocol: Protocol,
+        sending: bool,
+    ) -> Result<Vec<Vec<u8>>, Error> {
+        if let Some(texts) = &self.wire {
+            return Ok(texts.clone());
+        }
+        let role = if sending {
+            Role::Sender
+        } else {
+            Role::Receiver
+        };
+        self.rules.wire_rules(protocol, role).map_err(failed)
+    }
+
+    pub(crate) fn selection(&self) -> Box<dyn Selection> {
+        Box::new(SelectionRules::new(
+            Chain::new(&self.rules, Role::Sender),
+            None,
+        ))
+    }
+
+    pub(crate) fn protection(&self) -> Box<dyn Protection> {
+        Box::new(ProtectionRules::new(
+            Chain::new(&self.rules, Role::Receiver),
+            None,
+        ))
+    }
+
+    /// What a daemon may list when it was asked for these paths, module name first.
+    pub(crate) fn asked_for(
+        &self,
+        paths: &[Vec<u8>],
+        options: &TransferOptions,
+    ) -> Box<dyn NameCheck> {
+        let descent = match (options.recursive, options.dirs) {
+            (true, _) => Descent::All,
+            (false, true) => Descent::Children,
+            (false, false) => Descent::None,
+        };
+        let mut names = RequestedNames::new(options.relative, descent);
+        for path in paths {
+            names.add_argument(path, true);
+        }
+        Box::new(AskedFor {
+            names,
+            rules: SentRules::new(&self.rules),
+        })
+    }
+
+    /// The rules in force at the sending side, to ask often.
+    #[must_use]
+    pub fn sender_chain(&self) -> Chain {
+        Chain::new(&self.rules, Role::Sender)
+    }
+}
+
+fn failed(error: FilterError) -> Error {
+    Error::Filter {
+        text: error.to_string(),
+        code: error.exit_code(),
+    }
+}

@@ -1,0 +1,150 @@
+//! Copies on one machine: both roles in this process, over two in-memory pipes.
+
+use std::sync::Arc;
+
+use rsync_engine::fs::{IdMapper, IdPolicy, NameService, SystemNames, umask};
+use rsync_engine::options::TransferOptions;
+use rsync_engine::pipe::pipe;
+use rsync_engine::receive::{Destination, Receive};
+use rsync_engine::send::{Send, Source};
+use rsync_engine::{
+    Cancel, Events, IoClock, NoEvents, Outcome, Session, Trouble, WireIn, WireOut, setup,
+};
+use rsync_proto::mux::Peer;
+use rsync_proto::setup::{Capabilities, ClientOffer, Negotiated, ServerOffer};
+use rsync_proto::{DecodeError, Protocol};
+
+use crate::error::Error;
+use crate::filters::Filters;
+
+/// Copies `source` to `destination`, or only lists it.
+///
+/// # Errors
+/// What ended the run; failures of single files are in the outcome.
+pub fn copy(
+    source: Source,
+    destination: Option<Destination>,
+    mut options: TransferOptions,
+    filters: Filters,
+    cancel: &Cancel,
+    events: &Arc<dyn Events>,
+) -> Result<Outcome, Error> {
+    options.inc_recursive =
+        setup::allows_inc_recurse(&options, false) && setup::allows_inc_recurse(&options, true);
+    // Reading the old file costs as much as reading the new one.
+    options.whole_file.get_or_insert(true);
+    let negotiated = negotiate(&options).map_err(rsync_engine::Error::from)?;
+    let protocol = negotiated.protocol;
+    let (request_in, request_out, close_requests) = pipe();
+    let (data_in, data_out, close_data) = pipe();
+    cancel.on_cancel(move || {
+        close_requests.close();
+        close_data.close();
+    });
+    let clock = Arc::new(IoClock::new(None));
+    let end = |client: bool, events: Arc<dyn Events>| Session {
+        options: options.clone(),
+        negotiated,
+        client,
+        events,
+        cancel: cancel.clone(),
+        clock: Arc::clone(&clock),
+        trouble: Arc::new(Trouble::default()),
+    };
+    let mut receiver_in = WireIn::new(Box::new(data_in), Vec::new(), Arc::clone(&clock));
+    receiver_in.start_framing(
+        Peer {
+            is_server: false,
+            is_sender: true,
+        },
+        protocol,
+    );
+    let mut receiver_out = WireOut::new(Box::new(request_out), Arc::clone(&clock));
+    receiver_out.start_framing(protocol);
+    let mut sender_in = WireIn::new(Box::new(request_in), Vec::new(), Arc::clone(&clock));
+    sender_in.start_framing(
+        Peer {
+            is_server: true,
+            is_sender: false,
+        },
+        protocol,
+    );
+    let mut sender_out = WireOut::new(Box::new(data_out), Arc::clone(&clock));
+    sender_out.start_framing(protocol);
+
+    let server = end(false, Arc::new(NoEvents));
+    let (root, ids) = here(options.numeric_ids);
+    let what = Receive {
+        destination,
+        asked_for: None,
+        protection: filters.protection(),
+        ids,
+        root,
+        umask: umask(),
+        munge_links: false,
+    };
+    let receiving = std::thread::Builder::new()
+        .name("generator".to_owned())
+        .spawn(move || rsync_engine::receive(server, receiver_in, receiver_out, what))
+        .map_err(|error| Error::Thread(error.to_string()))?;
+    let what = Send {
+        source,
+        selection: filters.selection(),
+        names: names(),
+        munge_links: false,
+    };
+    let sent = rsync_engine::send(end(true, Arc::clone(events)), sender_in, sender_out, what);
+    let received = receiving
+        .join()
+        .map_err(|_| Error::Thread("receiver".to_owned()))?;
+    match (sent, received) {
+        (Ok(mut outcome), Ok(other)) => {
+            outcome.io_error |= other.io_error;
+            outcome.partial |= other.partial;
+            Ok(outcome)
+        }
+        // The receiver's own reason says more than its farewell.
+        (
+            Err(rsync_engine::Error::Remote { .. } | rsync_engine::Error::Disconnected { .. }),
+            Err(error),
+        )
+        | (Ok(_), Err(error))
+        | (Err(error), _) => Err(error.into()),
+    }
+}
+
+fn negotiate(options: &TransferOptions) -> Result<Negotiated, DecodeError> {
+    let protocol = options
+        .protocol
+        .and_then(Protocol::new)
+        .unwrap_or(Protocol::MAX);
+    let capabilities = Capabilities::current(options.inc_recursive);
+    let compat = capabilities.answer(rsync_proto::setup::CompatFlags::ALL, options.inc_recursive);
+    // Nobody chooses this seed to make blocks collide.
+    let seed = options
+        .checksum_seed
+        .unwrap_or_else(|| random_seed().max(1));
+    let mut client = ClientOffer::new(protocol, capabilities);
+    let mut server = ServerOffer::new(protocol, compat, seed);
+    if let Some(choice) = &options.checksum_choice {
+        let choice = rsync_proto::setup::ChecksumChoice::parse(choice.to_arg().as_bytes())?;
+        client.checksum_choice = choice;
+        server.checksum_choice = choice;
+    }
+    Negotiated::in_process(client, server)
+}
+
+fn random_seed() -> i32 {
+    getrandom::u32().map_or(1, |seed| (seed >> 1).cast_signed())
+}
+
+/// Whether we may set owners, and how ids are mapped here.
+pub(crate) fn here(numeric: bool) -> (bool, IdMapper) {
+    let policy = IdPolicy::of_this_thread(numeric);
+    (policy.root, IdMapper::new(policy, names()))
+}
+
+/// The system's users and groups.
+pub(crate) fn names() -> Box<dyn NameService> {
+    Box::new(SystemNames::new())
+}

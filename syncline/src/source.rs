@@ -1,0 +1,105 @@
+//! Turns source paths of a command line into what the sender walks (06-client 1.4).
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rsync_engine::fs::{Errno, Links, Tree};
+use rsync_engine::send::{Argument, Source};
+
+/// Opens the directories of source arguments. An argument whose directory cannot be opened is returned with the
+/// reason; the others go on.
+pub fn arguments(paths: &[Vec<u8>], relative: bool) -> (Source, Vec<(Vec<u8>, Errno)>) {
+    let mut arguments = Vec::new();
+    let mut failures = Vec::new();
+    for path in paths {
+        match argument(path, relative) {
+            Ok(argument) => arguments.push(argument),
+            Err(errno) => failures.push((path.clone(), errno)),
+        }
+    }
+    (Source::Arguments(arguments), failures)
+}
+
+fn argument(path: &[u8], relative: bool) -> Result<Argument, Errno> {
+    if relative {
+        return relative_argument(path);
+    }
+    let (dir, name) = match split(path) {
+        Split::Contents(dir) => (dir, None),
+        Split::Named(dir, name) => (dir, Some(name)),
+    };
+    let tree = open(dir)?;
+    Ok(Argument {
+        tree,
+        links: Links::Refuse,
+        name: name.unwrap_or(b".").to_vec(),
+        implied: false,
+        contents: name.is_none(),
+        shown: path.to_vec(),
+    })
+}
+
+enum Split<'a> {
+    Contents(&'a [u8]),
+    Named(&'a [u8], &'a [u8]),
+}
+
+/// Directory to change into, and last component; a trailing slash, `.` or `..` means the contents.
+fn split(path: &[u8]) -> Split<'_> {
+    let (dir, name) = match path.iter().rposition(|&byte| byte == b'/') {
+        Some(0) => (&path[..1], &path[1..]),
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (&b"."[..], path),
+    };
+    if name.is_empty() || name == b"." || name == b".." {
+        Split::Contents(path)
+    } else {
+        Split::Named(dir, name)
+    }
+}
+
+/// With `-R` the whole argument is the name; `/./` marks where it starts (02-file-list 14.3).
+fn relative_argument(path: &[u8]) -> Result<Argument, Errno> {
+    let cut = path.windows(3).position(|window| window == b"/./");
+    let (dir, rest) = match cut {
+        Some(at) => (&path[..at.max(1)], &path[at + 3..]),
+        None if path.starts_with(b"/") => (&b"/"[..], path),
+        None => (&b"."[..], path),
+    };
+    let absolute = cut.is_none() && path.starts_with(b"/");
+    let contents = rest.is_empty() || rest.ends_with(b"/") || rest.ends_with(b"/.") || rest == b".";
+    let mut name: Vec<u8> = Vec::new();
+    for part in rest
+        .split(|&byte| byte == b'/')
+        .filter(|part| !part.is_empty() && *part != b".")
+    {
+        if part == b".." {
+            return Err(Errno::INVAL);
+        }
+        if !name.is_empty() || absolute {
+            name.push(b'/');
+        }
+        name.extend_from_slice(part);
+    }
+    let whole = name.is_empty();
+    if whole {
+        name = if absolute {
+            b"/".to_vec()
+        } else {
+            b".".to_vec()
+        };
+    }
+    Ok(Argument {
+        tree: open(dir)?,
+        links: Links::Any,
+        name,
+        implied: !whole,
+        contents,
+        shown: path.to_vec(),
+    })
+}
+
+fn open(dir: &[u8]) -> Result<Tree, Errno> {
+    Tree::open(Path::new(OsStr::from_bytes(dir)))
+}
