@@ -60,10 +60,22 @@ pub(crate) struct Plan {
     deletions: BTreeMap<PathBytes, Vec<PathBytes>>,
     /// Marks of directories whose leftovers are to be deleted.
     purges: Vec<PathBytes>,
+    /// Names that are no directory and stand for everything that the target has below them: they replace a directory there.
+    pub(crate) replacing: Vec<PathBytes>,
     /// Files with several names, and what is asked for all of them.
     pub(crate) linked: HashMap<FileId, EntryKind>,
     /// The inode numbers of the files named by marks.
     pub(crate) numbers: Vec<(PathBytes, u64)>,
+}
+
+/// Of names that were to replace a directory at the target, those that are a directory now: the target's was not replaced.
+pub(crate) fn not_replaced(source: &Source, names: &[PathBytes]) -> Vec<PathBytes> {
+    let mut looker = Looker::new(source);
+    names
+        .iter()
+        .filter(|path| matches!(looker.look(path), Ok(Found::Object(stat)) if stat.is_dir()))
+        .cloned()
+        .collect()
 }
 
 /// Looks at every marked name.
@@ -159,6 +171,7 @@ impl Planner<'_> {
             Found::Blocked(end, stat) => {
                 let there: PathBytes = path[..end].into();
                 self.add(&there, EntryKind::Content, stat);
+                self.plan.replacing.push(there);
             }
         }
     }
@@ -177,6 +190,9 @@ impl Planner<'_> {
                 self.link(stat.id, kind);
             }
             self.add(path, kind, stat);
+            if !mark.subtree.is_none() {
+                self.plan.replacing.push(path.clone());
+            }
             return;
         }
         self.add(path, EntryKind::Attr, stat);

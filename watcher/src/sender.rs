@@ -11,7 +11,7 @@ use crate::coalesce::Taken;
 use crate::dirty::{Hint, Subtree};
 use crate::event::{BatchSummary, WatchEvent};
 use crate::path::PathBytes;
-use crate::plan::{Comparison, Context, Plan, plan};
+use crate::plan::{Comparison, Context, Plan, not_replaced, plan};
 use crate::push::{
     Batch, EntryKind, FailureKind, FullSync, PathFailure, PushEvent, PushStats, Pusher, RenameHint,
     SessionError,
@@ -378,6 +378,7 @@ impl Sender {
     /// Confirms what arrived and puts back what did not.
     fn settle(&mut self, work: &Work, plan: &Plan, outcome: Outcome) {
         let shared = self.shared.clone();
+        let kept = not_replaced(&work.source, &plan.replacing);
         let now = shared.now();
         let mut inner = shared.lock();
         inner.running -= 1;
@@ -414,6 +415,9 @@ impl Sender {
                     }
                 }
                 let target = &mut inner.state.targets[self.target];
+                for path in &kept {
+                    target.set.again(path, Subtree::default(), now);
+                }
                 target.set.confirm_rest();
                 let change = target.succeeded(now);
                 self.report_change(&inner, &change, "");

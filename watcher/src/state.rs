@@ -407,13 +407,20 @@ impl State {
         let together = half
             .as_ref()
             .is_none_or(|half| half.event + 1 == self.events);
+        let there = self.tree.child(&place);
+        let node = half.and_then(|half| half.node);
+        // Another directory was here and went unseen, or goes with the next record.
+        let replaced = node.is_some()
+            && there
+                .and_then(|there| self.tree.get(there))
+                .is_some_and(|there| there.id.is_some());
         let subtree = Subtree {
-            purge: !together,
+            purge: replaced || !together,
             ..Subtree::FORCE
         };
         self.subtree(path, subtree, now);
-        if let Some(node) = half.and_then(|half| half.node) {
-            if let Some(there) = self.tree.child(&place) {
+        if let Some(node) = node {
+            if let Some(there) = there {
                 self.displace(there, now);
             }
             if !self.tree.put(node, &place) {

@@ -488,6 +488,8 @@ impl Surveyor {
         }
         let now = self.shared.now();
         let listed: HashSet<&[u8]> = listing.entries.iter().map(|entry| &*entry.name).collect();
+        let directories = listing.entries.iter().filter(|entry| entry.directory);
+        let directories: HashSet<&[u8]> = directories.map(|entry| &*entry.name).collect();
         let mut inner = self.shared.lock();
         let state = &mut inner.state;
         let Some(known) = state.tree.get_mut(node) else {
@@ -499,9 +501,9 @@ impl Surveyor {
             .filter(|(name, _)| !listed.contains(name))
             .map(|(name, _)| name.into())
             .collect();
-        let directories: Vec<Place> = known
+        let gone_directories: Vec<Place> = known
             .children()
-            .filter(|(name, _)| !listed.contains(&***name))
+            .filter(|(name, _)| !directories.contains(&***name))
             .map(|(name, _)| Place {
                 parent: node,
                 name: name.clone(),
@@ -532,7 +534,7 @@ impl Surveyor {
             }
             state.hint(&path::join(path, &name), Hint::Gone, now);
         }
-        for place in directories {
+        for place in gone_directories {
             state.look_at(place);
         }
         if own_differs {
@@ -578,7 +580,10 @@ fn claim(state: &mut State, node: NodeId, place: &Place, now: Moment) -> Option<
     let known = state.tree.get(node)?;
     if known.is_placed()
         && let Some(old) = known.place()
+        && let Some(path) = state.tree.path(node)
     {
+        // Nobody has told yet that it went away from there.
+        state.hint(&path, Hint::DirGone, now);
         state.look_at(old);
     }
     if state.tree.is_at_or_above(node, place.parent) {
