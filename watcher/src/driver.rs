@@ -1,6 +1,5 @@
 //! The watcher as a whole: starts the threads, answers questions, stops.
 
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::mpsc::{Receiver as Events, channel};
 use std::sync::{Arc, PoisonError};
@@ -26,7 +25,6 @@ use crate::worker::Worker;
 /// Keeps targets equal to a directory, until stopped or dropped.
 pub struct Watcher {
     shared: Arc<Shared>,
-    waker: Arc<OwnedFd>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -123,16 +121,22 @@ impl Watcher {
             pushers.push(spec.pusher);
         }
         let state = State::new(states, options.exclude.clone(), now);
-        let shared = Arc::new(Shared::new(options, clock, instance, source, state, report));
+        let shared = Arc::new(Shared::new(
+            options,
+            clock,
+            instance,
+            reader.waker(),
+            source,
+            state,
+            report,
+        ));
         let mut worker = Worker::new(shared.clone());
         worker.start().map_err(|errno| WatchError::Root {
             path: root.to_owned(),
             text: describe(errno),
         })?;
-        let waker = reader.waker();
         let mut watcher = Self {
             shared: shared.clone(),
-            waker,
             threads: Vec::new(),
         };
         let receiver = receive(Applier(shared.clone()));
@@ -154,14 +158,14 @@ impl Watcher {
     pub fn begin_stop(&self) {
         self.shared.lock().stopping = true;
         self.shared.wake_all();
-        inotify::wake(&self.waker);
+        inotify::wake(&self.shared.waker);
     }
 
     /// Waits until everything that was changed before the call is at every target. False: it took longer than `timeout`.
     pub fn wait_in_sync(&self, timeout: Duration) -> bool {
         let asked = self.shared.now().mono;
         let deadline = Instant::now() + timeout;
-        inotify::wake(&self.waker);
+        inotify::wake(&self.shared.waker);
         let mut inner = self.shared.lock();
         loop {
             if inner.is_settled()
@@ -306,9 +310,7 @@ impl Receiver for Applier {
     fn empty(&self, at: Moment) -> bool {
         let mut inner = self.0.lock();
         inner.state.queue_empty(at);
-        if inner.is_settled() {
-            inner.state.last_settled = at;
-        }
+        inner.note_settled();
         self.wake_worker(&inner);
         self.0.waiters.notify_all();
         !inner.stopping

@@ -26,6 +26,8 @@ pub(crate) struct Context<'a> {
     pub(crate) policy: DeletePolicy,
     pub(crate) now: Moment,
     pub(crate) max_batch: usize,
+    /// Whether the changes in this directory at this path are learnt.
+    pub(crate) is_attached: &'a dyn Fn(&[u8], FileId) -> bool,
     /// Names below marked directories that wait for a later batch.
     pub(crate) waiting: BTreeSet<PathBytes>,
     /// Paths at or below which nothing may be deleted.
@@ -310,6 +312,10 @@ impl Planner<'_> {
         seen: &mut Vec<(PathBytes, Stat)>,
     ) -> Result<(), Errno> {
         let handle = self.context.source.open_list(dir)?;
+        // What is in a directory that has no watch yet may vanish without an event. It has a mark of its own when it has its watch.
+        if !(self.context.is_attached)(dir, handle.id()?) {
+            return Ok(());
+        }
         let mut listing = handle.list(&mut self.list)?;
         while let Some(entry) = listing.next() {
             let name = entry?.name;
@@ -343,6 +349,11 @@ impl Planner<'_> {
             return;
         }
         if !stat.is_file() {
+            if !stat.is_dir() {
+                self.plan.numbers.push((path.clone(), stat.id.ino));
+            } else if !(self.context.is_attached)(path, stat.id) {
+                return;
+            }
             self.add(path, EntryKind::Attr, stat);
             return;
         }
@@ -359,6 +370,7 @@ impl Planner<'_> {
         if stat.nlink > 1 {
             self.link(stat.id, EntryKind::Attr);
         }
+        self.plan.numbers.push((path.clone(), stat.id.ino));
         self.add(path, EntryKind::Content, stat);
     }
 

@@ -10,6 +10,7 @@ use crate::clock::Moment;
 use crate::coalesce::Taken;
 use crate::dirty::{Hint, Subtree};
 use crate::event::{BatchSummary, WatchEvent};
+use crate::inotify;
 use crate::path::PathBytes;
 use crate::plan::{Comparison, Context, Plan, not_replaced, plan};
 use crate::push::{
@@ -223,6 +224,7 @@ impl Sender {
                 },
                 now: shared.now(),
                 max_batch: shared.options.max_batch,
+                is_attached: &|path, id| shared.lock().state.tree.is_attached(path, id),
                 waiting,
                 blocked: inner.state.tree.blocked().collect(),
             }
@@ -231,9 +233,9 @@ impl Sender {
         let mut inner = shared.lock();
         let state = &mut inner.state;
         for (path, ino) in plan.numbers.drain(..) {
+            // A name that is sent is known from here on, whether an event or a poll told of it or not.
             if let Some((parent, name)) = crate::path::split(&path)
                 && let Some(dir) = state.tree.find(parent)
-                && state.tree.has_name(dir, name)
             {
                 state.tree.add_name(dir, name, ino);
             }
@@ -266,6 +268,12 @@ impl Sender {
         let target = &mut inner.state.targets[self.target];
         let entries = &plan.entries;
         let renames = target.take_renames(&|path| entries.contains_key(path));
+        // Only then may something be deleted that this watcher has never seen.
+        if context.policy == DeletePolicy::All {
+            for comparison in &plan.comparisons {
+                target.comparison_begins(&comparison.path);
+            }
+        }
         drop(inner);
         if !names.is_empty() {
             plan.add_links(&context, names);
@@ -384,6 +392,11 @@ impl Sender {
         inner.running -= 1;
         let jitter = self.jitter();
         let failed = outcome.failed.len();
+        if !plan.comparisons.is_empty() {
+            inner.state.targets[self.target].comparisons_end(now.mono);
+            // The reader tells when everything from before is known.
+            inotify::wake(&shared.waker);
+        }
         let change = match &outcome.error {
             Some(error) => {
                 let target = &mut inner.state.targets[self.target];

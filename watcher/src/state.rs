@@ -154,6 +154,15 @@ impl State {
         }
     }
 
+    /// Marks a directory that is new at its place and watched by now. What a session may have found in it before is compared.
+    pub(crate) fn appeared(&mut self, path: &PathBytes, subtree: Subtree, now: Moment) {
+        self.hint(path, Hint::DirCreated, now);
+        for target in &mut self.targets {
+            let purge = subtree.purge || target.is_comparing(path);
+            target.set.subtree(path, Subtree { purge, ..subtree }, now);
+        }
+    }
+
     /// Forgets moves whose second half did not come: what moved left the tree. When to call again.
     pub(crate) fn expire_moves(&mut self, now: Duration) -> Option<Duration> {
         let seen_empty = self.last_empty.mono;

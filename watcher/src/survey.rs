@@ -231,6 +231,10 @@ impl Surveyor {
             Err(Errno::OPNOTSUPP)
         };
         let there = inner.state.tree.child(place);
+        if let Ok(wd) = watch {
+            // It was given up a moment ago, and is wanted again.
+            inner.state.unused.retain(|unused| *unused != wd);
+        }
         if let Ok(wd) = watch
             && let Some(holder) = inner.state.tree.by_wd(wd)
         {
@@ -288,10 +292,10 @@ impl Surveyor {
                     mark = Some(WITH_PURGE);
                 }
                 Access::Polled if watch.is_err() => return Adopted::Known(there),
-                // Only its own names are in question, not those of the directories below; or everything is compared anyway.
-                Access::Polled | Access::New => mark = None,
-                // It lost its watch, so that nobody knows what happened.
-                _ => mark = Some(WITH_PURGE),
+                // Only its own names are in question, not those of the directories below.
+                Access::Polled => mark = None,
+                // It lost its watch. The listing tells which names went.
+                _ => {}
             }
         }
         let Some(node) = inner.state.tree.ensure(place) else {
@@ -540,6 +544,14 @@ impl Surveyor {
         if own_differs {
             state.hint(path, Hint::Attributes, now);
         }
+        if listing.polled && own_differs {
+            // A session on its own may have seen what came and went between two looks.
+            for target in &mut state.targets {
+                if target.is_comparing(path) {
+                    target.set.subtree(path, WITH_PURGE, now);
+                }
+            }
+        }
         self.shared.wake_senders(&mut inner);
     }
 
@@ -605,8 +617,7 @@ fn appeared(inner: &mut Inner, sight: &Sight<'_>, subtree: Subtree, now: Moment)
     // At the start a comparison of everything follows. Else the mark comes after the watch, so that the walk it asks for sees everything that
     // has no event.
     if sight.reason != Reason::Start {
-        inner.state.hint(sight.path, Hint::DirCreated, now);
-        inner.state.subtree(sight.path, subtree, now);
+        inner.state.appeared(sight.path, subtree, now);
     }
 }
 

@@ -275,6 +275,7 @@ impl Tree {
             && let Some(before) = self.nodes.get_mut(&before)
         {
             before.wd = None;
+            before.access = Access::New;
         }
         if let Some(node) = self.nodes.get_mut(&id) {
             if let Some(old) = node.wd.replace(wd)
@@ -293,6 +294,9 @@ impl Tree {
         let id = self.by_wd.remove(&wd)?;
         if let Some(node) = self.nodes.get_mut(&id) {
             node.wd = None;
+            if node.access == Access::Watched {
+                node.access = Access::New;
+            }
         }
         Some(id)
     }
@@ -311,10 +315,19 @@ impl Tree {
         };
     }
 
-    /// What was unavailable is looked at again.
+    /// True if the directory at `path` is this one and its changes are learnt: what is seen in it from now on cannot vanish unseen.
+    pub(crate) fn is_attached(&self, path: &[u8], id: FileId) -> bool {
+        self.find(path)
+            .and_then(|node| self.nodes.get(&node))
+            .is_some_and(|node| {
+                node.id == Some(id) && matches!(node.access, Access::Watched | Access::Polled)
+            })
+    }
+
+    /// What was unavailable can be looked at again.
     pub(crate) fn make_available(&mut self) {
         for id in self.with_access(Access::Unavailable) {
-            self.set_access(id, Access::New);
+            self.set_access(id, Access::Polled);
         }
     }
 

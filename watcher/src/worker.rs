@@ -86,6 +86,9 @@ impl Worker {
         let now = self.shared.now();
         let mut inner = self.shared.lock();
         inner.watching = true;
+        if !inner.state.tree.with_access(Access::Polled).is_empty() {
+            inner.last_poll = began.mono;
+        }
         let entries = inner.state.tree.entries();
         inner.state.shrinkage.note(entries, now.mono);
         let directories = inner.state.tree.directories();
@@ -104,19 +107,17 @@ impl Worker {
         let shared = self.shared.clone();
         let mut inner = shared.lock();
         loop {
-            self.release_watches(&mut inner);
             let now = shared.now();
             let moves = inner.state.expire_moves(now.mono);
+            self.release_watches(&mut inner);
             let task = self.ready_task(&mut inner, now.mono);
             if let Some(task) = task {
                 inner.worker_busy = true;
                 return task;
             }
             if std::mem::replace(&mut inner.worker_busy, false) {
+                inner.note_settled();
                 shared.wake_all();
-            }
-            if !inner.state.unused.is_empty() {
-                continue;
             }
             let wake = [
                 moves,
@@ -268,6 +269,7 @@ impl Worker {
     }
 
     fn poll(&mut self) {
+        let began = self.shared.now().mono;
         let nodes = {
             let inner = self.shared.lock();
             let mut nodes = inner.state.tree.with_access(Access::Polled);
@@ -280,6 +282,11 @@ impl Worker {
                 return;
             }
             self.surveyor.poll(node);
+        }
+        {
+            let mut inner = self.shared.lock();
+            let all_watched = inner.state.tree.with_access(Access::Polled).is_empty();
+            inner.last_poll = if all_watched { Duration::MAX } else { began };
         }
         self.surveyor.report_limit();
         self.wake_senders();
