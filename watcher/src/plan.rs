@@ -227,7 +227,11 @@ impl Planner<'_> {
         // The directory it was in has a new mtime.
         let parent: PathBytes = path::parent(&top).into();
         match self.looker.look(&parent) {
-            Ok(Found::Object(stat)) if stat.is_dir() => self.add(&parent, EntryKind::Parent, stat),
+            Ok(Found::Object(stat)) if stat.is_dir() => {
+                if !self.add_entry(&parent, EntryKind::Parent, stat) {
+                    self.undo_deletion(&top);
+                }
+            }
             _ => self.undo_deletion(&top),
         }
     }
@@ -390,14 +394,19 @@ impl Planner<'_> {
     }
 
     fn add(&mut self, path: &PathBytes, kind: EntryKind, stat: Stat) {
+        if !self.add_entry(path, kind, stat) {
+            self.plan.deferred.push((path.clone(), Wait::Open));
+        }
+    }
+
+    /// False, and nothing added, if what was seen at the paths above does not fit.
+    fn add_entry(&mut self, path: &PathBytes, kind: EntryKind, stat: Stat) -> bool {
         let kind = if kind == EntryKind::Content && !stat.is_file() {
             EntryKind::Attr
         } else {
             kind
         };
-        if !add_with_parents(&mut self.plan.entries, &mut self.looker, path, kind, stat) {
-            self.plan.deferred.push((path.clone(), Wait::Open));
-        }
+        add_with_parents(&mut self.plan.entries, &mut self.looker, path, kind, stat)
     }
 
     /// Something reappeared while it was looked at: the marks wait for what the events say.

@@ -230,9 +230,11 @@ impl Tree {
         }
     }
 
-    /// Puts an unplaced directory into a place. False, and nothing done, if the place is taken, its parent gone or inside the directory itself.
+    /// Puts an unplaced directory into a place. False, and nothing done, if it has a place, or this one is taken, its parent gone or inside
+    /// the directory itself.
     pub(crate) fn put(&mut self, id: NodeId, place: &Place) -> bool {
-        if self.is_at_or_above(id, place.parent) || self.child(place).is_some() {
+        let is_placed = self.nodes.get(&id).is_none_or(|node| node.placed);
+        if is_placed || self.is_at_or_above(id, place.parent) || self.child(place).is_some() {
             return false;
         }
         let Some(parent) = self.nodes.get_mut(&place.parent) else {
@@ -390,6 +392,18 @@ impl Tree {
                 return true;
             }
             at = self.nodes.get(&id).and_then(|node| node.parent);
+        }
+        false
+    }
+
+    /// True if `id` or a directory above it is between two places.
+    pub(crate) fn is_between_places(&self, id: NodeId) -> bool {
+        let mut at = Some(id);
+        while let Some(node) = at.and_then(|id| self.nodes.get(&id)) {
+            if !node.placed {
+                return true;
+            }
+            at = node.parent;
         }
         false
     }

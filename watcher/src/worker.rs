@@ -115,6 +115,7 @@ impl Worker {
                 inner.worker_busy = true;
                 return task;
             }
+            self.surveyor.idle();
             if std::mem::replace(&mut inner.worker_busy, false) {
                 inner.note_settled();
                 shared.wake_all();
@@ -226,6 +227,7 @@ impl Worker {
             let mut inner = self.shared.lock();
             // From here on a new loss needs a new comparison.
             inner.state.lost = None;
+            inner.state.rescanning = true;
             if !began.set_back_since(lost.since).is_zero()
                 && began.set_back_since(lost.since) > CLOCK_SLACK
             {
@@ -238,12 +240,13 @@ impl Worker {
                 inner.state.subtree(&root, all, began);
             }
         }
-        let reason = Reason::Lost(lost.since.real);
+        let reason = Reason::Lost(lost.since);
         let mut places = match self.surveyor.look_at_root(reason) {
             Ok(places) => places,
             Err(_) => {
                 let mut inner = self.shared.lock();
                 inner.state.check_root = true;
+                inner.state.rescanning = false;
                 inner.state.lost = Some(lost);
                 self.rescan_after = began.mono + ROOT_CHECK;
                 return;
@@ -257,7 +260,11 @@ impl Worker {
         }
         let now = self.shared.now();
         let took = now.mono.saturating_sub(began.mono);
-        let again = self.shared.lock().state.lost.is_some();
+        let again = {
+            let mut inner = self.shared.lock();
+            inner.state.rescanning = false;
+            inner.state.lost.is_some()
+        };
         self.rescan_pause = if again {
             (self.rescan_pause * 2).clamp(took.max(RESCAN_PAUSE), MAX_RESCAN_PAUSE)
         } else {

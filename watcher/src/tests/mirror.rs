@@ -171,6 +171,10 @@ impl Mirror {
                 if result.error.is_some() {
                     return;
                 }
+            } else if at(&self.source, &path).is_dir() && !at(&self.source, &path).is_symlink() {
+                // It is in the list as something else.
+                let changed = io::Error::other("changed");
+                result.failed.push(failure(&path, &changed));
             } else if let Err(error) = self.send(&path, !request.ignore_times) {
                 result.failed.push(failure(&path, &error));
             }
