@@ -1,0 +1,80 @@
+//! Caps of the daemon and their defaults, with why (05-security 18).
+
+use std::time::Duration;
+
+/// Nesting of `&include` and `&merge` (04-daemon 4.8).
+pub(crate) const INCLUDE_DEPTH: usize = 16;
+
+/// Growth of a configuration value by its variables (04-daemon 5).
+pub(crate) const EXPANSION: usize = 2048;
+
+/// Size of a configuration file, of a secrets file (05-security O-8) and of the message of the day.
+pub(crate) const CONFIG_FILE: usize = 1 << 20;
+
+/// Bytes of a line of a secrets file that count; the rest is the next line (04-daemon 9.2).
+pub(crate) const SECRETS_LINE: usize = 1023;
+
+/// A line of the log (04-daemon 18.1).
+pub(crate) const LOG_LINE: usize = 2047;
+
+/// The request in a log line (04-daemon 11.1).
+pub(crate) const LOGGED_REQUEST: usize = 1024;
+
+/// Log lines that wait for the disk. Beyond it lines are counted and dropped: a full disk must not stop sessions.
+pub(crate) const LOG_QUEUE: usize = 4096;
+
+/// How long a name lookup may take; then the client has no name (04-daemon 8.4).
+pub(crate) const LOOKUP: Duration = Duration::from_secs(5);
+
+/// What is read and thrown away before a connection is closed, so that the client sees our last line
+/// (04-daemon 2.2).
+pub(crate) const DRAIN_BYTES: usize = 1 << 20;
+
+/// How long that may take.
+pub(crate) const DRAIN: Duration = Duration::from_secs(2);
+
+/// Refused connections that may drain at once; more are closed without a word.
+pub(crate) const REFUSALS: usize = 64;
+
+/// Addresses whose authentication failures are remembered. When full, the oldest are forgotten.
+pub(crate) const FAILURE_TABLE: usize = 4096;
+
+/// Stack of a session's first thread (05-security 19).
+pub(crate) const SESSION_STACK: usize = 2 << 20;
+
+/// What a daemon allows; every number can be changed, 0 switches a count off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once, handshakes included.
+    pub connections: usize,
+    /// Connections at once from one address.
+    pub per_address: usize,
+    /// Connections at once that have not got their `@RSYNCD: OK` yet.
+    pub in_handshake: usize,
+    /// The longest that each phase of the handshake may take: up to the module line; the authentication; the
+    /// arguments. The module's `timeout` can only shorten it (04-daemon 17).
+    pub handshake: Duration,
+    /// Failed authentications are answered after this time.
+    pub auth_delay: Duration,
+    /// Failed authentications of one address within [`Self::auth_window`], before it is refused for as long.
+    pub auth_failures: u32,
+    /// See [`Self::auth_failures`].
+    pub auth_window: Duration,
+    /// How long running sessions may go on after shutdown was asked for.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            per_address: 64,
+            in_handshake: 128,
+            handshake: Duration::from_secs(60),
+            auth_delay: Duration::from_millis(250),
+            auth_failures: 10,
+            auth_window: Duration::from_secs(60),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
