@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use rsync_engine::fs::{Errno, describe};
-use rsync_engine::options::{Delete, Direction, FilterText, TransferOptions};
+use rsync_engine::options::{Delete, Direction, TransferOptions};
 use rsync_engine::receive::Destination;
 use rsync_engine::{Cancel, Event, Events, Item, Outcome, TextKind};
 use syncline::daemon::{Connect, OpenSession, list_modules};
@@ -168,10 +168,7 @@ pub(crate) fn connect(
 
 /// The rules of the filter options; files are read now.
 pub(crate) fn filters(options: &TransferOptions) -> Result<Filters, syncline::Error> {
-    Filters::new(options, &mut |text| match text {
-        FilterText::ExcludeFrom(file) | FilterText::IncludeFrom(file) => read_rules(file),
-        _ => Ok(Vec::new()),
-    })
+    Filters::new(options, &mut read_rules)
 }
 
 fn read_rules(file: &[u8]) -> io::Result<Vec<u8>> {

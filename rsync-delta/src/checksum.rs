@@ -1,12 +1,17 @@
 //! The strong checksums and where their seed goes (03-transfer 4.5).
 
 use md4::Md4;
-use md5::Md5;
 use sha1::Sha1;
 use xxhash_rust::{xxh3, xxh64};
 
 use crate::hasher::{digest_of, xxh128_wire};
+use crate::md5_serial::Md5;
 use crate::{Digest, FileHasher};
+#[cfg(target_arch = "x86_64")]
+use crate::{
+    md5_lanes,
+    simd::{Avx2, LANES},
+};
 
 /// A strong checksum together with its seed rules (03-transfer 4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,8 +58,8 @@ impl Checksum {
         let wide_seed = i64::from(seed) as u64;
         match self {
             Self::OldMd4 | Self::Md4 => digest_of::<Md4>([block, seed_bytes]),
-            Self::Md5 { seed_first: true } => digest_of::<Md5>([seed_bytes, block]),
-            Self::Md5 { seed_first: false } => digest_of::<Md5>([block, seed_bytes]),
+            Self::Md5 { seed_first: true } => md5_of([seed_bytes, block]),
+            Self::Md5 { seed_first: false } => md5_of([block, seed_bytes]),
             Self::Sha1 => digest_of::<Sha1>([seed_bytes, block]),
             Self::Xxh64 => Digest::new(&xxh64::xxh64(block, wide_seed).to_le_bytes()),
             Self::Xxh3 => Digest::new(&xxh3::xxh3_64_with_seed(block, wide_seed).to_le_bytes()),
@@ -69,6 +74,15 @@ impl Checksum {
     ///
     /// If `data` is shorter than the blocks asked for.
     pub(crate) fn block_sums(self, seed: i32, data: &[u8], block_len: usize, out: &mut [Digest]) {
+        #[cfg(target_arch = "x86_64")]
+        if let Self::Md5 { seed_first } = self
+            && out.len() > 1
+            && let Some(avx2) = Avx2::detect()
+        {
+            let seed = if seed == 0 { None } else { Some(seed) };
+            md5_lanes::block_sums(avx2, seed, seed_first, data, block_len, out);
+            return;
+        }
         for (i, digest) in out.iter_mut().enumerate() {
             *digest = self.block_sum(seed, &data[i * block_len..(i + 1) * block_len]);
         }
@@ -76,6 +90,10 @@ impl Checksum {
 
     /// How many blocks are worth giving to [`Checksum::block_sums`] at once.
     pub(crate) fn lanes(self) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        if matches!(self, Self::Md5 { .. }) && Avx2::detect().is_some() {
+            return LANES;
+        }
         1
     }
 
@@ -88,4 +106,12 @@ impl Checksum {
     pub fn list_hasher(self) -> FileHasher {
         FileHasher::list(self)
     }
+}
+
+fn md5_of(pieces: [&[u8]; 2]) -> Digest {
+    let mut md5 = Md5::new();
+    for piece in pieces {
+        md5.update(piece);
+    }
+    Digest::new(&md5.finish())
 }

@@ -1,11 +1,11 @@
 //! Incremental digests of whole files.
 
 use md4::Md4;
-use md5::{Digest as _, Md5};
-use sha1::Sha1;
+use sha1::{Digest as _, Sha1};
 use xxhash_rust::xxh3::Xxh3;
 use xxhash_rust::xxh64::Xxh64;
 
+use crate::md5_serial::Md5;
 use crate::{Checksum, Digest};
 
 /// Digest of a file's data as it passes by (03-transfer 4.5), made by [`Checksum::file_hasher`] or
@@ -62,7 +62,7 @@ impl FileHasher {
     pub fn finish(self) -> Digest {
         match self.0 {
             State::Md4(state) => Digest::new(&state.finalize()),
-            State::Md5(state) => Digest::new(&state.finalize()),
+            State::Md5(state) => Digest::new(&state.finish()),
             State::Sha1(state) => Digest::new(&state.finalize()),
             State::Xxh64(state) => Digest::new(&state.digest().to_le_bytes()),
             State::Xxh3(state) => Digest::new(&state.digest().to_le_bytes()),
@@ -88,7 +88,7 @@ impl std::fmt::Debug for FileHasher {
 }
 
 /// Digest of two pieces in a row.
-pub(crate) fn digest_of<D: md5::Digest>(pieces: [&[u8]; 2]) -> Digest {
+pub(crate) fn digest_of<D: sha1::Digest>(pieces: [&[u8]; 2]) -> Digest {
     let mut state = D::new();
     for piece in pieces {
         state.update(piece);

@@ -18,8 +18,13 @@ mod hasher;
 mod index;
 mod layout;
 mod matcher;
+#[cfg(target_arch = "x86_64")]
+mod md5_lanes;
+mod md5_serial;
 mod patch;
 mod rolling;
+#[cfg(target_arch = "x86_64")]
+mod simd;
 mod window;
 
 pub use block_sums::BlockSums;

@@ -19,18 +19,9 @@ pub struct Rolling {
 impl Rolling {
     /// The sum of a whole block.
     pub fn new(block: &[u8]) -> Self {
-        let mut lanes = Lanes::default();
-        let mut rows = block.chunks_exact(LANES);
-        for row in &mut rows {
-            lanes.add(row);
-        }
-        let mut sum = lanes.total();
-        for &byte in rows.remainder() {
-            sum.a = sum.a.wrapping_add(signed(byte));
-            sum.b = sum.b.wrapping_add(sum.a);
-        }
-        sum.len = block.len() as u32;
-        sum
+        let (a, b) = sums(block);
+        let len = block.len() as u32;
+        Self { a, b, len }
     }
 
     /// The weak sum as sent on the wire.
@@ -53,51 +44,56 @@ impl Rolling {
 /// A byte as the sum takes it: signed, extended to 32 bits.
 #[inline]
 fn signed(byte: u8) -> u32 {
-    i32::from(byte as i8) as u32
+    i32::from(byte.cast_signed()).cast_unsigned()
 }
 
-/// Columns of [`Lanes`]. Any number gives the same sum; this one lets the compiler fill its vector registers.
-const LANES: usize = 32;
-
-/// The block as a matrix of `LANES` columns, summed column by column so that the loop over a row has no dependency
-/// between neighbours. For row `k` of `n` and column `l` the weight `len - i` is `(n - k) * LANES - l`.
-struct Lanes {
-    /// Sum of each column.
-    sum: [u32; LANES],
-    /// Sum over all rows of the value of `sum` after that row, which is the sum of `(n - k) * x`.
-    weighted: [u32; LANES],
-}
-
-impl Default for Lanes {
-    fn default() -> Self {
-        Self {
-            sum: [0; LANES],
-            weighted: [0; LANES],
-        }
+#[inline]
+fn sums(block: &[u8]) -> (u32, u32) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(avx2) = crate::simd::Avx2::detect() {
+        return avx2.weak(block);
     }
+    plain_sums(block)
 }
 
-impl Lanes {
-    #[inline(always)]
-    fn add(&mut self, row: &[u8]) {
-        for ((sum, weighted), &byte) in self.sum.iter_mut().zip(&mut self.weighted).zip(row) {
-            *sum = sum.wrapping_add(signed(byte));
-            *weighted = weighted.wrapping_add(*sum);
+/// The sums `a` and `b` of a block, in code that every processor can run and compilers can vectorise: within a row
+/// nothing depends on the byte before.
+pub(crate) fn plain_sums(block: &[u8]) -> (u32, u32) {
+    let (mut a, mut b) = (0u32, 0u32);
+    let (rows, rest) = block.as_chunks::<ROW>();
+    for row in rows {
+        // At most 128 * 128 * 128, far from overflow.
+        let (mut sum, mut weighted) = (0i32, 0i32);
+        for (&byte, &weight) in row.iter().zip(&WEIGHTS) {
+            let byte = i16::from(byte.cast_signed());
+            sum += i32::from(byte);
+            weighted += i32::from(byte) * i32::from(weight);
         }
+        b = b
+            .wrapping_add(a.wrapping_mul(ROW as u32))
+            .wrapping_add(weighted.cast_unsigned());
+        a = a.wrapping_add(sum.cast_unsigned());
     }
-
-    fn total(&self) -> Rolling {
-        let mut a = 0u32;
-        let mut b = 0u32;
-        for (l, (&sum, &weighted)) in self.sum.iter().zip(&self.weighted).enumerate() {
-            a = a.wrapping_add(sum);
-            b = b
-                .wrapping_add(weighted.wrapping_mul(LANES as u32))
-                .wrapping_sub(sum.wrapping_mul(l as u32));
-        }
-        Rolling { a, b, len: 0 }
+    for &byte in rest {
+        a = a.wrapping_add(signed(byte));
+        b = b.wrapping_add(a);
     }
+    (a, b)
 }
+
+/// Long enough to spread the cost of adding up a row's lanes, short enough for the usual block.
+const ROW: usize = 128;
+
+/// Weights of the bytes of a row: [`ROW`] for the first, 1 for the last.
+const WEIGHTS: [i16; ROW] = {
+    let mut weights = [0; ROW];
+    let mut i = 0;
+    while i < ROW {
+        weights[i] = (ROW - i) as i16;
+        i += 1;
+    }
+    weights
+};
 
 #[cfg(test)]
 mod tests {
@@ -136,6 +132,8 @@ mod tests {
             assert_eq!(weak_sum(&block), by_definition(&block), "{len} bytes");
             let high = vec![0x80; len];
             assert_eq!(weak_sum(&high), by_definition(&high), "{len} bytes of 0x80");
+            let rolling = Rolling::new(&block);
+            assert_eq!(plain_sums(&block), (rolling.a, rolling.b), "{len} bytes");
         }
     }
 

@@ -2,6 +2,7 @@
 //! (01-session 9).
 
 use rsync_proto::Protocol;
+use rsync_proto::filter::FilterReader;
 use rsync_proto::mux::Peer;
 use rsync_proto::setup::{
     Capabilities, ChecksumChoice, ClientOffer, ClientSetup, CompatFlags, Negotiated, Progress,
@@ -153,6 +154,21 @@ pub fn send_filter_rules(out: &mut WireOut, rules: &[Vec<u8>]) -> Result<(), Err
         })?;
     }
     out.data(|buf| buf.extend_from_slice(&0_i32.to_le_bytes()))
+}
+
+/// Reads the filter list of a client (02-file-list 2).
+///
+/// # Errors
+/// A rule that no client may send, or a failed connection.
+pub fn read_filter_rules(input: &mut WireIn) -> Result<Vec<Vec<u8>>, Error> {
+    let mut reader = FilterReader::new();
+    let mut rules = Vec::new();
+    while let Some(rule) =
+        input.record(|cursor| reader.read(cursor).map(|rule| rule.map(<[u8]>::to_vec)))?
+    {
+        rules.push(rule);
+    }
+    Ok(rules)
 }
 
 /// Whether a filter list goes from client to server (02-file-list 2.1). `sending`: the client sends files.

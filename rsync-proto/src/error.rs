@@ -495,3 +495,46 @@ const UNSUPPORTED: u8 = 4;
 const START: u8 = 5;
 const STREAM: u8 = 12;
 const MEMORY: u8 = 22;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_rsyncs() {
+        let rows: [(DecodeError, u8); 14] = [
+            (DecodeError::Incomplete, 12),
+            (Violation::IntegerTooLong { first: 0xff }.into(), 12),
+            (
+                Violation::StringTooLong {
+                    len: 5000,
+                    max: 4095,
+                }
+                .into(),
+                2,
+            ),
+            (
+                Violation::NegotiationListTooLong { len: 300, max: 255 }.into(),
+                4,
+            ),
+            (Violation::NoGreeting.into(), 5),
+            (Violation::ProtocolNumber { number: 41 }.into(), 2),
+            (Violation::IncRecurseNotOffered.into(), 1),
+            (Violation::UnexpectedMessage { tag: 9 }.into(), 12),
+            (Violation::StrongSumLength { len: 17 }.into(), 2),
+            (Violation::FilterRuleLength { len: -1 }.into(), 22),
+            (Violation::FilterMerge.into(), 1),
+            (Violation::UnsafeName.into(), 4),
+            (Unsupported::Protocol { number: 27 }.into(), 2),
+            (Unsupported::NoCommonChecksum.into(), 4),
+        ];
+        for (error, code) in rows {
+            assert_eq!(error.exit_code(), code, "{error}");
+            let text = error.to_string();
+            assert!(
+                text.starts_with(char::is_lowercase) && !text.ends_with('.'),
+                "{text}"
+            );
+        }
+    }
+}

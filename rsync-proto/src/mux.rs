@@ -187,7 +187,7 @@ impl Demux {
             Tag::DATA => (true, true),
             Tag::ERROR_XFER | Tag::INFO => (is_server, text_fits(len)),
             Tag::ERROR | Tag::WARNING => (is_server && typed, text_fits(len)),
-            // Seen from both sides: a receiving server reports the deletion limit, a pushing client echoes.
+            // Only a sender has something to report; rsync's client takes it from both and echoes it.
             Tag::IO_ERROR => (typed, len == 4),
             Tag::NOOP => (typed, len == 0),
             Tag::IO_TIMEOUT => (is_server && self.protocol.has_error_exit(), len == 4),

@@ -73,6 +73,7 @@ fn open(target: &DaemonTarget, connect: &Connect) -> Result<TcpStream, Error> {
 pub struct OpenSession {
     negotiated: Negotiated,
     options: TransferOptions,
+    paths: Vec<Vec<u8>>,
     input: WireIn,
     out: WireOut,
     clock: Arc<IoClock>,
@@ -140,11 +141,11 @@ impl OpenSession {
             Arc::clone(&clock),
         );
         let mut out = WireOut::new(Box::new(writer), Arc::clone(&clock));
-        let paths: Vec<Vec<u8>> = paths
+        let sent: Vec<Vec<u8>> = paths
             .iter()
             .map(|path| options::daemon_path_arg(&target.module, path))
             .collect();
-        let args = options::to_server_args(&options, direction, protocol.number(), &paths);
+        let args = options::to_server_args(&options, direction, protocol.number(), &sent);
         let mut put = Ok(());
         out.data(|buf| put = put_arguments(buf, protocol, &args))?;
         put?;
@@ -165,6 +166,7 @@ impl OpenSession {
         Ok(Self {
             negotiated,
             options,
+            paths: paths.to_vec(),
             input,
             out,
             clock,
@@ -255,6 +257,7 @@ impl OpenSession {
         let (root, ids) = here(self.options.numeric_ids);
         let what = Receive {
             destination,
+            asked_for: Some(filters.asked_for(&self.paths, &self.options)),
             protection: filters.protection(),
             ids,
             root,

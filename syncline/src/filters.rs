@@ -2,43 +2,99 @@
 
 use std::io;
 
-use rsync_engine::options::{FilterText, TransferOptions};
-use rsync_engine::receive::{Protection, Unprotected};
-use rsync_engine::send::{Everything, Selection};
+use rsync_engine::filter::{
+    Chain, Descent, FilterError, RequestedNames, Role, RuleList, RuleSettings, SentRules,
+};
+use rsync_engine::options::TransferOptions;
+use rsync_engine::receive::{NameCheck, Protection};
+use rsync_engine::rules::{AskedFor, ProtectionRules, SelectionRules};
+use rsync_engine::send::Selection;
 use rsync_proto::Protocol;
 
 use crate::error::Error;
 
 /// The rules of one transfer.
 #[derive(Debug, Clone, Default)]
-pub struct Filters {}
+pub struct Filters {
+    rules: RuleList,
+}
 
 impl Filters {
-    /// The rules that the options give; `read` reads the file of a from-file option.
+    /// The rules that the options give; `read` opens the file of a from-file option (`-` is standard input).
     ///
     /// # Errors
     /// A rule that cannot be parsed, a file that cannot be read.
     pub fn new(
         options: &TransferOptions,
-        read: &mut dyn FnMut(&FilterText) -> io::Result<Vec<u8>>,
+        read: &mut dyn FnMut(&[u8]) -> io::Result<Vec<u8>>,
     ) -> Result<Self, Error> {
-        let _ = (options, read);
-        Ok(Self {})
+        let settings = RuleSettings {
+            delete_excluded: options.delete_excluded,
+            ..RuleSettings::default()
+        };
+        let rules =
+            RuleList::from_options(&options.filter_texts, settings, read).map_err(failed)?;
+        Ok(Self { rules })
     }
 
     pub(crate) fn wire_rules(
         &self,
-        _protocol: Protocol,
-        _sending: bool,
+        protocol: Protocol,
+        sending: bool,
     ) -> Result<Vec<Vec<u8>>, Error> {
-        Ok(Vec::new())
+        let role = if sending {
+            Role::Sender
+        } else {
+            Role::Receiver
+        };
+        self.rules.wire_rules(protocol, role).map_err(failed)
     }
 
     pub(crate) fn selection(&self) -> Box<dyn Selection> {
-        Box::new(Everything)
+        Box::new(SelectionRules::new(
+            Chain::new(&self.rules, Role::Sender),
+            None,
+        ))
     }
 
     pub(crate) fn protection(&self) -> Box<dyn Protection> {
-        Box::new(Unprotected)
+        Box::new(ProtectionRules::new(
+            Chain::new(&self.rules, Role::Receiver),
+            None,
+        ))
+    }
+
+    /// What a daemon may list when it was asked for these paths, module name first.
+    pub(crate) fn asked_for(
+        &self,
+        paths: &[Vec<u8>],
+        options: &TransferOptions,
+    ) -> Box<dyn NameCheck> {
+        let descent = match (options.recursive, options.dirs) {
+            (true, _) => Descent::All,
+            (false, true) => Descent::Children,
+            (false, false) => Descent::None,
+        };
+        let mut names = RequestedNames::new(options.relative, descent);
+        for path in paths {
+            names.add_argument(path, true);
+        }
+        Box::new(AskedFor {
+            names,
+            rules: SentRules::new(&self.rules),
+        })
+    }
+
+    /// The rules in force at the sending side, to ask often.
+    #[must_use]
+    pub fn sender_chain(&self) -> Chain {
+        Chain::new(&self.rules, Role::Sender)
+    }
+}
+
+fn failed(error: FilterError) -> Error {
+    Error::Filter {
+        text: error.to_string(),
+        code: error.exit_code(),
     }
 }

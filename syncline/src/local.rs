@@ -87,6 +87,7 @@ pub fn copy(
     let (root, ids) = here(options.numeric_ids);
     let what = Receive {
         destination,
+        asked_for: None,
         protection: filters.protection(),
         ids,
         root,

@@ -10,7 +10,7 @@ use rsync_proto::stats::DelStats;
 use crate::error::Error;
 use crate::event::{Event, TextKind};
 use crate::fs::{
-    self, Deleter, Dir, Doomed, Errno, FileKind, Name, RelPath, RelPathBuf, RemoveOptions,
+    self, Deleter, Dir, Doomed, Errno, FileKind, Name, RelPath, RelPathBuf, RemoveOptions, Tree,
 };
 use crate::list::FileList;
 use crate::options::Delete;
@@ -23,11 +23,13 @@ use super::generator::Generator;
 /// What filters say about names at the receiving side. Paths are relative to the destination.
 pub trait Protection: Send {
     /// Called before names of this directory are asked about, so that per-directory rule files can be read.
-    fn enter(&mut self, dir: RelPath<'_>);
+    fn enter(&mut self, dir: RelPath<'_>, tree: &Tree);
     /// Whether a name is excluded from deletion. `whole`: its directory is itself being deleted.
     fn protects(&mut self, path: RelPath<'_>, is_dir: bool, whole: bool) -> bool;
     /// Whether the module's own rules forbid to receive this name.
     fn refuses(&mut self, path: RelPath<'_>, is_dir: bool) -> bool;
+    /// A rule file that cannot be used, found since the last call: it ends the run.
+    fn take_fault(&mut self) -> Option<Error>;
 }
 
 /// No rules.
@@ -35,12 +37,15 @@ pub trait Protection: Send {
 pub struct Unprotected;
 
 impl Protection for Unprotected {
-    fn enter(&mut self, _dir: RelPath<'_>) {}
+    fn enter(&mut self, _dir: RelPath<'_>, _tree: &Tree) {}
     fn protects(&mut self, _path: RelPath<'_>, _is_dir: bool, _whole: bool) -> bool {
         false
     }
     fn refuses(&mut self, _path: RelPath<'_>, _is_dir: bool) -> bool {
         false
+    }
+    fn take_fault(&mut self) -> Option<Error> {
+        None
     }
 }
 
@@ -142,6 +147,9 @@ impl Generator {
             return Ok(());
         }
         let extras = self.extras(list, name, path, contents);
+        if let Some(fault) = self.deletions.protection.take_fault() {
+            return Err(fault);
+        }
         let delay = self
             .session
             .options
@@ -178,7 +186,9 @@ impl Generator {
         let Ok(dir) = self.dir(path) else {
             return extras;
         };
-        self.deletions.protection.enter(path);
+        if let Some(tree) = &self.place.tree {
+            self.deletions.protection.enter(path, tree);
+        }
         let Ok(mut listing) = dir.list(&mut self.list_buf) else {
             return extras;
         };

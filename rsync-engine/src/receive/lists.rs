@@ -17,6 +17,24 @@ pub(crate) const KEEP_ID: u32 = u32::MAX;
 /// Directories of a session at most: each is remembered until its list came.
 const DIRS_MAX: usize = 1 << 26;
 
+/// What a client makes of a listed name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// It was asked for.
+    Whole,
+    /// Only as a directory above something that was: nothing in it is ours to delete.
+    AsParent,
+}
+
+/// Decides whether a sender may list a name (02-file-list 13.4, 13.5).
+pub trait NameCheck: Send {
+    /// What the name is to us.
+    ///
+    /// # Errors
+    /// A name that was not asked for, or is excluded: the sender cannot be trusted.
+    fn check(&self, name: &[u8], is_dir: bool) -> Result<Wanted, Error>;
+}
+
 /// Decodes lists and keeps what must survive from one to the next.
 pub(super) struct ListReader {
     options: EntryOptions,
@@ -24,6 +42,7 @@ pub(super) struct ListReader {
     mapper: IdMapper,
     inc_recurse: bool,
     relative: bool,
+    asked_for: Option<Box<dyn NameCheck>>,
     next_start: i32,
     /// Directories by number (02-file-list 9.3); `None` once their list came.
     dirs: Vec<Option<ListOf>>,
@@ -39,7 +58,12 @@ pub(super) struct ListReader {
 }
 
 impl ListReader {
-    pub(super) fn new(options: EntryOptions, mapper: IdMapper, relative: bool) -> Self {
+    pub(super) fn new(
+        options: EntryOptions,
+        mapper: IdMapper,
+        relative: bool,
+        asked_for: Option<Box<dyn NameCheck>>,
+    ) -> Self {
         let inc_recurse = options.inc_recurse;
         Self {
             decoder: Decoder::new(options.clone()),
@@ -47,6 +71,7 @@ impl ListReader {
             mapper,
             inc_recurse,
             relative,
+            asked_for,
             next_start: i32::from(inc_recurse),
             dirs: Vec::new(),
             inodes: HashMap::new(),
@@ -106,6 +131,13 @@ impl ListReader {
 
     fn take(&mut self, list: &mut FileList) -> Result<(), Error> {
         let mut entry = self.decoder.entry();
+        if let Some(asked_for) = &self.asked_for
+            && entry.name != b"."
+            && entry.name != b"/."
+            && asked_for.check(entry.name, entry.is_dir())? == Wanted::AsParent
+        {
+            (entry.top_dir, entry.no_content) = (true, true);
+        }
         if self.inc_recurse {
             if let Some(name) = entry.user_name {
                 self.mapper.learn(IdKind::User, entry.uid, name);

@@ -56,6 +56,7 @@ use self::receiver::{Receiver, ReceiverStats};
 
 pub use self::delete::{Protection, Unprotected};
 pub use self::destination::Destination;
+pub use self::lists::{NameCheck, Wanted};
 
 pub(crate) use self::checksum_of_file::digest_of;
 pub(crate) use self::generator::item_of;
@@ -94,6 +95,8 @@ mod checksum_of_file {
 pub struct Receive {
     /// Where entries go; `None` only lists them.
     pub destination: Option<Destination>,
+    /// What the sender may list; `None` trusts it, as a server trusts its client.
+    pub asked_for: Option<Box<dyn NameCheck>>,
     /// What filters say about names here.
     pub protection: Box<dyn Protection>,
     /// Maps the sender's users and groups to ours.
@@ -136,7 +139,12 @@ pub fn receive(
         Arc::clone(&no_send),
     )));
     let mut ndx = NdxReader::new(protocol);
-    let mut lists = ListReader::new(entry_options(&session), what.ids, session.options.relative);
+    let mut lists = ListReader::new(
+        entry_options(&session),
+        what.ids,
+        session.options.relative,
+        what.asked_for,
+    );
     let first = lists.first(&mut input)?;
     session.trouble.io_error(lists.io_error);
     if first.is_empty() && session.client {

@@ -509,7 +509,12 @@ impl ListWriter {
                 return Ok(below);
             }
         };
-        self.selection.enter(path, &dir);
+        if let Some(of_root) = self.roots.get(usize::from(root)) {
+            self.selection.enter(root, path, &dir, &of_root.tree);
+        }
+        if let Some(fault) = self.selection.take_fault() {
+            return Err(fault);
+        }
         let mut buf = std::mem::take(&mut self.list_buf);
         let done = self.listed(root, name, device, &dir, &mut buf, &mut below, list, out);
         self.list_buf = buf;

@@ -169,7 +169,10 @@ impl Sender {
                     if self.held.len() > 1 {
                         self.held.pop_front();
                     } else {
-                        self.held.clear();
+                        // Links to files of a flat list are reported after its DONE (03-transfer 1.4).
+                        if self.session.negotiated.inc_recurse() {
+                            self.held.clear();
+                        }
                         phase += 1;
                         if phase > 2 {
                             break;

@@ -1,5 +1,6 @@
 //! What a sender sends: source arguments, and the names a watcher picked.
 
+use crate::error::Error;
 use crate::fs::{Dir, Links, RelPath, Tree};
 
 /// Everything the sender needs beside the session.
@@ -79,10 +80,12 @@ pub enum PickedAction {
 /// What filters say about names at the sending side.
 pub trait Selection: std::marker::Send {
     /// Called before names of a directory are asked about, so that per-directory rule files can be read from
-    /// it. `path` is relative to the transfer root.
-    fn enter(&mut self, path: RelPath<'_>, dir: &Dir);
+    /// it. `path` is relative to `tree`, which is the source root of this number.
+    fn enter(&mut self, root: u16, path: RelPath<'_>, dir: &Dir, tree: &Tree);
     /// Whether a name is hidden from the transfer.
     fn hides(&mut self, path: RelPath<'_>, is_dir: bool) -> bool;
+    /// A rule file that cannot be used, found since the last call: it ends the run.
+    fn take_fault(&mut self) -> Option<Error>;
 }
 
 /// Hides nothing.
@@ -90,8 +93,11 @@ pub trait Selection: std::marker::Send {
 pub struct Everything;
 
 impl Selection for Everything {
-    fn enter(&mut self, _path: RelPath<'_>, _dir: &Dir) {}
+    fn enter(&mut self, _root: u16, _path: RelPath<'_>, _dir: &Dir, _tree: &Tree) {}
     fn hides(&mut self, _path: RelPath<'_>, _is_dir: bool) -> bool {
         false
+    }
+    fn take_fault(&mut self) -> Option<Error> {
+        None
     }
 }

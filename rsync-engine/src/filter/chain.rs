@@ -1,0 +1,497 @@
+//! The rules in force while a tree is walked (07-filters 4 to 8).
+
+use std::sync::Arc;
+
+use super::error::{FileLabel, FilterError, Notice};
+use super::list::{ItemKind, RuleList, RuleSettings};
+use super::merge_files::{Directory, ReadMergeFile, Reading, join, parent_directories, scan_top};
+use super::pattern::Subject;
+use super::rule::{Merge, Role, Rule};
+use super::{MAX_RULE_BYTES, MAX_RULES};
+
+/// What the rules say of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// No rule matches, which counts as included.
+    Unmatched,
+    /// An include rule decided: the name is shown, or at risk.
+    Included,
+    /// An exclude rule decided: the name is hidden, or protected.
+    Excluded,
+}
+
+impl Verdict {
+    /// True for [`Self::Excluded`].
+    #[must_use]
+    pub fn is_excluded(self) -> bool {
+        self == Self::Excluded
+    }
+}
+
+/// The rules of one role in force at one place of the tree.
+///
+/// Call [`Chain::set_root`] once for each directory that names are relative to, [`Chain::enter_dir`] before the
+/// entries of a directory are looked at, then [`Chain::check`] for each of them. Directories may be entered in
+/// any order; going down and to the side is cheap, while going back to a directory that was left reads
+/// its files again. Without rules nothing of this costs more than a test for emptiness, and no check ever
+/// allocates.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    role: Role,
+    settings: RuleSettings,
+    pub(super) entries: Vec<Entry>,
+    /// Per-directory files, first those of the list, then those that such files named.
+    pub(super) merges: Vec<ActiveMerge>,
+    levels: Vec<Level>,
+    /// Absolute path of the transfer root without the leading slash.
+    root: Vec<u8>,
+    has_xattr_rules: bool,
+    /// Of the list and of all files that count now.
+    size: Size,
+    notices: Vec<Notice>,
+}
+
+/// One step of evaluation.
+#[derive(Clone, Debug)]
+pub(super) enum Entry {
+    Rule(Rule),
+    /// The rules found under this index of `merges`.
+    Merge(usize),
+}
+
+/// A per-directory merge rule in force.
+#[derive(Clone, Debug)]
+pub(super) struct ActiveMerge {
+    pub(super) spec: Merge,
+    /// How many files led to it.
+    pub(super) depth: usize,
+    /// The files found on the way down, the deepest last.
+    found: Vec<Found>,
+}
+
+impl ActiveMerge {
+    pub(super) fn new(spec: Merge, depth: usize) -> Self {
+        Self {
+            spec,
+            depth,
+            found: Vec::new(),
+        }
+    }
+
+    /// True if the file is looked for in a directory above the first scanned one.
+    fn looks_above(&self, directory: &[u8], root: &[u8]) -> bool {
+        self.depth > 0 || scan_top(&self.spec, root).is_some_and(|top| top <= directory.len())
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Found {
+    /// Index of the directory in `levels`.
+    level: usize,
+    entries: Vec<Entry>,
+    /// A `!` cut off what was found above.
+    clears: bool,
+}
+
+/// A directory on the way from the top to where we are.
+#[derive(Clone, Debug)]
+struct Level {
+    place: LevelPlace,
+    /// How many merges there were before it.
+    merges: usize,
+    size: Size,
+    has_xattr_rules: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum LevelPlace {
+    /// Above the first scanned directory: an absolute path without the leading slash.
+    Above(Vec<u8>),
+    /// In the transfer, relative to its root.
+    Transfer(Vec<u8>),
+}
+
+/// Rules and their bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    rules: usize,
+    bytes: usize,
+}
+
+impl Chain {
+    /// The rules of a list that count in a role. Rules for the other side are left out, unless the list came
+    /// from a peer, which sends only what counts.
+    #[must_use]
+    pub fn new(list: &RuleList, role: Role) -> Self {
+        let mut chain = Self {
+            role,
+            settings: list.settings.clone(),
+            entries: Vec::new(),
+            merges: Vec::new(),
+            levels: Vec::new(),
+            root: Vec::new(),
+            has_xattr_rules: false,
+            size: Size::default(),
+            notices: Vec::new(),
+        };
+        let delete_excluded = list.settings.delete_excluded;
+        let heeds = |sides| list.received || role.heeds(sides);
+        for item in &list.items {
+            match &item.kind {
+                ItemKind::Rule(rule) => {
+                    if heeds(rule.effective_sides(delete_excluded)) {
+                        chain.push_rule(rule.clone());
+                    }
+                }
+                ItemKind::DirMerge(merge) => {
+                    if heeds(merge.effective_sides(delete_excluded)) {
+                        chain.entries.push(Entry::Merge(chain.merges.len()));
+                        chain.merges.push(ActiveMerge::new(merge.clone(), 0));
+                    }
+                }
+                ItemKind::Cvs(mark) => {
+                    let rules = list.settings.cvs.rules(mark);
+                    rules
+                        .into_iter()
+                        .filter(|rule| heeds(rule.effective_sides(delete_excluded)))
+                        .for_each(|rule| chain.push_rule(rule));
+                }
+            }
+        }
+        chain
+    }
+
+    fn push_rule(&mut self, rule: Rule) {
+        self.has_xattr_rules |= rule.xattr;
+        self.size.rules += 1;
+        self.size.bytes += rule.pattern.text().len();
+        self.entries.push(Entry::Rule(rule));
+    }
+
+    /// True if no name can be excluded: nothing has to be entered or checked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// True if a directory must be entered before its entries are checked.
+    #[must_use]
+    pub fn has_dir_merge(&self) -> bool {
+        !self.merges.is_empty()
+    }
+
+    /// True if rules decide about extended attributes, in place of the built-in choice (07-filters 14.4).
+    #[must_use]
+    pub fn has_xattr_rules(&self) -> bool {
+        self.has_xattr_rules
+    }
+
+    /// Sets the absolute path of the directory that names are relative to; of a daemon, within the module. Leaves
+    /// all directories.
+    pub fn set_root(&mut self, absolute: &[u8]) {
+        self.leave_all();
+        let start = absolute
+            .iter()
+            .position(|&b| b != b'/')
+            .unwrap_or(absolute.len());
+        let end = absolute
+            .iter()
+            .rposition(|&b| b != b'/')
+            .map_or(start, |last| last + 1);
+        self.root = absolute[start..end].to_vec();
+    }
+
+    /// Leaves all directories, so that the files of the next one are read anew.
+    pub fn leave_all(&mut self) {
+        self.leave_to(0);
+    }
+
+    /// Goes to a directory, by its path in the transfer (empty for the root), and reads the per-directory files
+    /// of it and of those directories on the way that are not entered yet. The root counts as on the way only
+    /// if it was entered itself, as it is by an argument that names contents (`dir/`).
+    ///
+    /// Fails on a fault in a file; a missing file is none.
+    pub fn enter_dir(
+        &mut self,
+        rel: &[u8],
+        read: &mut dyn ReadMergeFile,
+    ) -> Result<(), FilterError> {
+        if self.merges.is_empty() {
+            return Ok(());
+        }
+        let kept = self.levels_kept(rel);
+        self.leave_to(kept);
+        if self.levels.is_empty() {
+            for above in parent_directories(
+                &self.root,
+                rel.is_empty(),
+                self.merges.iter().map(|m| &m.spec),
+            ) {
+                self.push_level(LevelPlace::Above(above), read)?;
+            }
+        }
+        let from = match self.levels.last() {
+            Some(Level {
+                place: LevelPlace::Transfer(dir),
+                ..
+            }) if dir == rel => return Ok(()),
+            Some(Level {
+                place: LevelPlace::Transfer(dir),
+                ..
+            }) if !dir.is_empty() => dir.len() + 1,
+            _ => 0,
+        };
+        let ends = rel
+            .iter()
+            .enumerate()
+            .skip(from)
+            .filter(|&(_, &b)| b == b'/')
+            .map(|(at, _)| at);
+        for end in ends.chain([rel.len()]) {
+            self.push_level(LevelPlace::Transfer(rel[..end].to_vec()), read)?;
+        }
+        Ok(())
+    }
+
+    /// How many of the levels lead to a directory.
+    fn levels_kept(&self, rel: &[u8]) -> usize {
+        let above = self
+            .levels
+            .iter()
+            .take_while(|level| matches!(level.place, LevelPlace::Above(_)))
+            .count();
+        let inside = self.levels[above..]
+            .iter()
+            .take_while(|level| match &level.place {
+                LevelPlace::Transfer(dir) => {
+                    dir == rel || (rel.starts_with(dir) && leads_to(dir, rel))
+                }
+                LevelPlace::Above(_) => false,
+            })
+            .count();
+        // What lies above depends on where the transfer begins.
+        if inside == 0 { 0 } else { above + inside }
+    }
+
+    fn leave_to(&mut self, kept: usize) {
+        let Some(first_left) = self.levels.get(kept) else {
+            return;
+        };
+        self.size = first_left.size;
+        self.has_xattr_rules = first_left.has_xattr_rules;
+        self.merges.truncate(first_left.merges);
+        self.levels.truncate(kept);
+        for merge in &mut self.merges {
+            while merge.found.last().is_some_and(|found| found.level >= kept) {
+                merge.found.pop();
+            }
+        }
+    }
+
+    fn push_level(
+        &mut self,
+        place: LevelPlace,
+        read: &mut dyn ReadMergeFile,
+    ) -> Result<(), FilterError> {
+        let level = self.levels.len();
+        let (merges, size, has_xattr_rules) = (self.merges.len(), self.size, self.has_xattr_rules);
+        let (directory, above) = match &place {
+            LevelPlace::Transfer(rel) => (Directory::in_transfer(rel, &self.root), None),
+            LevelPlace::Above(path) => (Directory::above(path, &self.root), Some(path.clone())),
+        };
+        self.levels.push(Level {
+            place,
+            merges,
+            size,
+            has_xattr_rules,
+        });
+        let mut index = 0;
+        // Files that name further per-directory files make the list longer while it is walked.
+        while index < self.merges.len() {
+            let looks = above
+                .as_deref()
+                .is_none_or(|path| self.merges[index].looks_above(path, &self.root));
+            let found = if looks {
+                self.load(index, &directory, read)
+            } else {
+                Ok(None)
+            };
+            match found {
+                Ok(Some((entries, clears))) => self.merges[index].found.push(Found {
+                    level,
+                    entries,
+                    clears,
+                }),
+                Ok(None) => {}
+                Err(error) => {
+                    self.leave_to(level);
+                    return Err(error);
+                }
+            }
+            index += 1;
+        }
+        Ok(())
+    }
+
+    /// Reads the file of one merge rule in a directory.
+    fn load(
+        &mut self,
+        index: usize,
+        directory: &Directory,
+        read: &mut dyn ReadMergeFile,
+    ) -> Result<Option<(Vec<Entry>, bool)>, FilterError> {
+        let ActiveMerge { spec, depth, .. } = self.merges[index].clone();
+        let base = spec.base();
+        // An unreadable file is as good as none.
+        let Ok(Some(bytes)) = read.read(directory.place(), base) else {
+            return Ok(None);
+        };
+        let file = FileLabel::named(&join(b"/", &join(&directory.absolute, base)));
+        let origin: Arc<[u8]> = base.into();
+        let mut reading = Reading::new(self, index, directory, &origin, depth, read);
+        reading.read_rules(&bytes, &spec, &file, 1)?;
+        Ok(Some(reading.finish()))
+    }
+
+    /// The rule that decides about a name, the first that matches. The directory the name lies in must have been
+    /// entered.
+    ///
+    /// `name` is relative to the transfer root, without slashes around it; the root itself (empty or `.`) is
+    /// never matched. `removing`: perishable rules do not count, as while a directory is removed that is gone on
+    /// the sender (07-filters 6.4).
+    #[must_use]
+    pub fn deciding_rule(&self, name: &[u8], is_dir: bool, removing: bool) -> Option<&Rule> {
+        if self.entries.is_empty() || name == b"." {
+            return None;
+        }
+        let subject = Subject::new(name, is_dir);
+        self.first_match(&self.entries, &|rule: &Rule| {
+            let off = rule.xattr || (removing && rule.perishable);
+            !off && rule.matches(&subject, &self.root)
+        })
+    }
+
+    /// What the rules say of a name; see [`Self::deciding_rule`].
+    #[must_use]
+    pub fn check(&self, name: &[u8], is_dir: bool) -> Verdict {
+        verdict(self.deciding_rule(name, is_dir, false))
+    }
+
+    /// True if a path or one of the directories on the way to it is excluded.
+    #[must_use]
+    pub fn excludes_path(&self, path: &[u8], is_dir: bool) -> bool {
+        let ends = path
+            .iter()
+            .enumerate()
+            .filter(|&(_, &b)| b == b'/')
+            .map(|(at, _)| at);
+        !self.is_empty()
+            && (ends
+                .into_iter()
+                .any(|end| self.check(&path[..end], true).is_excluded())
+                || self.check(path, is_dir).is_excluded())
+    }
+
+    /// What the rules say of a name below a directory that is being removed; see [`Self::deciding_rule`].
+    #[must_use]
+    pub fn check_removing(&self, name: &[u8], is_dir: bool) -> Verdict {
+        verdict(self.deciding_rule(name, is_dir, true))
+    }
+
+    /// What the rules for extended attributes say of one, by its full name (07-filters 14.4).
+    #[must_use]
+    pub fn check_xattr(&self, name: &[u8]) -> Verdict {
+        if !self.has_xattr_rules {
+            return Verdict::Unmatched;
+        }
+        let subject = Subject::new(name, false);
+        verdict(self.first_match(&self.entries, &|rule: &Rule| {
+            rule.xattr && rule.matches(&subject, &self.root)
+        }))
+    }
+
+    fn first_match<'a>(
+        &'a self,
+        entries: &'a [Entry],
+        matches: &dyn Fn(&Rule) -> bool,
+    ) -> Option<&'a Rule> {
+        entries.iter().find_map(|entry| match entry {
+            Entry::Rule(rule) => matches(rule).then_some(rule),
+            Entry::Merge(index) => self
+                .files_in_force(*index)
+                .find_map(|found| self.first_match(&found.entries, matches)),
+        })
+    }
+
+    /// The files of a merge rule that count here, the deepest first.
+    fn files_in_force(&self, index: usize) -> impl Iterator<Item = &Found> {
+        let merge = &self.merges[index];
+        let here = self.levels.len();
+        let mut cut = false;
+        merge.found.iter().rev().take_while(move |found| {
+            let counts = !cut && (!merge.spec.no_inherit || found.level + 1 == here);
+            cut = found.clears;
+            counts
+        })
+    }
+
+    /// True if a per-directory file of this name is in force (07-filters 8). `cut_off`: a merge rule of which the
+    /// files found so far do not count any more.
+    pub(super) fn is_active(&self, base: &[u8], entries: &[Entry], cut_off: Option<usize>) -> bool {
+        entries.iter().any(|entry| match entry {
+            Entry::Rule(_) => false,
+            Entry::Merge(index) if self.merges[*index].spec.base() == base => true,
+            Entry::Merge(index) if cut_off == Some(*index) => false,
+            Entry::Merge(index) => self
+                .files_in_force(*index)
+                .any(|found| self.is_active(base, &found.entries, cut_off)),
+        })
+    }
+
+    /// Accounts for a rule of a file.
+    pub(super) fn count(&mut self, rule: &Rule) -> Result<(), FilterError> {
+        self.has_xattr_rules |= rule.xattr;
+        self.count_bytes(rule.pattern.text().len())
+    }
+
+    pub(super) fn count_bytes(&mut self, bytes: usize) -> Result<(), FilterError> {
+        self.size.rules += 1;
+        self.size.bytes += bytes;
+        let fits = self.size.rules <= MAX_RULES && self.size.bytes <= MAX_RULE_BYTES;
+        if fits {
+            Ok(())
+        } else {
+            Err(FilterError::TooMany)
+        }
+    }
+
+    pub(super) fn role(&self) -> Role {
+        self.role
+    }
+
+    pub(super) fn settings(&self) -> &RuleSettings {
+        &self.settings
+    }
+
+    pub(super) fn notices(&mut self) -> &mut Vec<Notice> {
+        &mut self.notices
+    }
+
+    /// Takes the remarks made so far.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+}
+
+fn verdict(rule: Option<&Rule>) -> Verdict {
+    match rule {
+        None => Verdict::Unmatched,
+        Some(rule) if rule.include => Verdict::Included,
+        Some(_) => Verdict::Excluded,
+    }
+}
+
+/// True if a directory is an ancestor of a path that begins with its name.
+fn leads_to(dir: &[u8], path: &[u8]) -> bool {
+    dir.is_empty() || path.get(dir.len()) == Some(&b'/')
+}
