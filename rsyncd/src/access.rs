@@ -29,7 +29,11 @@ impl Host {
             std::net::SocketAddr::V6(v6) if v6.scope_id() != 0 => Some(v6.scope_id()),
             _ => None,
         };
-        Self { address: address.ip().to_canonical(), scope, name: UNDETERMINED.to_vec() }
+        Self {
+            address: address.ip().to_canonical(),
+            scope,
+            name: UNDETERMINED.to_vec(),
+        }
     }
 }
 
@@ -59,14 +63,23 @@ pub async fn decide(
 ) -> Decision {
     let mut host = host.clone();
     let mut allowed = true;
-    if !allow.is_empty() && allow.matches(&mut host, false, forward_lookup, resolver).await {
+    if !allow.is_empty()
+        && allow
+            .matches(&mut host, false, forward_lookup, resolver)
+            .await
+    {
         // Let in.
     } else if !allow.is_empty() && deny.is_empty() {
         allowed = false;
     } else if !deny.is_empty() {
-        allowed = !deny.matches(&mut host, true, forward_lookup, resolver).await;
+        allowed = !deny
+            .matches(&mut host, true, forward_lookup, resolver)
+            .await;
     }
-    Decision { allowed, name: host.name }
+    Decision {
+        allowed,
+        name: host.name,
+    }
 }
 
 /// The patterns of `hosts allow` or `hosts deny`.
@@ -86,8 +99,15 @@ struct Token {
 /// A token read as an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Address {
-    V4 { address: u32, mask: u32 },
-    V6 { address: u128, mask: u128, scope: Option<u32> },
+    V4 {
+        address: u32,
+        mask: u32,
+    },
+    V6 {
+        address: u128,
+        mask: u128,
+        scope: Option<u32>,
+    },
     /// It does not look like one.
     No,
     /// It looks like one, and is none; or it asks for what we do not have.
@@ -102,9 +122,15 @@ impl HostList {
             .to_ascii_lowercase()
             .split(|b| b" \t,".contains(b))
             .filter(|token| !token.is_empty())
-            .map(|token| Token { text: token.to_vec(), address: Address::parse(token) })
+            .map(|token| Token {
+                text: token.to_vec(),
+                address: Address::parse(token),
+            })
             .collect();
-        Self { present: !value.is_empty(), tokens }
+        Self {
+            present: !value.is_empty(),
+            tokens,
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -136,13 +162,23 @@ impl HostList {
         if deny {
             let families = |list: &Self| {
                 let covers_all = |t: &Token| t.text == b"*";
-                let v4 = list.tokens.iter().any(|t| matches!(t.address, Address::V4 { mask: 0, .. }) || covers_all(t));
-                let v6 = list.tokens.iter().any(|t| matches!(t.address, Address::V6 { mask: 0, .. }) || covers_all(t));
+                let v4 = list
+                    .tokens
+                    .iter()
+                    .any(|t| matches!(t.address, Address::V4 { mask: 0, .. }) || covers_all(t));
+                let v6 = list
+                    .tokens
+                    .iter()
+                    .any(|t| matches!(t.address, Address::V6 { mask: 0, .. }) || covers_all(t));
                 (v4, v6)
             };
             match families(self) {
-                (true, false) => found.push(("0.0.0.0/0".into(), "IPv6 hosts are not denied by this list")),
-                (false, true) => found.push(("::/0".into(), "IPv4 hosts are not denied by this list")),
+                (true, false) => {
+                    found.push(("0.0.0.0/0".into(), "IPv6 hosts are not denied by this list"))
+                }
+                (false, true) => {
+                    found.push(("::/0".into(), "IPv4 hosts are not denied by this list"))
+                }
                 _ => {}
             }
         }
@@ -151,7 +187,13 @@ impl HostList {
 }
 
 impl Token {
-    async fn matches(&self, host: &mut Host, deny: bool, forward_lookup: bool, resolver: &impl Resolver) -> bool {
+    async fn matches(
+        &self,
+        host: &mut Host,
+        deny: bool,
+        forward_lookup: bool,
+        resolver: &impl Resolver,
+    ) -> bool {
         if wildcard::matches(&self.text, &host.name.to_ascii_lowercase()) {
             return true;
         }
@@ -177,8 +219,14 @@ impl Token {
                 IpAddr::V4(v4) => (v4.to_bits() ^ address) & mask == 0,
                 IpAddr::V6(_) => false,
             },
-            Address::V6 { address, mask, scope } => match host.address {
-                IpAddr::V6(v6) => (v6.to_bits() ^ address) & mask == 0 && (scope.is_none() || scope == host.scope),
+            Address::V6 {
+                address,
+                mask,
+                scope,
+            } => match host.address {
+                IpAddr::V6(v6) => {
+                    (v6.to_bits() ^ address) & mask == 0 && (scope.is_none() || scope == host.scope)
+                }
                 IpAddr::V4(_) => false,
             },
             Address::No => false,
@@ -196,15 +244,21 @@ impl Token {
     fn suspect(&self, deny: bool) -> Option<&'static str> {
         match self.address {
             Address::Malformed(why) => Some(why),
-            Address::V4 { address: 0, mask: u32::MAX } if deny => {
-                Some("matches only the address 0.0.0.0 (0.0.0.0/0 is every IPv4 address)")
-            }
-            Address::V6 { address: 0, mask: u128::MAX, .. } if deny => {
-                Some("matches only the address :: (::/0 is every IPv6 address)")
-            }
+            Address::V4 {
+                address: 0,
+                mask: u32::MAX,
+            } if deny => Some("matches only the address 0.0.0.0 (0.0.0.0/0 is every IPv4 address)"),
+            Address::V6 {
+                address: 0,
+                mask: u128::MAX,
+                ..
+            } if deny => Some("matches only the address :: (::/0 is every IPv6 address)"),
             Address::No
                 if self.text.iter().any(u8::is_ascii_digit)
-                    && self.text.iter().all(|b| b.is_ascii_digit() || b".*?".contains(b)) =>
+                    && self
+                        .text
+                        .iter()
+                        .all(|b| b.is_ascii_digit() || b".*?".contains(b)) =>
             {
                 Some("is matched against host names, not addresses")
             }
@@ -222,24 +276,40 @@ impl Address {
             Some(slash) => (&token[..slash], Some(&token[slash + 1..])),
             None => (token, None),
         };
-        let numeric = !address.is_empty() && address.iter().all(|b| b.is_ascii_digit() || *b == b'.');
-        let Ok(text) = std::str::from_utf8(address) else { return Self::No };
+        let numeric =
+            !address.is_empty() && address.iter().all(|b| b.is_ascii_digit() || *b == b'.');
+        let Ok(text) = std::str::from_utf8(address) else {
+            return Self::No;
+        };
         if numeric {
-            let Ok(v4) = text.parse::<Ipv4Addr>() else { return Self::Malformed(BAD_ADDRESS) };
+            let Ok(v4) = text.parse::<Ipv4Addr>() else {
+                return Self::Malformed(BAD_ADDRESS);
+            };
             match mask.map_or(Some(u32::MAX), v4_mask) {
-                Some(mask) => Self::V4 { address: v4.to_bits(), mask },
+                Some(mask) => Self::V4 {
+                    address: v4.to_bits(),
+                    mask,
+                },
                 None => Self::Malformed(BAD_MASK),
             }
         } else if address.contains(&b':') {
-            let (text, zone) = text.split_once('%').map_or((text, None), |(a, z)| (a, Some(z)));
-            let Ok(v6) = text.parse::<Ipv6Addr>() else { return Self::Malformed(BAD_ADDRESS) };
+            let (text, zone) = text
+                .split_once('%')
+                .map_or((text, None), |(a, z)| (a, Some(z)));
+            let Ok(v6) = text.parse::<Ipv6Addr>() else {
+                return Self::Malformed(BAD_ADDRESS);
+            };
             let scope = match zone.map(zone_number) {
                 Some(None) => return Self::Malformed("unknown zone"),
                 Some(number) => number,
                 None => None,
             };
             match mask.map_or(Some(u128::MAX), v6_mask) {
-                Some(mask) => Self::V6 { address: v6.to_bits(), mask, scope },
+                Some(mask) => Self::V6 {
+                    address: v6.to_bits(),
+                    mask,
+                    scope,
+                },
                 None => Self::Malformed(BAD_MASK),
             }
         } else {
@@ -277,7 +347,12 @@ fn bits(text: &str, max: u32) -> Option<u32> {
 /// A zone is a number or the name of an interface.
 fn zone_number(zone: &str) -> Option<u32> {
     zone.parse().ok().or_else(|| {
-        let socket = rustix::net::socket(rustix::net::AddressFamily::INET6, rustix::net::SocketType::DGRAM, None).ok()?;
+        let socket = rustix::net::socket(
+            rustix::net::AddressFamily::INET6,
+            rustix::net::SocketType::DGRAM,
+            None,
+        )
+        .ok()?;
         rustix::net::netdevice::name_to_index(socket, zone).ok()
     })
 }
@@ -317,7 +392,9 @@ mod tests {
     }
 
     fn ask(allow: &str, deny: &str, host: &Host) -> Decision {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("runtime");
         runtime.block_on(decide(
             &HostList::new(allow.as_bytes()),
             &HostList::new(deny.as_bytes()),
@@ -342,13 +419,18 @@ mod tests {
             let parameter = |name: &str| {
                 let prefix = format!("{name}=");
                 let params = case["params"].as_str().expect("params");
-                params.lines().find_map(|l| l.strip_prefix(&prefix)).unwrap_or("").to_owned()
+                params
+                    .lines()
+                    .find_map(|l| l.strip_prefix(&prefix))
+                    .unwrap_or("")
+                    .to_owned()
             };
             let (allow, deny) = (parameter("hosts allow"), parameter("hosts deny"));
             assert!(!allow.is_empty() || !deny.is_empty());
             for (address, expected) in case["result"].as_object().expect("result") {
                 let host = peer(address, case["reverse_lookup"] == "yes");
-                let expected = expected == "allow" && !strict.contains(&case["case"].as_str().expect("case"));
+                let expected =
+                    expected == "allow" && !strict.contains(&case["case"].as_str().expect("case"));
                 let found = ask(&allow, &deny, &host).allowed;
                 assert_eq!(found, expected, "{case:#} {address}");
                 evaluated += 1;
@@ -381,7 +463,13 @@ mod tests {
     #[test]
     fn a_name_of_the_list_names_the_client() {
         let decision = ask("tenhost.example.org", "", &peer("10.9.8.7", false));
-        assert_eq!(decision, Decision { allowed: true, name: b"tenhost.example.org".to_vec() });
+        assert_eq!(
+            decision,
+            Decision {
+                allowed: true,
+                name: b"tenhost.example.org".to_vec()
+            }
+        );
     }
 
     #[test]
@@ -390,7 +478,12 @@ mod tests {
         assert!(ask("10.9.8.0/24", "", &mapped).allowed);
         assert!(!ask("::/0", "", &mapped).allowed);
         let zoned = Host::new("[fe80::1%7]:1".parse().expect("address"));
-        for (allow, allowed) in [("fe80::1", true), ("fe80::1%7", true), ("fe80::1%8", false), ("fe80::%7/16", true)] {
+        for (allow, allowed) in [
+            ("fe80::1", true),
+            ("fe80::1%7", true),
+            ("fe80::1%8", false),
+            ("fe80::%7/16", true),
+        ] {
             assert_eq!(ask(allow, "", &zoned).allowed, allowed, "{allow}");
         }
     }
@@ -404,10 +497,17 @@ mod tests {
             ("0.0.0.0/0", true, vec!["0.0.0.0/0"]),
             ("0.0.0.0/0 ::/0", true, vec![]),
             ("*", true, vec![]),
-            ("192.168.1.* 10.0.0.0/x good.example", false, vec!["192.168.1.*", "10.0.0.0/x"]),
+            (
+                "192.168.1.* 10.0.0.0/x good.example",
+                false,
+                vec!["192.168.1.*", "10.0.0.0/x"],
+            ),
         ] {
-            let found: Vec<String> =
-                HostList::new(list.as_bytes()).suspects(deny).into_iter().map(|(t, _)| t).collect();
+            let found: Vec<String> = HostList::new(list.as_bytes())
+                .suspects(deny)
+                .into_iter()
+                .map(|(t, _)| t)
+                .collect();
             assert_eq!(found, expected, "{list}");
         }
     }

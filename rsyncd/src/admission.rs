@@ -40,7 +40,10 @@ pub(crate) struct Permit {
 
 impl Admission {
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { limits, counts: Mutex::default() })
+        Arc::new(Self {
+            limits,
+            counts: Mutex::default(),
+        })
     }
 
     /// Lets a connection in, or gives the limit that is reached.
@@ -60,13 +63,20 @@ impl Admission {
         counts.connections += 1;
         counts.in_handshake += 1;
         *counts.by_address.entry(address).or_default() += 1;
-        Ok(Permit { admission: Arc::clone(self), address, in_handshake: true })
+        Ok(Permit {
+            admission: Arc::clone(self),
+            address,
+            in_handshake: true,
+        })
     }
 
     /// An address has failed too often and has to wait.
     pub(crate) fn is_blocked(&self, address: IpAddr, now: Instant) -> bool {
         let counts = self.counts();
-        let until = counts.failures.get(&network(address)).and_then(|f| f.blocked);
+        let until = counts
+            .failures
+            .get(&network(address))
+            .and_then(|f| f.blocked);
         until.is_some_and(|until| now < until)
     }
 
@@ -75,20 +85,34 @@ impl Admission {
         let window = self.limits.auth_window;
         let mut counts = self.counts();
         if counts.failures.len() >= limits::FAILURE_TABLE {
-            counts.failures.retain(|_, f| now < f.since + window || f.blocked.is_some_and(|until| now < until));
+            counts.failures.retain(|_, f| {
+                now < f.since + window || f.blocked.is_some_and(|until| now < until)
+            });
         }
         if counts.failures.len() >= limits::FAILURE_TABLE {
-            let oldest = counts.failures.iter().min_by_key(|(_, f)| f.since).map(|(address, _)| *address);
+            let oldest = counts
+                .failures
+                .iter()
+                .min_by_key(|(_, f)| f.since)
+                .map(|(address, _)| *address);
             oldest.and_then(|address| counts.failures.remove(&address));
         }
-        let fresh = Failures { since: now, count: 0, blocked: None };
+        let fresh = Failures {
+            since: now,
+            count: 0,
+            blocked: None,
+        };
         let entry = counts.failures.entry(network(address)).or_insert(fresh);
         if now >= entry.since + window {
             *entry = fresh;
         }
         entry.count += 1;
         if self.limits.auth_failures != 0 && entry.count >= self.limits.auth_failures {
-            *entry = Failures { since: now, count: 0, blocked: Some(now + window) };
+            *entry = Failures {
+                since: now,
+                count: 0,
+                blocked: Some(now + window),
+            };
         }
     }
 
@@ -139,24 +163,40 @@ mod tests {
 
     #[test]
     fn each_limit_counts_and_is_given_back() {
-        let limits = Limits { connections: 3, per_address: 2, in_handshake: 2, ..Limits::default() };
+        let limits = Limits {
+            connections: 3,
+            per_address: 2,
+            in_handshake: 2,
+            ..Limits::default()
+        };
         let admission = Admission::new(limits);
         let (a, b) = (address("10.0.0.1"), address("10.0.0.2"));
         let mut first = admission.admit(a).expect("first");
         let _second = admission.admit(a).expect("second");
-        assert_eq!(admission.admit(b).map(drop), Err(2), "two are in the handshake");
+        assert_eq!(
+            admission.admit(b).map(drop),
+            Err(2),
+            "two are in the handshake"
+        );
         first.handshake_done();
         assert_eq!(admission.admit(a).map(drop), Err(2), "two from one address");
         let mut third = admission.admit(b).expect("third");
         third.handshake_done();
-        assert_eq!(admission.admit(address("10.0.0.3")).map(drop), Err(3), "three in all");
+        assert_eq!(
+            admission.admit(address("10.0.0.3")).map(drop),
+            Err(3),
+            "three in all"
+        );
         drop(first);
         assert!(admission.admit(a).is_ok());
     }
 
     #[test]
     fn one_ipv6_network_is_one_address() {
-        let admission = Admission::new(Limits { per_address: 1, ..Limits::default() });
+        let admission = Admission::new(Limits {
+            per_address: 1,
+            ..Limits::default()
+        });
         let _permit = admission.admit(address("2001:db8::1")).expect("first");
         assert!(admission.admit(address("2001:db8::2")).is_err());
         assert!(admission.admit(address("2001:db8:0:1::1")).is_ok());
@@ -165,11 +205,18 @@ mod tests {
     #[test]
     fn many_failures_block_for_a_while() {
         let window = Duration::from_secs(60);
-        let admission = Admission::new(Limits { auth_failures: 2, auth_window: window, ..Limits::default() });
+        let admission = Admission::new(Limits {
+            auth_failures: 2,
+            auth_window: window,
+            ..Limits::default()
+        });
         let (a, start) = (address("10.0.0.1"), Instant::now());
         admission.record_failure(a, start);
         admission.record_failure(a, start + window);
-        assert!(!admission.is_blocked(a, start + window), "the first is too long ago");
+        assert!(
+            !admission.is_blocked(a, start + window),
+            "the first is too long ago"
+        );
         admission.record_failure(a, start + window);
         assert!(admission.is_blocked(a, start + window));
         assert!(!admission.is_blocked(address("10.0.0.2"), start + window));

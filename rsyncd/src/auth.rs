@@ -85,7 +85,10 @@ impl UserRules {
     #[must_use]
     pub fn new(value: &[u8]) -> Self {
         let rules = words(value).map(Rule::new).collect();
-        Self { required: value.iter().any(|b| !b.is_ascii_whitespace()), rules }
+        Self {
+            required: value.iter().any(|b| !b.is_ascii_whitespace()),
+            rules,
+        }
     }
 
     /// A client must log in.
@@ -105,7 +108,10 @@ impl UserRules {
     pub fn decide(&self, user: &[u8], groups: &[Vec<u8>]) -> Verdict {
         for rule in &self.rules {
             let group = if rule.group {
-                let Some(group) = groups.iter().find(|g| wildcard::matches(&rule.pattern, g)) else { continue };
+                let Some(group) = groups.iter().find(|g| wildcard::matches(&rule.pattern, g))
+                else {
+                    continue;
+                };
                 Some(group.clone())
             } else if wildcard::matches(&rule.pattern, user) {
                 None
@@ -113,8 +119,14 @@ impl UserRules {
                 continue;
             };
             return match rule.option {
-                RuleOption::None => Verdict::Password { access: None, group },
-                RuleOption::Access(access) => Verdict::Password { access: Some(access), group },
+                RuleOption::None => Verdict::Password {
+                    access: None,
+                    group,
+                },
+                RuleOption::Access(access) => Verdict::Password {
+                    access: Some(access),
+                    group,
+                },
                 RuleOption::Deny | RuleOption::Unknown => Verdict::No(Failure::DeniedByRule),
             };
         }
@@ -123,7 +135,10 @@ impl UserRules {
 
     /// Rules whose option we do not know; they deny.
     pub(crate) fn unknown_options(&self) -> impl Iterator<Item = String> + '_ {
-        self.rules.iter().filter(|r| r.option == RuleOption::Unknown).map(|r| escape(&r.text))
+        self.rules
+            .iter()
+            .filter(|r| r.option == RuleOption::Unknown)
+            .map(|r| escape(&r.text))
     }
 }
 
@@ -142,7 +157,12 @@ impl Rule {
         };
         let group = name.first() == Some(&b'@');
         let pattern = name[usize::from(group)..].to_vec();
-        Self { text: text.to_vec(), group, pattern, option }
+        Self {
+            text: text.to_vec(),
+            group,
+            pattern,
+            option,
+        }
     }
 }
 
@@ -161,26 +181,38 @@ pub(crate) fn words(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// # Errors
 ///
 /// The reason for the log, and a line of its own that explains it.
-pub(crate) fn read_secrets(path: &Path, strict_modes: bool) -> Result<Vec<u8>, (Failure, Option<String>)> {
+pub(crate) fn read_secrets(
+    path: &Path,
+    strict_modes: bool,
+) -> Result<Vec<u8>, (Failure, Option<String>)> {
     use std::os::unix::ffi::OsStrExt as _;
     if path.as_os_str().is_empty() {
         return Err((Failure::NoSecretsFile, None));
     }
     let (content, stat) = operator::read(path, limits::CONFIG_FILE).map_err(|error| {
         let name = escape(path.as_os_str().as_bytes());
-        (Failure::NoSecretsFile, Some(format!("unable to open secrets file {name}: {}", describe(&error))))
+        (
+            Failure::NoSecretsFile,
+            Some(format!(
+                "unable to open secrets file {name}: {}",
+                describe(&error)
+            )),
+        )
     })?;
     if strict_modes {
-        if stat.st_mode & 0o006 != 0 {
+        if stat.mode & 0o006 != 0 {
             return Err((
                 Failure::IgnoringSecretsFile,
                 Some("secrets file must not be other-accessible (see strict modes option)".into()),
             ));
         }
-        if rustix::process::geteuid().is_root() && stat.st_uid != 0 {
+        if rustix::process::geteuid().is_root() && stat.uid != 0 {
             return Err((
                 Failure::IgnoringSecretsFile,
-                Some("secrets file must be owned by root when running as root (see strict modes)".into()),
+                Some(
+                    "secrets file must be owned by root when running as root (see strict modes)"
+                        .into(),
+                ),
             ));
         }
     }
@@ -199,8 +231,13 @@ pub(crate) fn passwords<'a>(
     group: Option<&[u8]>,
 ) -> Result<Vec<&'a [u8]>, Failure> {
     let (mut own, mut shared) = (None, None);
-    for line in content.split(|b| *b == b'\n' || *b == b'\r').flat_map(|l| l.chunks(limits::SECRETS_LINE)) {
-        let Some(colon) = line.iter().position(|&b| b == b':') else { continue };
+    for line in content
+        .split(|b| *b == b'\n' || *b == b'\r')
+        .flat_map(|l| l.chunks(limits::SECRETS_LINE))
+    {
+        let Some(colon) = line.iter().position(|&b| b == b':') else {
+            continue;
+        };
         let (name, password) = (&line[..colon], &line[colon + 1..]);
         match name.strip_prefix(b"@") {
             Some(name) if group == Some(name) => {
@@ -217,7 +254,11 @@ pub(crate) fn passwords<'a>(
         return Err(Failure::InvalidUsername);
     }
     let found: Vec<&[u8]> = own.into_iter().chain(shared).collect();
-    if found.is_empty() { Err(Failure::SecretNotFound) } else { Ok(found) }
+    if found.is_empty() {
+        Err(Failure::SecretNotFound)
+    } else {
+        Ok(found)
+    }
 }
 
 /// Everything about one login but the wire.
@@ -242,7 +283,9 @@ impl Login<'_> {
             Verdict::Password { access, group } => (*access, group.as_deref()),
             Verdict::No(_) => (None, None),
         };
-        let found = self.secrets.and_then(|content| passwords(content, self.user, group));
+        let found = self
+            .secrets
+            .and_then(|content| passwords(content, self.user, group));
         let candidates = found.as_deref().unwrap_or(&[]);
         let mut equal = false;
         for i in 0..MAX_PASSWORDS {

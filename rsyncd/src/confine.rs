@@ -9,19 +9,18 @@
 //! is left, and the seccomp filter forbids every way back to uid 0.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, Ruleset, RulesetAttr as _,
-    RulesetCreatedAttr as _,
+    ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, Ruleset,
+    RulesetAttr as _, RulesetCreatedAttr as _,
 };
-use rustix::fs::{FileType, Mode, OFlags};
+use rsync_engine::fs::Tree;
+use rustix::fs::FileType;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::identity::Identity;
-use crate::operator;
 
 /// How a session is confined.
 #[derive(Debug, Clone)]
@@ -51,7 +50,10 @@ pub struct Fences {
 
 impl Default for Fences {
     fn default() -> Self {
-        Self { landlock: true, seccomp: true }
+        Self {
+            landlock: true,
+            seccomp: true,
+        }
     }
 }
 
@@ -81,8 +83,14 @@ impl ConfineError {
         let why = |error| crate::config::describe(error);
         let name = |path: &Path| crate::text::escape(path.as_os_str().as_bytes());
         match self {
-            Self::Chroot(path, e) => format!("rsync: [Receiver] chroot(\"{}\") failed: {}", name(path), why(e)),
-            Self::Chdir(path, e) => format!("rsync: [Receiver] chdir {} failed: {}", name(path), why(e)),
+            Self::Chroot(path, e) => format!(
+                "rsync: [Receiver] chroot(\"{}\") failed: {}",
+                name(path),
+                why(e)
+            ),
+            Self::Chdir(path, e) => {
+                format!("rsync: [Receiver] chdir {} failed: {}", name(path), why(e))
+            }
             Self::MungedDirectory => {
                 format!("Symlink munging is unsafe when a {MUNGED} directory exists.")
             }
@@ -95,18 +103,18 @@ impl ConfineError {
 }
 
 /// Confines the calling thread, which must end with the session, and opens the module's root.
-pub(crate) fn enter(cell: &Cell) -> Result<OwnedFd, ConfineError> {
+pub(crate) fn enter(cell: &Cell) -> Result<Entered, ConfineError> {
     let fence = |what| move |error: rustix::io::Errno| ConfineError::Fence(what, error.into());
     nix::sys::signal::SigSet::all()
         .thread_block()
         .map_err(|e| ConfineError::Fence("blocking of signals", e.into()))?;
     unshare_fs().map_err(fence("unshare"))?;
+    let umask = rsync_engine::fs::umask();
     if let Some(path) = &cell.chroot {
         change_root(path).map_err(|e| ConfineError::Chroot(path.clone(), e.into()))?;
     }
-    let flags = OFlags::PATH | OFlags::DIRECTORY;
-    let root = operator::open(&cell.path, flags, Mode::empty())
-        .map_err(|e| ConfineError::Chdir(cell.path.clone(), e))?;
+    let root = Tree::open_operator(&cell.path)
+        .map_err(|e| ConfineError::Chdir(cell.path.clone(), e.into()))?;
     if cell.munge && is_directory(Path::new(MUNGED)) {
         return Err(ConfineError::MungedDirectory);
     }
@@ -116,7 +124,9 @@ pub(crate) fn enter(cell: &Cell) -> Result<OwnedFd, ConfineError> {
     }
     rustix::thread::set_no_new_privs(true).map_err(fence("no_new_privs"))?;
     if let Some(Some(ruleset)) = landlock {
-        ruleset.restrict_self().map_err(|e| ConfineError::Fence("landlock", io::Error::other(e)))?;
+        ruleset
+            .restrict_self()
+            .map_err(|e| ConfineError::Fence("landlock", io::Error::other(e)))?;
     }
     if cell.fences.seccomp {
         seccomp::install().map_err(|e| ConfineError::Fence("seccomp", e))?;
@@ -124,7 +134,15 @@ pub(crate) fn enter(cell: &Cell) -> Result<OwnedFd, ConfineError> {
     if let Some(identity) = &cell.identity {
         verify(identity, cell.writable)?;
     }
-    Ok(root)
+    Ok(Entered { root, umask })
+}
+
+/// What a thread has when it is confined.
+pub(crate) struct Entered {
+    /// The module's directory.
+    pub(crate) root: Tree,
+    /// The umask, which the thread cannot ask for any more.
+    pub(crate) umask: u32,
 }
 
 /// Where munged links lead.
@@ -135,7 +153,10 @@ fn is_directory(path: &Path) -> bool {
 }
 
 /// Gives the thread a root directory, working directory and umask of its own.
-#[expect(unsafe_code, reason = "rustix calls every unshare unsafe for the sake of shared descriptor tables")]
+#[expect(
+    unsafe_code,
+    reason = "rustix calls every unshare unsafe for the sake of shared descriptor tables"
+)]
 fn unshare_fs() -> rustix::io::Result<()> {
     // SAFETY: CLONE_FS leaves the descriptor table shared; no descriptor or memory becomes invalid by it.
     unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::FS) }
@@ -149,10 +170,12 @@ fn change_root(path: &Path) -> rustix::io::Result<()> {
 fn change_identity(identity: &Identity, writable: bool) -> Result<(), ConfineError> {
     let groups: Vec<Gid> = identity.groups.iter().copied().map(Gid::from_raw).collect();
     let gid = Gid::from_raw(identity.gid);
-    rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(|e| ConfineError::SetGid(identity.gid, e.into()))?;
+    rustix::thread::set_thread_res_gid(gid, gid, gid)
+        .map_err(|e| ConfineError::SetGid(identity.gid, e.into()))?;
     rustix::thread::set_thread_groups(&groups).map_err(|e| ConfineError::SetGroups(e.into()))?;
     let set_uid = |e: rustix::io::Errno| ConfineError::SetUid(identity.uid, e.into());
-    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::from_raw(identity.uid), Uid::ROOT).map_err(set_uid)?;
+    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::from_raw(identity.uid), Uid::ROOT)
+        .map_err(set_uid)?;
     rustix::thread::set_capabilities(None, capabilities(identity, writable)).map_err(set_uid)?;
     rustix::thread::clear_ambient_capability_set().map_err(set_uid)
 }
@@ -172,12 +195,21 @@ fn capabilities(identity: &Identity, writable: bool) -> CapabilitySets {
         }
         _ => CapabilitySet::empty(),
     };
-    CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() }
+    CapabilitySets {
+        effective: kept,
+        permitted: kept,
+        inheritable: CapabilitySet::empty(),
+    }
 }
 
 /// Asks the kernel what the thread is now; any surprise ends the session (05-security D-10).
 fn verify(identity: &Identity, writable: bool) -> Result<(), ConfineError> {
-    let surprise = |what| ConfineError::Fence(what, io::Error::other("the thread is not what it should be"));
+    let surprise = |what| {
+        ConfineError::Fence(
+            what,
+            io::Error::other("the thread is not what it should be"),
+        )
+    };
     let wanted = capabilities(identity, writable);
     let found = rustix::thread::capabilities(None).map_err(|_| surprise("capget"))?;
     if (found.effective, found.permitted, found.inheritable)
@@ -185,12 +217,18 @@ fn verify(identity: &Identity, writable: bool) -> Result<(), ConfineError> {
     {
         return Err(surprise("dropping of capabilities"));
     }
-    let ids = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let ids = (
+        rustix::process::geteuid().as_raw(),
+        rustix::process::getegid().as_raw(),
+    );
     if ids != (identity.uid, identity.gid) || rustix::process::getgid().as_raw() != identity.gid {
         return Err(surprise("change of identity"));
     }
-    let mut groups: Vec<u32> =
-        rustix::process::getgroups().map_err(|_| surprise("getgroups"))?.into_iter().map(Gid::as_raw).collect();
+    let mut groups: Vec<u32> = rustix::process::getgroups()
+        .map_err(|_| surprise("getgroups"))?
+        .into_iter()
+        .map(Gid::as_raw)
+        .collect();
     let mut wanted = identity.groups.clone();
     for list in [&mut groups, &mut wanted] {
         list.sort_unstable();
@@ -207,7 +245,7 @@ fn verify(identity: &Identity, writable: bool) -> Result<(), ConfineError> {
 
 /// Rules that leave the module's tree and nothing else. `None` if the kernel has no Landlock, or one that would
 /// forbid renames between directories.
-fn landlock_for(root: &OwnedFd) -> Option<landlock::RulesetCreated> {
+fn landlock_for(root: &Tree) -> Option<landlock::RulesetCreated> {
     let all = AccessFs::from_all(ABI::V5);
     let ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
@@ -216,7 +254,11 @@ fn landlock_for(root: &OwnedFd) -> Option<landlock::RulesetCreated> {
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(all)
         .ok()?;
-    ruleset.create().ok()?.add_rule(PathBeneath::new(root, all)).ok()
+    ruleset
+        .create()
+        .ok()?
+        .add_rule(PathBeneath::new(root.root(), all))
+        .ok()
 }
 
 /// The system call filter.
@@ -289,12 +331,22 @@ mod seccomp {
     const X32: u32 = 0x4000_0000;
 
     fn statement(code: u32, k: u32) -> libc::sock_filter {
-        libc::sock_filter { code: code as u16, jt: 0, jf: 0, k }
+        libc::sock_filter {
+            code: code as u16,
+            jt: 0,
+            jf: 0,
+            k,
+        }
     }
 
     /// Skips the next statement unless the comparison holds.
     fn unless(code: u32, k: u32) -> libc::sock_filter {
-        libc::sock_filter { code: code as u16, jt: 0, jf: 1, k }
+        libc::sock_filter {
+            code: code as u16,
+            jt: 0,
+            jf: 1,
+            k,
+        }
     }
 
     fn program(arch: u32) -> Vec<libc::sock_filter> {
@@ -303,7 +355,12 @@ mod seccomp {
         let mut program = vec![
             statement(LOAD, ARCHITECTURE),
             // Skips the refusal if it is ours.
-            libc::sock_filter { code: IF_EQUAL as u16, jt: 1, jf: 0, k: arch },
+            libc::sock_filter {
+                code: IF_EQUAL as u16,
+                jt: 1,
+                jf: 0,
+                k: arch,
+            },
             deny,
             statement(LOAD, NUMBER),
             unless(IF_AT_LEAST, X32),
@@ -314,7 +371,12 @@ mod seccomp {
         }
         // The process must not become dumpable again: its memory holds every session.
         program.extend([
-            libc::sock_filter { code: IF_EQUAL as u16, jt: 0, jf: 3, k: libc::SYS_prctl as u32 },
+            libc::sock_filter {
+                code: IF_EQUAL as u16,
+                jt: 0,
+                jf: 3,
+                k: libc::SYS_prctl as u32,
+            },
             statement(LOAD, FIRST_ARGUMENT),
             unless(IF_EQUAL, libc::PR_SET_DUMPABLE as u32),
             deny,
@@ -328,7 +390,10 @@ mod seccomp {
     pub(super) fn install() -> io::Result<()> {
         let Some(arch) = ARCH else { return Ok(()) };
         let mut program = program(arch);
-        let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+        let filter = libc::sock_fprog {
+            len: program.len() as u16,
+            filter: program.as_mut_ptr(),
+        };
         // SAFETY: the kernel copies the program, which lives until the call returns; `len` is its length.
         let result = unsafe {
             libc::syscall(

@@ -3,10 +3,12 @@
 //! All of it is a task with deadlines: a stranger costs no thread. What follows the arguments is a thread's.
 
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rsync_engine::filter::{MAX_RULE_BYTES, RuleList};
 use rsync_engine::options::{Delete, OptionError, ServerRequest, from_server_args};
 use rsync_proto::args::{ArgumentsReader, second_pass_follows};
 use rsync_proto::auth::{self, AuthDigest};
@@ -22,20 +24,19 @@ use tokio::time::timeout_at;
 use crate::access::{self, Host, HostList, UNDETERMINED};
 use crate::admission::Permit;
 use crate::auth::{Access, Failure, Login, UserRules, read_secrets};
-use crate::confine::Cell;
 use crate::config::{Config, Module, Text, describe};
+use crate::confine::{Cell, Entered};
 use crate::identity::{self, IdentityError};
 use crate::line::{LineError, TextStream};
 use crate::log::{Destination, Log};
 use crate::logfmt::{LogContext, LogFormat};
 use crate::motd;
+use crate::operator;
 use crate::refuse::Refusals;
 use crate::request;
 use crate::resolve::{ClientName, SystemResolver, client_name};
 use crate::server::Shared;
-use crate::session::{
-    DaemonFilter, Location, Rejection, SessionLog, SessionRequest, StartError, Waiting,
-};
+use crate::session::{Location, Rejection, SessionLog, SessionRequest, StartError, Waiting};
 use crate::slots::{self, SlotError};
 use crate::text::escape;
 use crate::variables::{Unusable, Variables};
@@ -103,8 +104,14 @@ pub(crate) async fn serve(
     log.rotate();
     let mut stop = shared.stop.subscribe();
     let handshake = shared.limits.handshake;
-    let mut connection =
-        Connection { host: Host::new(peer), text: TextStream::new(stream), config, log, shared, number };
+    let mut connection = Connection {
+        host: Host::new(peer),
+        text: TextStream::new(stream),
+        config,
+        log,
+        shared,
+        number,
+    };
     let result = tokio::select! {
         result = connection.handshake(&mut permit, done) => result,
         _ = stop.wait_for(|stop| *stop) => return,
@@ -113,7 +120,11 @@ pub(crate) async fn serve(
         Ok(handover) => return handover(connection.text, permit),
         Err(End::Say(line)) => line,
         Err(End::Silent) => return,
-        Err(End::Deadline) => return connection.log.warn("[Receiver] daemon handshake timeout -- exiting"),
+        Err(End::Deadline) => {
+            return connection
+                .log
+                .warn("[Receiver] daemon handshake timeout -- exiting");
+        }
     };
     // Nobody has to read what we say.
     let _ = tokio::time::timeout(handshake, async {
@@ -154,7 +165,11 @@ struct Agreed {
 type Handover = Box<dyn FnOnce(TextStream, Permit) + Send>;
 
 impl Connection {
-    async fn handshake(&mut self, permit: &mut Permit, done: mpsc::Sender<()>) -> Result<Handover, End> {
+    async fn handshake(
+        &mut self,
+        permit: &mut Permit,
+        done: mpsc::Sender<()>,
+    ) -> Result<Handover, End> {
         let deadline = self.deadline(self.config.timeout);
         let (agreed, module) = timeout_at(deadline, self.choose_module()).await??;
         let mut variables = self.variables(&module);
@@ -195,7 +210,13 @@ impl Connection {
         }
         // A slow name server must not keep the greeting back.
         let address = self.host.address;
-        let lookup = async { if self.config.early_lookup { Some(client_name(address).await) } else { None } };
+        let lookup = async {
+            if self.config.early_lookup {
+                Some(client_name(address).await)
+            } else {
+                None
+            }
+        };
         let text = &mut self.text;
         let greeting = async {
             text.write(&hello).await?;
@@ -228,15 +249,19 @@ impl Connection {
                 // No module has a program to give it to.
                 Ok(Request::EarlyInput(len)) => self.text.skip(len).await?,
                 Ok(Request::List) => {
-                    self.log.info([b"module-list request from ", &self.who()[..]].concat());
+                    self.log
+                        .info([b"module-list request from ", &self.who()[..]].concat());
                     let mut list = motd::listing(&self.config);
                     list.extend_from_slice(replies::EXIT);
                     return Err(End::Say(list));
                 }
-                Ok(Request::Unknown(line)) => return Err(End::refuse(&Refusal::UnknownCommand(line))),
+                Ok(Request::Unknown(line)) => {
+                    return Err(End::refuse(&Refusal::UnknownCommand(line)));
+                }
                 Ok(Request::Module(wanted)) => {
                     let Some(module) = self.config.module(wanted).cloned() else {
-                        let text = [b"unknown module '", wanted, b"' tried from ", &self.who()].concat();
+                        let text =
+                            [b"unknown module '", wanted, b"' tried from ", &self.who()].concat();
                         self.log.warn(text);
                         return Err(End::refuse(&Refusal::UnknownModule(wanted)));
                     };
@@ -253,23 +278,43 @@ impl Connection {
     async fn check_access(&mut self, module: &Module, variables: &Variables) -> Result<(), End> {
         let allow = HostList::new(&variables.expand(&module.hosts_allow)?);
         let deny = HostList::new(&variables.expand(&module.hosts_deny)?);
-        let decision =
-            access::decide(&allow, &deny, &self.host, module.forward_lookup, &SystemResolver).await;
+        let decision = access::decide(
+            &allow,
+            &deny,
+            &self.host,
+            module.forward_lookup,
+            &SystemResolver,
+        )
+        .await;
         let name = &module.name[..];
         self.host.name = decision.name;
         if !decision.allowed {
-            self.log.warn([b"rsync denied on module ", name, b" from ", &self.who()].concat());
+            self.log
+                .warn([b"rsync denied on module ", name, b" from ", &self.who()].concat());
             let address = self.host.address.to_string();
             return Err(End::refuse(&if module.list {
-                Refusal::AccessDenied { module: name, host: &self.host.name, address: address.as_bytes() }
+                Refusal::AccessDenied {
+                    module: name,
+                    host: &self.host.name,
+                    address: address.as_bytes(),
+                }
             } else {
                 Refusal::UnknownModule(name)
             }));
         }
-        self.log.info([b"rsync allowed access on module ", name, b" from ", &self.who()].concat());
+        self.log.info(
+            [
+                b"rsync allowed access on module ",
+                name,
+                b" from ",
+                &self.who(),
+            ]
+            .concat(),
+        );
         match &module.closed {
             Some(why) => {
-                self.log.warn(format!("module {} is closed: {why}", escape(name)));
+                self.log
+                    .warn(format!("module {} is closed: {why}", escape(name)));
                 Err(End::error(CONFIGURATION_ERROR))
             }
             None => Ok(()),
@@ -286,7 +331,10 @@ impl Connection {
             }
             SlotError::Open(error) => {
                 let file = escape(file.as_os_str().as_encoded_bytes());
-                self.log.warn(format!("rsync: [Receiver] failed to open lock file {file}: {}", describe(&error)));
+                self.log.warn(format!(
+                    "rsync: [Receiver] failed to open lock file {file}: {}",
+                    describe(&error)
+                ));
                 End::refuse(&Refusal::LockFile)
             }
         })
@@ -352,33 +400,62 @@ impl Connection {
     }
 
     /// The digest that both greetings lead to, if it is strong enough.
-    fn auth_digest(&self, agreed: &Agreed, module: &Module, variables: &Variables) -> Result<AuthDigest, End> {
-        let digest = AuthDigest::for_daemon(&AuthDigest::ALL, &agreed.greeting, agreed.protocol).map_err(|_| {
-            self.log.warn("rsync error: requested action not supported (code 4)");
-            End::refuse(&Refusal::NoCommonDigest(AuthDigest::list(&AuthDigest::ALL).as_bytes()))
-        })?;
+    fn auth_digest(
+        &self,
+        agreed: &Agreed,
+        module: &Module,
+        variables: &Variables,
+    ) -> Result<AuthDigest, End> {
+        let digest = AuthDigest::for_daemon(&AuthDigest::ALL, &agreed.greeting, agreed.protocol)
+            .map_err(|_| {
+                self.log
+                    .warn("rsync error: requested action not supported (code 4)");
+                End::refuse(&Refusal::NoCommonDigest(
+                    AuthDigest::list(&AuthDigest::ALL).as_bytes(),
+                ))
+            })?;
         let floor = variables.expand(&module.auth_digest)?;
         let complaint = match AuthDigest::from_name(&floor) {
             _ if floor.is_empty() => return Ok(digest),
             Some(floor) if digest >= floor => return Ok(digest),
             Some(_) => {
-                let name = if digest == AuthDigest::OldMd4 { "md4" } else { digest.name() };
+                let name = if digest == AuthDigest::OldMd4 {
+                    "md4"
+                } else {
+                    digest.name()
+                };
                 format!(
                     "negotiated auth digest {name} is weaker than the required 'auth digest = {}'",
                     escape(&floor)
                 )
             }
             None => {
-                format!("the configured 'auth digest = {}' is not a supported digest on this build", escape(&floor))
+                format!(
+                    "the configured 'auth digest = {}' is not a supported digest on this build",
+                    escape(&floor)
+                )
             }
         };
-        let text = [b"auth failed on module ", &module.name[..], b" from ", &self.who(), b": "].concat();
+        let text = [
+            b"auth failed on module ",
+            &module.name[..],
+            b" from ",
+            &self.who(),
+            b": ",
+        ]
+        .concat();
         self.log.warn([&text, complaint.as_bytes()].concat());
         Err(End::refuse(&Refusal::AuthFailed(&module.name)))
     }
 
     fn log_auth_failure(&self, module: &Module, user: Option<&[u8]>, failure: Failure) {
-        let mut text = [b"auth failed on module ", &module.name[..], b" from ", &self.who()].concat();
+        let mut text = [
+            b"auth failed on module ",
+            &module.name[..],
+            b" from ",
+            &self.who(),
+        ]
+        .concat();
         if let Some(user) = user {
             text.extend_from_slice(b" for ");
             text.extend_from_slice(user);
@@ -397,12 +474,18 @@ impl Connection {
     ) -> Result<Plan, End> {
         let identity = self.identity(module, variables).await?;
         let path = variables.expand_path(&module.path).map_err(|_| {
-            self.log.warn(format!("No path for this user of module {}", escape(&module.name)));
+            self.log.warn(format!(
+                "No path for this user of module {}",
+                escape(&module.name)
+            ));
             End::refuse(&Refusal::Failed("chdir"))
         })?;
         let path = path.as_os_str().as_encoded_bytes();
         if path.is_empty() {
-            self.log.warn(format!("No path specified for module {}", escape(&module.name)));
+            self.log.warn(format!(
+                "No path specified for module {}",
+                escape(&module.name)
+            ));
             return Err(End::refuse(&Refusal::NoPath));
         }
         let can_chroot = rustix::process::geteuid().is_root();
@@ -417,9 +500,15 @@ impl Connection {
         let text = |text: &Text| variables.expand(text);
         let destination = match &module.log_file {
             Some(file) => Destination::new(&text(file)?, b"", b""),
-            None => Destination::new(b"", &text(&module.syslog_facility)?, &text(&module.syslog_tag)?),
+            None => Destination::new(
+                b"",
+                &text(&module.syslog_facility)?,
+                &text(&module.syslog_tag)?,
+            ),
         };
-        let munge_symlinks = module.munge_symlinks.unwrap_or_else(|| location.regime.munges());
+        let munge_symlinks = module
+            .munge_symlinks
+            .unwrap_or_else(|| location.regime.munges());
         let cell = Cell {
             chroot: location.chroot.clone(),
             path: location.path.clone(),
@@ -440,14 +529,21 @@ impl Connection {
             },
             format: LogFormat::new(text(&module.log_format)?),
             transfers: module.transfer_logging,
+            rate: Arc::default(),
         };
-        let filter = DaemonFilter {
-            filter: text(&module.filter)?,
-            include: text(&module.include)?,
-            exclude: text(&module.exclude)?,
-        };
+        let filter = self.filter(module, variables).await?;
         let refusals = Refusals::new(&text(&module.refuse_options)?, false);
-        Ok(Plan { module: Arc::clone(module), cell, log, location, filter, refusals, user, read_only, munge_symlinks })
+        Ok(Plan {
+            module: Arc::clone(module),
+            cell,
+            log,
+            location,
+            filter,
+            refusals,
+            user,
+            read_only,
+            munge_symlinks,
+        })
     }
 
     async fn identity(
@@ -461,7 +557,8 @@ impl Connection {
             (Ok(uid), Ok(gid)) => {
                 let chosen = crate::variables::mentions_user(&module.uid);
                 // The user database may be far away.
-                let found = tokio::task::spawn_blocking(move || identity::resolve(&uid, &gid)).await;
+                let found =
+                    tokio::task::spawn_blocking(move || identity::resolve(&uid, &gid)).await;
                 match found {
                     // What a client chose is not to be another name of root.
                     Ok(Ok(Some(identity))) if chosen && identity.uid == 0 => {
@@ -482,10 +579,30 @@ impl Connection {
         })
     }
 
+    /// The module's filter rules; its files of rules may be anywhere.
+    async fn filter(&self, module: &Module, variables: &Variables) -> Result<RuleList, End> {
+        let texts = module.filter_texts(|text| variables.expand(text))?;
+        let rules = tokio::task::spawn_blocking(move || texts.rules(&mut read_rules)).await;
+        rules.map_err(|_| End::Silent)?.map_err(|error| {
+            let code = error.exit_code();
+            let reason = if code == 11 {
+                "error in file IO"
+            } else {
+                "syntax or usage error"
+            };
+            self.log.warn(format!("rsync: [Receiver] {error}"));
+            self.log
+                .warn(format!("rsync error: {reason} (code {code})"));
+            End::Silent
+        })
+    }
+
     fn cannot_enter(&self, error: &StartError) -> End {
         match error {
             StartError::Confine(error) => self.log.warn(error.log_line()),
-            StartError::Thread(why) => self.log.warn(format!("rsync: [Receiver] fork failed: {}", describe(why))),
+            StartError::Thread(why) => self
+                .log
+                .warn(format!("rsync: [Receiver] fork failed: {}", describe(why))),
         }
         End::error(error)
     }
@@ -510,7 +627,8 @@ impl Connection {
                 other => other.to_string(),
             };
             self.log.warn(text);
-            self.log.warn("rsync error: protocol incompatibility (code 2)");
+            self.log
+                .warn("rsync error: protocol incompatibility (code 2)");
         }
         End::Silent
     }
@@ -523,34 +641,73 @@ impl Connection {
         agreed: &Agreed,
         arguments: &Arguments,
     ) -> Handover {
-        let Plan { module, log, location, filter, refusals, user, read_only, munge_symlinks, .. } = plan;
+        let Plan {
+            module,
+            log,
+            location,
+            filter,
+            refusals,
+            user,
+            read_only,
+            munge_symlinks,
+            ..
+        } = plan;
         let request = arguments.parse(&refusals, module.max_verbosity, agreed.protocol);
-        let sender = request.as_ref().map_or_else(|rejection| rejection.sender, |request| request.sender);
+        let sender = request
+            .as_ref()
+            .map_or_else(|rejection| rejection.sender, |request| request.sender);
         let raw = arguments.paths();
         let direction: &[u8] = if sender { b"on " } else { b"to " };
-        let user_at = user.as_ref().map_or_else(Vec::new, |user| [user, &b"@"[..]].concat());
-        log.info([b"rsync ", direction, &request::logged(raw), b" from ", &user_at, &self.who()].concat());
+        let user_at = user
+            .as_ref()
+            .map_or_else(Vec::new, |user| [user, &b"@"[..]].concat());
+        log.info(
+            [
+                b"rsync ",
+                direction,
+                &request::logged(raw),
+                b" from ",
+                &user_at,
+                &self.who(),
+            ]
+            .concat(),
+        );
         let refused = if sender { module.write_only } else { read_only };
         if request.is_ok() && !refused {
-            log.info(if sender { "building file list" } else { "receiving file list" });
+            log.info(if sender {
+                "building file list"
+            } else {
+                "receiving file list"
+            });
         }
         let client = request.as_ref().ok().map(|request| &request.options);
-        let numeric_ids = module.numeric_ids.unwrap_or_else(|| location.regime.numeric_ids())
+        let numeric_ids = module
+            .numeric_ids
+            .unwrap_or_else(|| location.regime.numeric_ids())
             || client.is_some_and(|options| options.numeric_ids);
-        let timeout = [module.timeout, client.and_then(|options| options.timeout)].into_iter().flatten().min();
-        let (peer, names, runner) =
-            (self.host.clone(), self.shared.names.clone(), Arc::clone(&self.shared.runner));
+        let timeout = [module.timeout, client.and_then(|options| options.timeout)]
+            .into_iter()
+            .flatten()
+            .min();
+        let (peer, names, runner) = (
+            self.host.clone(),
+            self.shared.names.clone(),
+            Arc::clone(&self.shared.runner),
+        );
         let protocol = agreed.protocol;
         let shared_log = self.log.clone();
         Box::new(move |text, permit| {
             let (stream, unread) = match text.into_blocking() {
                 Ok(parts) => parts,
-                Err(error) => return shared_log.warn(format!("connection lost: {}", describe(&error))),
+                Err(error) => {
+                    return shared_log.warn(format!("connection lost: {}", describe(&error)));
+                }
             };
             let write_only = module.write_only;
-            let session = move |root| SessionRequest {
+            let session = move |Entered { root, umask }| SessionRequest {
                 module,
                 root,
+                umask,
                 module_path: location.full,
                 regime: location.regime,
                 filter,
@@ -584,7 +741,11 @@ impl Connection {
 
     /// `NAME (ADDRESS)`.
     fn who(&self) -> Vec<u8> {
-        [&self.host.name, format!(" ({})", self.host.address).as_bytes()].concat()
+        [
+            &self.host.name,
+            format!(" ({})", self.host.address).as_bytes(),
+        ]
+        .concat()
     }
 }
 
@@ -594,7 +755,7 @@ struct Plan {
     cell: Cell,
     log: SessionLog,
     location: Location,
-    filter: DaemonFilter,
+    filter: RuleList,
     refusals: Refusals,
     user: Option<Vec<u8>>,
     read_only: bool,
@@ -611,6 +772,11 @@ fn parse_greeting(line: &[u8]) -> Result<Agreed, End> {
     })?;
     let protocol = greeting.agree(Protocol::MAX).map_err(End::error)?;
     Ok(Agreed { protocol, greeting })
+}
+
+fn read_rules(name: &[u8]) -> std::io::Result<Vec<u8>> {
+    let path = std::path::Path::new(std::ffi::OsStr::from_bytes(name));
+    operator::read(path, MAX_RULE_BYTES).map(|(content, _)| content)
 }
 
 fn random() -> Result<[u8; 32], End> {
@@ -634,8 +800,11 @@ struct LoginJob {
 
 impl LoginJob {
     fn run(self) -> Result<Option<Access>, Failure> {
-        let groups =
-            if self.rules.asks_for_groups() { identity::group_names(&self.user) } else { Vec::new() };
+        let groups = if self.rules.asks_for_groups() {
+            identity::group_names(&self.user)
+        } else {
+            Vec::new()
+        };
         let secrets = read_secrets(&self.secrets_file, self.strict_modes);
         let secrets = secrets.as_deref().map_err(|(failure, explanation)| {
             if let Some(explanation) = explanation {
@@ -648,7 +817,10 @@ impl LoginJob {
             user: &self.user,
             groups: &groups,
             secrets,
-            matches: &|password| self.digest.verify(password, self.challenge.as_bytes(), &self.response),
+            matches: &|password| {
+                self.digest
+                    .verify(password, self.challenge.as_bytes(), &self.response)
+            },
             decoy: &self.decoy,
         }
         .decide()
@@ -670,8 +842,13 @@ impl Arguments {
         max_verbosity: i32,
         protocol: Protocol,
     ) -> Result<ServerRequest, Rejection> {
-        let second = self.second.as_deref().map(|all| all.get(1..).unwrap_or_default());
-        let refused = refusals.check(&self.first).or_else(|| refusals.check(second?));
+        let second = self
+            .second
+            .as_deref()
+            .map(|all| all.get(1..).unwrap_or_default());
+        let refused = refusals
+            .check(&self.first)
+            .or_else(|| refusals.check(second?));
         if let Some(refused) = refused {
             return Err(self.reject(format!("rsync: {refused}"), NOT_SUPPORTED));
         }
@@ -682,11 +859,17 @@ impl Arguments {
             Ok(request)
         });
         let mut request = parsed.map_err(|error| {
-            let code = if matches!(error, OptionError::Unsupported { .. }) { NOT_SUPPORTED } else { SYNTAX };
+            let code = if matches!(error, OptionError::Unsupported { .. }) {
+                NOT_SUPPORTED
+            } else {
+                SYNTAX
+            };
             self.reject(format!("rsync: {error}"), code)
         })?;
         let options = &mut request.options;
-        options.verbose = options.verbose.min(u8::try_from(max_verbosity.max(0)).unwrap_or(u8::MAX));
+        options.verbose = options
+            .verbose
+            .min(u8::try_from(max_verbosity.max(0)).unwrap_or(u8::MAX));
         if options.delete == Delete::Default {
             options.delete = match Delete::Default.resolved(protocol.number()) {
                 Delete::During if refusals.refuses_option("delete-during") => Delete::Before,
@@ -699,12 +882,20 @@ impl Arguments {
 
     fn reject(&self, text: String, exit_code: u8) -> Rejection {
         let options = self.first.iter().take_while(|argument| *argument != b".");
-        let capabilities = options.clone().filter(|argument| !argument.starts_with(b"--")).find_map(|argument| {
-            let at = argument.windows(2).position(|w| w == b"e.")?;
-            Some(argument[at + 2..].to_vec())
-        });
+        let capabilities = options
+            .clone()
+            .filter(|argument| !argument.starts_with(b"--"))
+            .find_map(|argument| {
+                let at = argument.windows(2).position(|w| w == b"e.")?;
+                Some(argument[at + 2..].to_vec())
+            });
         let sender = options.clone().any(|argument| argument == b"--sender");
-        Rejection { text, exit_code, sender, capabilities }
+        Rejection {
+            text,
+            exit_code,
+            sender,
+            capabilities,
+        }
     }
 
     /// What stands behind the dot.

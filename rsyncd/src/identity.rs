@@ -59,11 +59,23 @@ pub(crate) fn resolve(uid: &[u8], gid: &[u8]) -> Result<Option<Identity>, Identi
     if ours.is_root() {
         return resolve_as_root(uid, gid).map(Some);
     }
-    let wanted = if uid.is_empty() { None } else { Some(user_id(uid)?) };
+    let wanted = if uid.is_empty() {
+        None
+    } else {
+        Some(user_id(uid)?)
+    };
     if words(gid).next().is_some() {
         let ours = rustix::process::getegid().as_raw();
-        let first = group_ids(gid, wanted.unwrap_or_else(|| rustix::process::geteuid().as_raw()))?.0;
-        return Err(if first == ours { IdentityError::SetGroups } else { IdentityError::SetGid });
+        let first = group_ids(
+            gid,
+            wanted.unwrap_or_else(|| rustix::process::geteuid().as_raw()),
+        )?
+        .0;
+        return Err(if first == ours {
+            IdentityError::SetGroups
+        } else {
+            IdentityError::SetGid
+        });
     }
     match wanted {
         Some(uid) if uid != ours.as_raw() => Err(IdentityError::SetUid),
@@ -114,7 +126,10 @@ fn group_ids(list: &[u8], uid: u32) -> Result<(u32, Vec<u32>), IdentityError> {
         if word != b"*" {
             groups.push(group_id(word)?);
         } else if i == 0 {
-            let user = User::from_uid(Uid::from_raw(uid)).ok().flatten().ok_or(IdentityError::NoPasswdEntry)?;
+            let user = User::from_uid(Uid::from_raw(uid))
+                .ok()
+                .flatten()
+                .ok_or(IdentityError::NoPasswdEntry)?;
             let all = groups_of(&user).ok_or(IdentityError::GroupList)?;
             groups.push(user.gid.as_raw());
             groups.extend(all.into_iter().filter(|g| *g != user.gid.as_raw()));
@@ -130,8 +145,14 @@ fn group_ids(list: &[u8], uid: u32) -> Result<(u32, Vec<u32>), IdentityError> {
 
 /// Digits only are a number and never a name. `Some(None)`: too large.
 fn number(text: &[u8]) -> Option<Option<u32>> {
-    let text = std::str::from_utf8(text).ok().filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?;
-    if text.is_empty() { None } else { Some(text.parse().ok()) }
+    let text = std::str::from_utf8(text)
+        .ok()
+        .filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?;
+    if text.is_empty() {
+        None
+    } else {
+        Some(text.parse().ok())
+    }
 }
 
 fn nobody_group() -> Result<u32, IdentityError> {
@@ -151,7 +172,10 @@ fn groups_of(user: &User) -> Option<Vec<u32>> {
 /// The names of the groups that a user of this host is in, the primary group first; none for a stranger
 /// (04-daemon 9.1).
 pub(crate) fn group_names(user: &[u8]) -> Vec<Vec<u8>> {
-    let Some(user) = std::str::from_utf8(user).ok().and_then(|n| User::from_name(n).ok().flatten()) else {
+    let Some(user) = std::str::from_utf8(user)
+        .ok()
+        .and_then(|n| User::from_name(n).ok().flatten())
+    else {
         return Vec::new();
     };
     groups_of(&user)
@@ -173,7 +197,13 @@ mod tests {
         }
         let nobody = user_id(b"nobody").expect("nobody");
         let nogroup = nobody_group().expect("nogroup");
-        let some = |uid, gid, groups: &[u32]| Ok(Some(Identity { uid, gid, groups: groups.to_vec() }));
+        let some = |uid, gid, groups: &[u32]| {
+            Ok(Some(Identity {
+                uid,
+                gid,
+                groups: groups.to_vec(),
+            }))
+        };
         for (uid, gid, expected) in [
             ("", "", some(nobody, nogroup, &[nogroup])),
             ("12345", "", some(12345, nogroup, &[nogroup])),
@@ -184,10 +214,26 @@ mod tests {
             ("12345", "*", Err(IdentityError::NoPasswdEntry)),
             ("-2", "", Err(IdentityError::InvalidUid("-2".into()))),
             ("0x10", "", Err(IdentityError::InvalidUid("0x10".into()))),
-            ("4294967295", "", Err(IdentityError::InvalidUid("4294967295".into()))),
-            ("4294967296", "", Err(IdentityError::InvalidUid("4294967296".into()))),
-            ("no such user", "", Err(IdentityError::InvalidUid("no such user".into()))),
-            ("", "nosuchgrp", Err(IdentityError::InvalidGid("nosuchgrp".into()))),
+            (
+                "4294967295",
+                "",
+                Err(IdentityError::InvalidUid("4294967295".into())),
+            ),
+            (
+                "4294967296",
+                "",
+                Err(IdentityError::InvalidUid("4294967296".into())),
+            ),
+            (
+                "no such user",
+                "",
+                Err(IdentityError::InvalidUid("no such user".into())),
+            ),
+            (
+                "",
+                "nosuchgrp",
+                Err(IdentityError::InvalidGid("nosuchgrp".into())),
+            ),
         ] {
             let mut found = resolve(uid.as_bytes(), gid.as_bytes());
             if let Ok(Some(identity)) = &mut found {

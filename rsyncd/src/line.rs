@@ -33,7 +33,10 @@ pub(crate) enum LineError {
 
 impl TextStream {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, unread: Vec::new() }
+        Self {
+            stream,
+            unread: Vec::new(),
+        }
     }
 
     /// The next line without its newline, at most `max` bytes; carriage returns are dropped.
@@ -62,7 +65,10 @@ impl TextStream {
     }
 
     /// One pass of arguments.
-    pub(crate) async fn arguments(&mut self, mut reader: ArgumentsReader) -> Result<Vec<Vec<u8>>, LineError> {
+    pub(crate) async fn arguments(
+        &mut self,
+        mut reader: ArgumentsReader,
+    ) -> Result<Vec<Vec<u8>>, LineError> {
         loop {
             let mut cursor = Cursor::new(&self.unread);
             let result = reader.read(&mut cursor);
@@ -127,8 +133,12 @@ mod tests {
     use rsync_proto::Protocol;
 
     async fn pair() -> (TextStream, TcpStream) {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
-        let client = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connect");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("bind");
+        let client = TcpStream::connect(listener.local_addr().expect("address"))
+            .await
+            .expect("connect");
         let (server, _) = listener.accept().await.expect("accept");
         (TextStream::new(server), client)
     }
@@ -146,7 +156,10 @@ mod tests {
         assert_eq!(text.line(5 + 1).await.expect("line"), b"first");
         assert_eq!(text.line(100).await.expect("line"), b"second");
         text.skip(6).await.expect("skip");
-        let arguments = text.arguments(ArgumentsReader::new(Protocol::V32)).await.expect("arguments");
+        let arguments = text
+            .arguments(ArgumentsReader::new(Protocol::V32))
+            .await
+            .expect("arguments");
         assert_eq!(arguments, [&b"--server"[..], b".", b"m/"]);
         let _client = writer.await.expect("no panic");
         let (stream, mut unread) = text.into_blocking().expect("blocking");
@@ -174,7 +187,10 @@ mod tests {
             client.shutdown().await.expect("shutdown");
             match text.line(10).await.expect_err("bad") {
                 LineError::Violation(found) => assert_eq!(Some(found), expected),
-                other => assert!(matches!(other, LineError::Eof) && expected.is_none(), "{other}"),
+                other => assert!(
+                    matches!(other, LineError::Eof) && expected.is_none(),
+                    "{other}"
+                ),
             }
         }
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use rustix::fs::{Mode, OFlags};
+use rsync_engine::fs::FileId;
 
 use crate::config::describe;
 use crate::limits;
@@ -50,7 +50,12 @@ pub enum Priority {
 }
 
 enum Job {
-    Line { to: Arc<Destination>, priority: Priority, number: u32, text: Vec<u8> },
+    Line {
+        to: Arc<Destination>,
+        priority: Priority,
+        number: u32,
+        text: Vec<u8>,
+    },
     /// Look whether a file was renamed away.
     Rotate,
     Flush(SyncSender<()>),
@@ -79,20 +84,36 @@ impl Log {
     /// No thread can be started.
     pub(crate) fn start(to: Destination, number: u32) -> std::io::Result<Self> {
         let (queue, jobs) = sync_channel(limits::LOG_QUEUE);
-        let hub = Arc::new(Hub { queue, dropped: AtomicU64::new(0) });
-        std::thread::Builder::new().name("log".into()).spawn(move || Writer::default().run(&jobs))?;
-        Ok(Self { hub, to: Arc::new(to), number })
+        let hub = Arc::new(Hub {
+            queue,
+            dropped: AtomicU64::new(0),
+        });
+        std::thread::Builder::new()
+            .name("log".into())
+            .spawn(move || Writer::default().run(&jobs))?;
+        Ok(Self {
+            hub,
+            to: Arc::new(to),
+            number,
+        })
     }
 
     /// The same writer, another destination.
     pub(crate) fn to(&self, to: Destination) -> Self {
-        let to = if to == *self.to { Arc::clone(&self.to) } else { Arc::new(to) };
+        let to = if to == *self.to {
+            Arc::clone(&self.to)
+        } else {
+            Arc::new(to)
+        };
         Self { to, ..self.clone() }
     }
 
     /// The same destination with the number of a connection.
     pub(crate) fn numbered(&self, number: u32) -> Self {
-        Self { number, ..self.clone() }
+        Self {
+            number,
+            ..self.clone()
+        }
     }
 
     /// The number between brackets.
@@ -133,7 +154,12 @@ impl Log {
     }
 
     fn send(&self, priority: Priority, text: Vec<u8>) -> bool {
-        let job = Job::Line { to: Arc::clone(&self.to), priority, number: self.number, text };
+        let job = Job::Line {
+            to: Arc::clone(&self.to),
+            priority,
+            number: self.number,
+            text,
+        };
         self.hub.queue.try_send(job).is_ok()
     }
 
@@ -168,7 +194,12 @@ impl Writer {
     fn run(&mut self, jobs: &Receiver<Job>) {
         while let Ok(job) = jobs.recv() {
             match job {
-                Job::Line { to, priority, number, mut text } => {
+                Job::Line {
+                    to,
+                    priority,
+                    number,
+                    mut text,
+                } => {
                     text.truncate(limits::LOG_LINE);
                     self.write(&to, priority, number, &text);
                 }
@@ -182,7 +213,10 @@ impl Writer {
     }
 
     fn write(&mut self, to: &Arc<Destination>, priority: Priority, number: u32, text: &[u8]) {
-        let sink = self.open.entry(Arc::clone(to)).or_insert_with(|| Sink::open(to, number));
+        let sink = self
+            .open
+            .entry(Arc::clone(to))
+            .or_insert_with(|| Sink::open(to, number));
         sink.write(to, priority, number, text);
     }
 }
@@ -236,7 +270,9 @@ impl Sink {
                 };
                 let severity = if priority == Priority::Warning { 4 } else { 6 };
                 let time = local_time(now, "%b %e %H:%M:%S");
-                line.extend_from_slice(format!("<{}>{time} ", u32::from(facility) * 8 + severity).as_bytes());
+                line.extend_from_slice(
+                    format!("<{}>{time} ", u32::from(facility) * 8 + severity).as_bytes(),
+                );
                 escape_into(&mut line, tag);
                 line.extend_from_slice(format!("[{number}]: ").as_bytes());
                 line.extend_from_slice(text);
@@ -253,13 +289,18 @@ impl Sink {
 }
 
 fn open_file(path: &Path) -> std::io::Result<File> {
-    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NONBLOCK;
-    operator::open(path, flags, Mode::from_raw_mode(0o644)).map(File::from)
+    operator::append(path, 0o644).map(File::from)
 }
 
 fn is_same_file(path: &Path, file: &File) -> bool {
     match (operator::stat(path), rustix::fs::fstat(file)) {
-        (Ok(named), Ok(open)) => (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino),
+        (Ok(named), Ok(open)) => {
+            named.id
+                == FileId {
+                    dev: open.st_dev,
+                    ino: open.st_ino,
+                }
+        }
         _ => false,
     }
 }
@@ -288,7 +329,11 @@ fn facility_number(name: &[u8]) -> u8 {
     if let Some([digit @ b'0'..=b'7']) = name.strip_prefix(b"local") {
         return 16 + digit - b'0';
     }
-    std::str::from_utf8(&name).ok().and_then(|n| n.parse().ok()).filter(|n| (1..24).contains(n)).unwrap_or(3)
+    std::str::from_utf8(&name)
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .filter(|n| (1..24).contains(n))
+        .unwrap_or(3)
 }
 
 #[cfg(test)]
@@ -311,15 +356,36 @@ mod tests {
         log.flush();
         let texts = |name: &str| -> Vec<String> {
             let content = std::fs::read_to_string(dir.path().join(name)).expect("log");
-            content.lines().map(|l| l.split_once(' ').expect("date").1.split_once(' ').expect("time").1.into()).collect()
+            content
+                .lines()
+                .map(|l| {
+                    l.split_once(' ')
+                        .expect("date")
+                        .1
+                        .split_once(' ')
+                        .expect("time")
+                        .1
+                        .into()
+                })
+                .collect()
         };
-        assert_eq!(texts("old"), ["[7] one\\#012two", "[8] three", "[7] still old"]);
+        assert_eq!(
+            texts("old"),
+            ["[7] one\\#012two", "[8] three", "[7] still old"]
+        );
         assert_eq!(texts("log"), ["[7] new"]);
     }
 
     #[test]
     fn facilities() {
-        for (name, number) in [("", 3), ("LOCAL3", 19), ("authpriv", 10), ("5", 5), ("99", 3), ("nonsense", 3)] {
+        for (name, number) in [
+            ("", 3),
+            ("LOCAL3", 19),
+            ("authpriv", 10),
+            ("5", 5),
+            ("99", 3),
+            ("nonsense", 3),
+        ] {
             assert_eq!(facility_number(name.as_bytes()), number, "{name}");
         }
     }

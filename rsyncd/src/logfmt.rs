@@ -152,10 +152,20 @@ impl Escape {
         let mut human = take(&|b| b == b'\'').len();
         let left = !take(&|b| b == b'-').is_empty();
         let width = take(&|b| b.is_ascii_digit());
-        let width = std::str::from_utf8(width).ok()?.parse::<usize>().unwrap_or(0).min(MAX_WIDTH);
+        let width = std::str::from_utf8(width)
+            .ok()?
+            .parse::<usize>()
+            .unwrap_or(0)
+            .min(MAX_WIDTH);
         human += take(&|b| b == b'\'').len();
         let letter = *text.get(at)?;
-        Some(Self { len: at + 1, letter, left, width, human: human.min(3) })
+        Some(Self {
+            len: at + 1,
+            letter,
+            left,
+            width,
+            human: human.min(3),
+        })
     }
 
     fn render(&self, item: &LoggedItem<'_>, context: &LogContext) -> Option<Vec<u8>> {
@@ -233,7 +243,10 @@ const MAX_WIDTH: usize = 1000;
 /// Seconds since 1970 in local time.
 pub(crate) fn local_time(seconds: i64, format: &str) -> String {
     let timestamp = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    timestamp.to_zoned(jiff::tz::TimeZone::system()).strftime(format).to_string()
+    timestamp
+        .to_zoned(jiff::tz::TimeZone::system())
+        .strftime(format)
+        .to_string()
 }
 
 /// A number as `%l` and its quotes want it.
@@ -274,9 +287,19 @@ fn grouped(value: u64) -> String {
 /// `rw-r--r--`, with the letters of set-id and sticky bits.
 fn permissions(mode: u32) -> String {
     let mut out: Vec<u8> = (0..9)
-        .map(|i| if mode & (0o400 >> i) == 0 { b'-' } else { b"rwx"[i as usize % 3] })
+        .map(|i| {
+            if mode & (0o400 >> i) == 0 {
+                b'-'
+            } else {
+                b"rwx"[i as usize % 3]
+            }
+        })
         .collect();
-    for (bit, at, with, without) in [(0o4000, 2, b's', b'S'), (0o2000, 5, b's', b'S'), (0o1000, 8, b't', b'T')] {
+    for (bit, at, with, without) in [
+        (0o4000, 2, b's', b'S'),
+        (0o2000, 5, b's', b'S'),
+        (0o1000, 8, b't', b'T'),
+    ] {
         if mode & bit != 0 {
             out[at] = if out[at] == b'x' { with } else { without };
         }
@@ -329,7 +352,13 @@ mod tests {
         let vector: serde_json::Value = serde_json::from_str(&text).expect("json");
         let cases = vector["cases"].as_array().expect("cases");
         let case = cases.iter().find(|c| c["case"] == case).expect("case");
-        let fixed = ["connect from ", "rsync ", "building file list", "receiving file list", "sent "];
+        let fixed = [
+            "connect from ",
+            "rsync ",
+            "building file list",
+            "receiving file list",
+            "sent ",
+        ];
         case["daemon_log"]
             .as_array()
             .expect("log")
@@ -337,12 +366,16 @@ mod tests {
             .map(|line| line.as_str().expect("line"))
             .filter(|line| !fixed.iter().any(|f| line.starts_with(f)))
             .map(|line| {
-                let (head, tail) = line.split_once("\\xff").map_or((line, None), |(h, t)| (h, Some(t)));
+                let (head, tail) = line
+                    .split_once("\\xff")
+                    .map_or((line, None), |(h, t)| (h, Some(t)));
                 let mut bytes = head.as_bytes().to_vec();
                 let mut tail = tail;
                 while let Some(text) = tail {
                     bytes.push(0xff);
-                    let (head, rest) = text.split_once("\\xff").map_or((text, None), |(h, t)| (h, Some(t)));
+                    let (head, rest) = text
+                        .split_once("\\xff")
+                        .map_or((text, None), |(h, t)| (h, Some(t)));
                     bytes.extend_from_slice(head.as_bytes());
                     tail = rest;
                 }
@@ -357,21 +390,34 @@ mod tests {
     fn default_format_vectors() {
         let format = LogFormat::new(DEFAULT_FORMAT);
         let names: [(&[u8], u64); 4] = [(ODD, 1), (b"hl", 1000), (b"up.txt", 1000), (b"d/two", 1)];
-        let transfers = |operation| names.map(|(name, size)| item(operation, name, size)).to_vec();
-        let mut deletions: Vec<LoggedItem<'_>> = [b"d/two", &b"d"[..], b"up.txt", b"sl", b"hl", ODD]
-            .iter()
-            .map(|name| item(Operation::Delete, name, 0))
-            .collect();
+        let transfers = |operation| {
+            names
+                .map(|(name, size)| item(operation, name, size))
+                .to_vec()
+        };
+        let mut deletions: Vec<LoggedItem<'_>> =
+            [b"d/two", &b"d"[..], b"up.txt", b"sl", b"hl", ODD]
+                .iter()
+                .map(|name| item(Operation::Delete, name, 0))
+                .collect();
         deletions.push(item(Operation::Receive, b"two", 1));
         let mut evaluated = 0;
         for (case, module, user, items) in [
             ("pull without transfer logging", "plain", "", vec![]),
             ("pull", "tl", "", transfers(Operation::Send)),
             ("pull again, nothing to do", "tl", "", vec![]),
-            ("push, authenticated", "w", "u", transfers(Operation::Receive)),
+            (
+                "push, authenticated",
+                "w",
+                "u",
+                transfers(Operation::Receive),
+            ),
             ("push --delete", "w", "u", deletions),
         ] {
-            let found: Vec<_> = items.iter().map(|i| format.line(i, &context(module, user))).collect();
+            let found: Vec<_> = items
+                .iter()
+                .map(|i| format.line(i, &context(module, user)))
+                .collect();
             assert_eq!(found, vector_lines(case), "{case}");
             evaluated += found.len();
         }
@@ -381,10 +427,13 @@ mod tests {
 
     #[test]
     fn full_format_vectors() {
-        let format = LogFormat::new("%i|%o|%n|%f|%L|%l|%h|%a|%m|%u|%P|%M|%B|%U|%G|%C|%%|%-10n|%8l|%'l|%''l");
+        let format =
+            LogFormat::new("%i|%o|%n|%f|%L|%l|%h|%a|%m|%u|%P|%M|%B|%U|%G|%C|%%|%-10n|%8l|%'l|%''l");
         assert!(format.itemizes());
         let sum = |hex: &str| -> Vec<u8> {
-            (0..16).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).expect("hex")).collect()
+            (0..16)
+                .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).expect("hex"))
+                .collect()
         };
         let sums = [
             sum("12d8bdd17f74de858c40219a46b9f81b"),
@@ -393,17 +442,34 @@ mod tests {
         ];
         let received = |name, size| item(Operation::Receive, name, size);
         let push = [
-            LoggedItem { checksum: Some(&sums[0]), ..received(ODD, 1) },
+            LoggedItem {
+                checksum: Some(&sums[0]),
+                ..received(ODD, 1)
+            },
             LoggedItem {
                 itemized: "cL+++++++++",
                 mode: 0o120_777,
                 link_target: Some(b"/rsyncd-munged/up.txt"),
                 ..received(b"sl", 6)
             },
-            LoggedItem { checksum: Some(&sums[1]), ..received(b"up.txt", 1000) },
-            LoggedItem { itemized: "cd+++++++++", mode: 0o040_755, ..received(b"d", 60) },
-            LoggedItem { checksum: Some(&sums[2]), ..received(b"d/two", 1) },
-            LoggedItem { itemized: "hf+++++++++", hard_link: Some(b"up.txt"), ..received(b"hl", 1000) },
+            LoggedItem {
+                checksum: Some(&sums[1]),
+                ..received(b"up.txt", 1000)
+            },
+            LoggedItem {
+                itemized: "cd+++++++++",
+                mode: 0o040_755,
+                ..received(b"d", 60)
+            },
+            LoggedItem {
+                checksum: Some(&sums[2]),
+                ..received(b"d/two", 1)
+            },
+            LoggedItem {
+                itemized: "hf+++++++++",
+                hard_link: Some(b"up.txt"),
+                ..received(b"hl", 1000)
+            },
         ];
         let deleted = |name, mode| LoggedItem {
             mode,
@@ -423,13 +489,20 @@ mod tests {
         let utc = |line: &[u8]| {
             // The vector was made in UTC; the test machine may be anywhere.
             let text = String::from_utf8_lossy(line).into_owned();
-            text.replace(&local_time(1_000_000_000, "%Y/%m/%d-%H:%M:%S"), "2001/09/09-01:46:40")
-                .replace(&local_time(0, "%Y/%m/%d-%H:%M:%S"), "1970/01/01-00:00:00")
+            text.replace(
+                &local_time(1_000_000_000, "%Y/%m/%d-%H:%M:%S"),
+                "2001/09/09-01:46:40",
+            )
+            .replace(&local_time(0, "%Y/%m/%d-%H:%M:%S"), "1970/01/01-00:00:00")
         };
-        for (case, items) in
-            [("push with a full log format", &push), ("push --delete with a full log format", &delete)]
-        {
-            let found: Vec<_> = items.iter().map(|i| utc(&format.line(i, &context))).collect();
+        for (case, items) in [
+            ("push with a full log format", &push),
+            ("push --delete with a full log format", &delete),
+        ] {
+            let found: Vec<_> = items
+                .iter()
+                .map(|i| utc(&format.line(i, &context)))
+                .collect();
             let expected: Vec<_> = vector_lines(case).iter().map(|l| utc(l)).collect();
             assert_eq!(found, expected, "{case}");
         }
@@ -437,7 +510,11 @@ mod tests {
 
     #[test]
     fn escapes() {
-        let item = LoggedItem { mode: 0o106_745, bytes: 1_536, ..item(Operation::Delete, b"n", 1_234_567) };
+        let item = LoggedItem {
+            mode: 0o106_745,
+            bytes: 1_536,
+            ..item(Operation::Delete, b"n", 1_234_567)
+        };
         for (format, expected) in [
             ("%q %", "deleting n"),
             ("x%''l", "deleting n"),

@@ -11,7 +11,9 @@ use crate::operator;
 /// What follows the greeting: the file and one more newline, also if the file cannot be read. Lines that a
 /// client would take for the protocol's are left out.
 pub(crate) fn message(file: &Path) -> Vec<u8> {
-    let content = operator::read(file, limits::CONFIG_FILE).map(|(content, _)| content).unwrap_or_default();
+    let content = operator::read(file, limits::CONFIG_FILE)
+        .map(|(content, _)| content)
+        .unwrap_or_default();
     let mut kept = Vec::with_capacity(content.len());
     for line in content.split_inclusive(|&b| b == b'\n') {
         if !line.starts_with(b"@RSYNCD:") && !line.starts_with(b"@ERROR") {

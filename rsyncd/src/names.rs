@@ -33,47 +33,69 @@ impl HostNames {
     /// Starts the thread that looks names up.
     pub(crate) fn start() -> io::Result<Self> {
         let (questions, asked) = channel();
-        std::thread::Builder::new().name("names".into()).spawn(move || {
-            let mut names = SystemNames::new();
-            let mut since = Instant::now();
-            for question in asked {
-                if since.elapsed() > FRESH {
-                    names = SystemNames::new();
-                    since = Instant::now();
+        std::thread::Builder::new()
+            .name("names".into())
+            .spawn(move || {
+                let mut names = SystemNames::new();
+                let mut since = Instant::now();
+                for question in asked {
+                    if since.elapsed() > FRESH {
+                        names = SystemNames::new();
+                        since = Instant::now();
+                    }
+                    let owned = |name: Option<&[u8]>| name.map(<[u8]>::to_vec);
+                    // A session that has ended does not wait for its answer.
+                    let _ = match question {
+                        Question::UserName(id, answer) => {
+                            answer.send(owned(names.user_name(id))).is_ok()
+                        }
+                        Question::GroupName(id, answer) => {
+                            answer.send(owned(names.group_name(id))).is_ok()
+                        }
+                        Question::UserId(name, answer) => answer.send(names.user_id(&name)).is_ok(),
+                        Question::GroupId(name, answer) => {
+                            answer.send(names.group_id(&name)).is_ok()
+                        }
+                    };
                 }
-                let owned = |name: Option<&[u8]>| name.map(<[u8]>::to_vec);
-                // A session that has ended does not wait for its answer.
-                let _ = match question {
-                    Question::UserName(id, answer) => answer.send(owned(names.user_name(id))).is_ok(),
-                    Question::GroupName(id, answer) => answer.send(owned(names.group_name(id))).is_ok(),
-                    Question::UserId(name, answer) => answer.send(names.user_id(&name)).is_ok(),
-                    Question::GroupId(name, answer) => answer.send(names.group_id(&name)).is_ok(),
-                };
-            }
-        })?;
-        Ok(Self { questions, users: HashMap::new(), groups: HashMap::new() })
+            })?;
+        Ok(Self {
+            questions,
+            users: HashMap::new(),
+            groups: HashMap::new(),
+        })
     }
 }
 
 impl NameService for HostNames {
     fn user_name(&mut self, uid: u32) -> Option<&[u8]> {
         let questions = &self.questions;
-        let name = self.users.entry(uid).or_insert_with(|| ask(questions, |a| Question::UserName(uid, a)));
+        let name = self
+            .users
+            .entry(uid)
+            .or_insert_with(|| ask(questions, |a| Question::UserName(uid, a)));
         name.as_deref()
     }
 
     fn group_name(&mut self, gid: u32) -> Option<&[u8]> {
         let questions = &self.questions;
-        let name = self.groups.entry(gid).or_insert_with(|| ask(questions, |a| Question::GroupName(gid, a)));
+        let name = self
+            .groups
+            .entry(gid)
+            .or_insert_with(|| ask(questions, |a| Question::GroupName(gid, a)));
         name.as_deref()
     }
 
     fn user_id(&mut self, name: &[u8]) -> Option<u32> {
-        ask(&self.questions, |answer| Question::UserId(name.to_vec(), answer))
+        ask(&self.questions, |answer| {
+            Question::UserId(name.to_vec(), answer)
+        })
     }
 
     fn group_id(&mut self, name: &[u8]) -> Option<u32> {
-        ask(&self.questions, |answer| Question::GroupId(name.to_vec(), answer))
+        ask(&self.questions, |answer| {
+            Question::GroupId(name.to_vec(), answer)
+        })
     }
 }
 

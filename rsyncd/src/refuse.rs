@@ -65,8 +65,14 @@ impl Refusals {
             .split(|b| b" \t,".contains(b))
             .filter(|word| !word.is_empty())
             .map(|word| match word.strip_prefix(b"!") {
-                Some(text) => RefuseWord { text: text.to_vec(), refuse: false },
-                None => RefuseWord { text: word.to_vec(), refuse: true },
+                Some(text) => RefuseWord {
+                    text: text.to_vec(),
+                    refuse: false,
+                },
+                None => RefuseWord {
+                    text: word.to_vec(),
+                    refuse: true,
+                },
             })
             .collect();
         Self { words, has_charset }
@@ -74,14 +80,20 @@ impl Refusals {
 
     /// Words that are no option, or match none: whoever wrote them meant a restriction that is not there.
     pub fn unmatched(&self) -> impl Iterator<Item = &[u8]> {
-        self.words.iter().map(|word| &word.text[..]).filter(|text| !all_names().any(|name| name.matches(text)))
+        self.words
+            .iter()
+            .map(|word| &word.text[..])
+            .filter(|text| !all_names().any(|name| name.matches(text)))
     }
 
     /// The first option in a server's arguments that is refused by itself, else the first that implies a
     /// refused one. The arguments behind the `.` are paths.
     #[must_use]
     pub fn check(&self, arguments: &[Vec<u8>]) -> Option<RefusedOption> {
-        let sender = arguments.iter().take_while(|a| *a != b".").any(|a| a == b"--sender");
+        let sender = arguments
+            .iter()
+            .take_while(|a| *a != b".")
+            .any(|a| a == b"--sender");
         let mut words = Words::new(arguments);
         let mut implied = None;
         // Words that cannot be cut are the parser's to refuse.
@@ -91,8 +103,14 @@ impl Refusals {
                 Word::Long(long) => std::str::from_utf8(long).ok().and_then(find),
                 Word::Short(letter) => find_letter(letter),
             };
-            let Some((name, takes_value)) = found else { break };
-            let value = if takes_value { words.value() } else { Ok(&b""[..]) };
+            let Some((name, takes_value)) = found else {
+                break;
+            };
+            let value = if takes_value {
+                words.value()
+            } else {
+                Ok(&b""[..])
+            };
             let Ok(value) = value else { break };
             if ATTACKS.contains(&name.long) {
                 return Some(RefusedOption::Attack);
@@ -112,17 +130,16 @@ impl Refusals {
             self.refuses(&name).then(|| name.refusal())
         };
         match name.long {
-            "archive" => ARCHIVE.iter().filter_map(|l| find_letter(*l)).find_map(|(n, _)| {
-                self.refuses(&n).then(|| n.refusal())
-            }),
+            "archive" => ARCHIVE
+                .iter()
+                .filter_map(|l| find_letter(*l))
+                .find_map(|(n, _)| self.refuses(&n).then(|| n.refusal())),
             "delete" => by_name("delete-during").and_then(|_| by_name("delete-before")),
-            "delete-before" | "delete-during" | "delete-delay" | "delete-after" | "delete-excluded" => {
-                by_name("delete")
-            }
+            "delete-before" | "delete-during" | "delete-delay" | "delete-after"
+            | "delete-excluded" => by_name("delete"),
             "remove-source-files" | "remove-sent-files" if sender => by_name("delete"),
-            "compress-choice" | "compress-level" | "new-compress" | "old-compress" | "compress-threads" => {
-                by_name("compress")
-            }
+            "compress-choice" | "compress-level" | "new-compress" | "old-compress"
+            | "compress-threads" => by_name("compress"),
             "partial-dir" if value == b"." => by_name("partial"),
             "inplace" => by_name("partial"),
             "write-devices" => by_name("inplace"),
@@ -154,31 +171,49 @@ impl Name<'_> {
     fn matches(&self, word: &[u8]) -> bool {
         let letter = self.letter.as_slice();
         if word == b"a" || word == b"archive" {
-            return self.long == "archive" || self.long == "dirs" || letter.iter().any(|l| ARCHIVE.contains(l));
+            return self.long == "archive"
+                || self.long == "dirs"
+                || letter.iter().any(|l| ARCHIVE.contains(l));
         }
-        let mut names = std::iter::once(self.long).chain(self.aliases.iter().copied()).filter(|n| !n.is_empty());
+        let mut names = std::iter::once(self.long)
+            .chain(self.aliases.iter().copied())
+            .filter(|n| !n.is_empty());
         if wildcard::is_pattern(word) {
             !EXACT_ONLY.contains(&self.long)
-                && (names.any(|n| wildcard::matches(word, n.as_bytes())) || wildcard::matches(word, letter))
+                && (names.any(|n| wildcard::matches(word, n.as_bytes()))
+                    || wildcard::matches(word, letter))
         } else {
             names.any(|n| n.as_bytes() == word) || (word.len() == 1 && letter == word)
         }
     }
 
     fn refusal(&self) -> RefusedOption {
-        RefusedOption::Option { long: escape(self.long.as_bytes()), letter: self.letter }
+        RefusedOption::Option {
+            long: escape(self.long.as_bytes()),
+            letter: self.letter,
+        }
     }
 }
 
 /// The option of a long name, and whether a value follows it. A `--no-` form is an option of its own, without
 /// a letter.
 fn find(long: &str) -> Option<(Name<'_>, bool)> {
-    if let Some((name, takes_value)) = SERVER.iter().find(|(n, _)| n.long == long || n.aliases.contains(&long)) {
+    if let Some((name, takes_value)) = SERVER
+        .iter()
+        .find(|(n, _)| n.long == long || n.aliases.contains(&long))
+    {
         return Some((name.clone(), *takes_value));
     }
     match grammar::find(Word::Long(long.as_bytes()))? {
         (spec, false) => Some((Name::of(spec), spec.effect.takes_value())),
-        (_, true) => Some((Name { long, letter: None, aliases: &[] }, false)),
+        (_, true) => Some((
+            Name {
+                long,
+                letter: None,
+                aliases: &[],
+            },
+            false,
+        )),
     }
 }
 
@@ -192,13 +227,21 @@ fn find_letter(letter: u8) -> Option<(Name<'static>, bool)> {
 
 impl Name<'static> {
     fn of(spec: &'static grammar::OptionSpec) -> Self {
-        Self { long: spec.long, letter: spec.short, aliases: spec.aliases }
+        Self {
+            long: spec.long,
+            letter: spec.short,
+            aliases: spec.aliases,
+        }
     }
 }
 
 /// Every name that a word may mean.
 fn all_names() -> impl Iterator<Item = Name<'static>> {
-    let plain = |long| Name { long, letter: None, aliases: &[] };
+    let plain = |long| Name {
+        long,
+        letter: None,
+        aliases: &[],
+    };
     let negated = ["no-iconv"].into_iter().map(plain);
     grammar::specs()
         .map(Name::of)
@@ -207,8 +250,16 @@ fn all_names() -> impl Iterator<Item = Name<'static>> {
         .chain(negated)
 }
 
-const fn server(long: &'static str, letter: Option<u8>, aliases: &'static [&'static str]) -> Name<'static> {
-    Name { long, letter, aliases }
+const fn server(
+    long: &'static str,
+    letter: Option<u8>,
+    aliases: &'static [&'static str],
+) -> Name<'static> {
+    Name {
+        long,
+        letter,
+        aliases,
+    }
 }
 
 /// Options of a server's arguments that are no options of a transfer; with the flag that a value follows.
@@ -216,7 +267,10 @@ static SERVER: [(Name<'static>, bool); 10] = [
     (server("server", None, &[]), false),
     (server("sender", None, &[]), false),
     (server("rsh", Some(b'e'), &[]), true),
-    (server("secluded-args", Some(b's'), &["protect-args"]), false),
+    (
+        server("secluded-args", Some(b's'), &["protect-args"]),
+        false,
+    ),
     (server("log-format", None, &["out-format"]), true),
     (server("daemon", None, &[]), false),
     (server("config", None, &[]), true),
@@ -308,12 +362,18 @@ mod tests {
 
     fn arguments_of(pull: bool, words: &str) -> Vec<Vec<u8>> {
         let sender = if pull { "--sender " } else { "" };
-        format!("--server {sender}{words} . m/").split(' ').map(|w| w.as_bytes().to_vec()).collect()
+        format!("--server {sender}{words} . m/")
+            .split(' ')
+            .map(|w| w.as_bytes().to_vec())
+            .collect()
     }
 
     fn named(refusals: &Refusals, arguments: &[Vec<u8>]) -> Option<String> {
         let text = refusals.check(arguments)?.to_string();
-        Some(text.trim_start_matches("The server is configured to refuse ").to_owned())
+        Some(
+            text.trim_start_matches("The server is configured to refuse ")
+                .to_owned(),
+        )
     }
 
     #[test]
@@ -325,7 +385,11 @@ mod tests {
         .expect("vector");
         let vector: serde_json::Value = serde_json::from_str(&text).expect("json");
         let texts = |list: &serde_json::Value| -> Vec<String> {
-            list.as_array().expect("list").iter().map(|v| v.as_str().expect("text").to_owned()).collect()
+            list.as_array()
+                .expect("list")
+                .iter()
+                .map(|v| v.as_str().expect("text").to_owned())
+                .collect()
         };
         let mut evaluated = 0;
         for rule in vector["rules"].as_array().expect("rules") {
@@ -339,9 +403,11 @@ mod tests {
             assert_eq!(refusals.unmatched().next().is_some(), unmatched, "{value}");
             for (dir, list) in [("pull", "pull_option_sets"), ("push", "push_option_sets")] {
                 for options in texts(&vector[list]) {
-                    let listed = rule["refused"].as_array().expect("refused").iter().find(|r| {
-                        r["dir"] == dir && r["client_opts"] == options.as_str()
-                    });
+                    let listed = rule["refused"]
+                        .as_array()
+                        .expect("refused")
+                        .iter()
+                        .find(|r| r["dir"] == dir && r["client_opts"] == options.as_str());
                     let expected = match listed.map(|r| r["named_option"].as_str().expect("name")) {
                         Some("ok") => None,
                         Some(name) => Some(name.to_owned()),
@@ -383,7 +449,10 @@ mod tests {
             ("checksum,delete", "-c", Some("--checksum (-c)")),
             ("z", "-r . -z", None),
         ] {
-            let found = named(&Refusals::new(rule.as_bytes(), false), &arguments_of(false, words));
+            let found = named(
+                &Refusals::new(rule.as_bytes(), false),
+                &arguments_of(false, words),
+            );
             assert_eq!(found.as_deref(), expected, "{rule}: {words}");
         }
         assert!(Refusals::new(b"delete-during", false).refuses_option("delete-during"));

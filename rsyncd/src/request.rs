@@ -2,6 +2,7 @@
 //!
 //! Nothing here is ever an option, and no path leads above the module.
 
+use rsync_engine::fs::{FileKind, Links, ListBuf, RelPath, Tree};
 use rsync_proto::limits::ARGUMENTS;
 
 use crate::wildcard;
@@ -11,6 +12,62 @@ pub trait ModuleNames {
     /// Calls `each` with the names in a directory of the module and whether each is itself a directory. The
     /// path is relative and clean; empty is the module's root. A directory that cannot be read has no names.
     fn names(&mut self, directory: &[u8], each: &mut dyn FnMut(&[u8], bool));
+}
+
+/// The names of a module's tree.
+pub struct TreeNames<'a> {
+    tree: &'a Tree,
+    hidden: &'a dyn Fn(&[u8], bool) -> bool,
+    buffer: ListBuf,
+}
+
+impl<'a> TreeNames<'a> {
+    /// `hidden` says whether the module's filter excludes a path, and whether that is a directory.
+    #[must_use]
+    pub fn new(tree: &'a Tree, hidden: &'a dyn Fn(&[u8], bool) -> bool) -> Self {
+        Self {
+            tree,
+            hidden,
+            buffer: ListBuf::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for TreeNames<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TreeNames")
+            .field("tree", self.tree)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ModuleNames for TreeNames<'_> {
+    fn names(&mut self, directory: &[u8], each: &mut dyn FnMut(&[u8], bool)) {
+        let Ok(path) = RelPath::new(directory) else {
+            return;
+        };
+        let Ok(dir) = self.tree.open_list(path, Links::Beneath) else {
+            return;
+        };
+        let Ok(mut listing) = dir.list(&mut self.buffer) else {
+            return;
+        };
+        while let Some(Ok(entry)) = listing.next() {
+            let full = join(directory, entry.name);
+            let is_directory = match entry.kind {
+                Some(FileKind::Directory) => true,
+                Some(FileKind::Symlink) | None => RelPath::new(&full).is_ok_and(|path| {
+                    self.tree
+                        .stat(path, Links::Beneath)
+                        .is_ok_and(|s| s.is_dir())
+                }),
+                Some(_) => false,
+            };
+            if !(self.hidden)(&full, is_directory) {
+                each(entry.name, is_directory);
+            }
+        }
+    }
 }
 
 /// More paths than a client may ask for.
@@ -35,7 +92,11 @@ pub fn paths(
     for argument in arguments {
         let mut rest = strip_module(argument, module);
         loop {
-            let (path, next) = if split { split_once(rest, module) } else { (rest, None) };
+            let (path, next) = if split {
+                split_once(rest, module)
+            } else {
+                (rest, None)
+            };
             if !path.is_empty() {
                 expand(path, names, &mut out)?;
             }
@@ -90,7 +151,11 @@ fn clean(path: &[u8]) -> (Vec<&[u8]>, bool) {
     (parts, path.ends_with(b"/"))
 }
 
-fn expand(path: &[u8], names: &mut dyn ModuleNames, out: &mut Vec<Vec<u8>>) -> Result<(), TooManyPaths> {
+fn expand(
+    path: &[u8],
+    names: &mut dyn ModuleNames,
+    out: &mut Vec<Vec<u8>>,
+) -> Result<(), TooManyPaths> {
     let (parts, slash) = clean(path);
     let mut found: Vec<Vec<u8>> = vec![Vec::new()];
     for (i, part) in parts.iter().enumerate() {
@@ -102,7 +167,10 @@ fn expand(path: &[u8], names: &mut dyn ModuleNames, out: &mut Vec<Vec<u8>>) -> R
                 names.names(&clean_directory, &mut |name, is_directory| {
                     let hidden = name.starts_with(b".") && !part.starts_with(b".");
                     // One too many is enough to know.
-                    if !hidden && (last || is_directory) && matching.len() <= ARGUMENTS && wildcard::matches(part, name)
+                    if !hidden
+                        && (last || is_directory)
+                        && matching.len() <= ARGUMENTS
+                        && wildcard::matches(part, name)
                     {
                         matching.push(join(directory, name));
                     }
@@ -136,11 +204,18 @@ fn expand(path: &[u8], names: &mut dyn ModuleNames, out: &mut Vec<Vec<u8>>) -> R
 }
 
 fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
-    if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() }
+    if directory.is_empty() {
+        name.to_vec()
+    } else {
+        [directory, b"/", name].concat()
+    }
 }
 
 fn without_dots(path: &[u8]) -> Vec<u8> {
-    path.split(|&b| b == b'/').filter(|p| *p != b".").collect::<Vec<_>>().join(&b'/')
+    path.split(|&b| b == b'/')
+        .filter(|p| *p != b".")
+        .collect::<Vec<_>>()
+        .join(&b'/')
 }
 
 #[cfg(test)]
@@ -158,7 +233,9 @@ mod tests {
                 other => format!("{}/", String::from_utf8_lossy(other)),
             };
             for rest in self.0.iter().filter_map(|f| f.strip_prefix(&prefix)) {
-                let (name, is_directory) = rest.split_once('/').map_or((rest, false), |(d, _)| (d, true));
+                let (name, is_directory) = rest
+                    .split_once('/')
+                    .map_or((rest, false), |(d, _)| (d, true));
                 if !name.ends_with(".bak") {
                     names.push((name.to_owned(), is_directory));
                 }
@@ -180,20 +257,33 @@ mod tests {
         .expect("vector");
         let vector: serde_json::Value = serde_json::from_str(&text).expect("json");
         let texts = |list: &serde_json::Value| -> Vec<String> {
-            list.as_array().expect("list").iter().map(|v| v.as_str().expect("text").to_owned()).collect()
+            list.as_array()
+                .expect("list")
+                .iter()
+                .map(|v| v.as_str().expect("text").to_owned())
+                .collect()
         };
         let mut files = Files(texts(&vector["files"]));
         let mut evaluated = 0;
         for case in vector["cases"].as_array().expect("cases") {
             let module = case["module"].as_str().expect("module");
-            let arguments: Vec<Vec<u8>> =
-                texts(&case["args_after_dot"]).into_iter().map(String::into_bytes).collect();
+            let arguments: Vec<Vec<u8>> = texts(&case["args_after_dot"])
+                .into_iter()
+                .map(String::into_bytes)
+                .collect();
             let mut expected: Vec<String> = texts(&case["resulting_args"]);
             if module == "c" {
                 // In a chroot rsync keeps the slash in front. Ours are relative everywhere.
                 expected = expected
                     .iter()
-                    .map(|p| if p == "/" { "." } else { p.trim_start_matches('/') }.to_owned())
+                    .map(|p| {
+                        if p == "/" {
+                            "."
+                        } else {
+                            p.trim_start_matches('/')
+                        }
+                        .to_owned()
+                    })
                     .collect();
             }
             if arguments[0].starts_with(format!("{module}m/").as_bytes()) {
@@ -201,11 +291,17 @@ mod tests {
                 expected = vec![String::from_utf8(arguments[0].clone()).expect("text")];
             }
             let found = paths(&arguments, module.as_bytes(), true, &mut files).expect("few");
-            let found: Vec<String> = found.into_iter().map(|p| String::from_utf8(p).expect("text")).collect();
+            let found: Vec<String> = found
+                .into_iter()
+                .map(|p| String::from_utf8(p).expect("text"))
+                .collect();
             assert_eq!(found, expected, "{case:#}");
             let log = case["log"][0].as_str().expect("log");
             let request = String::from_utf8(logged(&arguments)).expect("text");
-            assert_eq!(log, format!("rsync on {request} from UNDETERMINED (127.0.0.1)"));
+            assert_eq!(
+                log,
+                format!("rsync on {request} from UNDETERMINED (127.0.0.1)")
+            );
             evaluated += 1;
         }
         assert_eq!(evaluated, 78);
@@ -213,7 +309,12 @@ mod tests {
 
     #[test]
     fn what_rsync_does_with_less_usual_paths() {
-        let mut files = Files(vec!["a/x*y".into(), "a/xzy".into(), "a/b/c".into(), "top".into()]);
+        let mut files = Files(vec![
+            "a/x*y".into(),
+            "a/xzy".into(),
+            "a/b/c".into(),
+            "top".into(),
+        ]);
         for (argument, split, expected) in [
             ("m/a/x\\*y", true, vec!["a/x*y"]),
             ("m/a/x*y", true, vec!["a/x*y", "a/xzy"]),
@@ -227,11 +328,50 @@ mod tests {
             ("--sender", true, vec!["--sender"]),
         ] {
             let found = paths(&[argument.into()], b"m", split, &mut files).expect("few");
-            let found: Vec<_> = found.iter().map(|p| String::from_utf8_lossy(p).into_owned()).collect();
+            let found: Vec<_> = found
+                .iter()
+                .map(|p| String::from_utf8_lossy(p).into_owned())
+                .collect();
             assert_eq!(found, expected, "{argument}");
         }
         let many = Files((0..=ARGUMENTS).map(|i| format!("f{i}")).collect::<Vec<_>>());
-        assert_eq!(paths(&[b"m/*".to_vec()], b"m", true, &mut { many }), Err(TooManyPaths));
+        assert_eq!(
+            paths(&[b"m/*".to_vec()], b"m", true, &mut { many }),
+            Err(TooManyPaths)
+        );
+    }
+
+    #[test]
+    fn names_of_a_real_tree() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        std::fs::create_dir_all(dir.path().join("sub/deep")).expect("mkdir");
+        for name in ["a.txt", "b.txt", "hid.bak", "sub/x.txt", "sub/deep/y.txt"] {
+            std::fs::write(dir.path().join(name), "").expect("write");
+        }
+        std::os::unix::fs::symlink("sub", dir.path().join("link")).expect("symlink");
+        std::os::unix::fs::symlink("/etc", dir.path().join("out")).expect("symlink");
+        let tree = Tree::open(dir.path()).expect("tree");
+        let hidden = |path: &[u8], _: bool| path.ends_with(b".bak");
+        for (argument, expected) in [
+            ("m/*.txt", vec!["a.txt", "b.txt"]),
+            ("m/hid*", vec!["hid*"]),
+            ("m/*/x.txt", vec!["link/x.txt", "sub/x.txt"]),
+            ("m/*/*/*", vec!["link/deep/y.txt", "sub/deep/y.txt"]),
+        ] {
+            let found = paths(
+                &[argument.into()],
+                b"m",
+                true,
+                &mut TreeNames::new(&tree, &hidden),
+            )
+            .expect("few");
+            let mut found: Vec<_> = found
+                .iter()
+                .map(|p| String::from_utf8_lossy(p).into_owned())
+                .collect();
+            found.sort();
+            assert_eq!(found, expected, "{argument}");
+        }
     }
 
     proptest::proptest! {

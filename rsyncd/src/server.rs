@@ -61,7 +61,10 @@ pub enum ServerError {
         error: io::Error,
     },
     /// No socket could be bound.
-    #[error("unable to bind any inbound sockets on port {port}: {}", describe(error))]
+    #[error(
+        "unable to bind any inbound sockets on port {port}: {}",
+        describe(error)
+    )]
     Bind {
         /// The port.
         port: u16,
@@ -95,7 +98,9 @@ pub(crate) struct Shared {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("config_path", &self.config_path).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("config_path", &self.config_path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -131,14 +136,19 @@ impl Server {
             stop: watch::Sender::new(false),
             options,
             config_path: config.to_owned(),
-            current: Mutex::new(Current { config: loaded, complaint: None }),
+            current: Mutex::new(Current {
+                config: loaded,
+                complaint: None,
+            }),
             log,
             sessions: Mutex::default(),
             next_session: AtomicU64::new(0),
             next_number: AtomicU32::new(1),
         };
         shared.log_notices(&shared.current().config);
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
     }
 
     /// The configuration that was read last.
@@ -163,14 +173,14 @@ impl Server {
         let config = self.config();
         let port = self.shared.options.port.unwrap_or(config.port);
         let configured = config.address.expand(&environment).unwrap_or_default();
-        let address = self
-            .shared
-            .options
-            .address
-            .clone()
-            .or_else(|| (!configured.is_empty()).then(|| String::from_utf8_lossy(&configured).into_owned()));
+        let address = self.shared.options.address.clone().or_else(|| {
+            (!configured.is_empty()).then(|| String::from_utf8_lossy(&configured).into_owned())
+        });
         let addresses: Vec<SocketAddr> = match &address {
-            None => vec![(std::net::Ipv4Addr::UNSPECIFIED, port).into(), (std::net::Ipv6Addr::UNSPECIFIED, port).into()],
+            None => vec![
+                (std::net::Ipv4Addr::UNSPECIFIED, port).into(),
+                (std::net::Ipv6Addr::UNSPECIFIED, port).into(),
+            ],
             Some(name) => (name.as_str(), port)
                 .to_socket_addrs()
                 .map_err(|error| ServerError::Bind { port, error })?
@@ -185,7 +195,9 @@ impl Server {
             }
         }
         if listeners.is_empty() {
-            self.shared.log.warn(format!("unable to bind any inbound sockets on port {port}"));
+            self.shared
+                .log
+                .warn(format!("unable to bind any inbound sockets on port {port}"));
             return Err(ServerError::Bind { port, error: last });
         }
         Ok(listeners)
@@ -212,12 +224,19 @@ impl Server {
             listener.set_nonblocking(true)?;
             port = listener.local_addr()?.port();
             let listener = TcpListener::from_std(listener)?;
-            let accept = accept(Arc::clone(shared), listener, done.clone(), Arc::clone(&refusals));
+            let accept = accept(
+                Arc::clone(shared),
+                listener,
+                done.clone(),
+                Arc::clone(&refusals),
+            );
             accepting.push(tokio::spawn(accept));
         }
         drop(done);
         let version = env!("CARGO_PKG_VERSION");
-        shared.log.info(format!("rsyncd version {version} starting, listening on port {port}"));
+        shared.log.info(format!(
+            "rsyncd version {version} starting, listening on port {port}"
+        ));
         shutdown.await;
         shared.stop.send_replace(true);
         for task in &accepting {
@@ -227,18 +246,25 @@ impl Server {
             let _ = task.await;
         }
         // Every connection holds a sender; nothing is ever sent.
-        if tokio::time::timeout(shared.limits.drain, all_done.recv()).await.is_err() {
+        if tokio::time::timeout(shared.limits.drain, all_done.recv())
+            .await
+            .is_err()
+        {
             shared.shut_sessions_down();
             let _ = tokio::time::timeout(LAST_WORDS, all_done.recv()).await;
         }
-        shared.log.info("sent 0 bytes  received 0 bytes  total size 0");
+        shared
+            .log
+            .info("sent 0 bytes  received 0 bytes  total size 0");
         shared.log.flush();
         Ok(())
     }
 
     fn take_pid_file(&self) -> Result<Option<PidFile>, ServerError> {
         let config = self.config();
-        let Some(file) = &config.pid_file else { return Ok(None) };
+        let Some(file) = &config.pid_file else {
+            return Ok(None);
+        };
         let path = expand_path(file);
         match PidFile::create(&path) {
             Ok(file) => Ok(Some(file)),
@@ -254,14 +280,21 @@ impl Server {
 /// How long sessions that were cut off may take to end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-async fn accept(shared: Arc<Shared>, listener: TcpListener, done: mpsc::Sender<()>, refusals: Arc<Semaphore>) {
+async fn accept(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    done: mpsc::Sender<()>,
+    refusals: Arc<Semaphore>,
+) {
     let mut pause = FIRST_PAUSE;
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, most of the time: others must end first.
-                shared.log.warn(format!("accept failed: {}", describe(&error)));
+                shared
+                    .log
+                    .warn(format!("accept failed: {}", describe(&error)));
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LAST_PAUSE);
                 continue;
@@ -294,7 +327,9 @@ fn refuse(
 ) {
     if let Ok(room) = Arc::clone(refusals).try_acquire_owned() {
         let address = peer.ip().to_canonical();
-        shared.log.numbered(number).warn(format!("max connections ({limit}) reached: {address} refused"));
+        shared.log.numbered(number).warn(format!(
+            "max connections ({limit}) reached: {address} refused"
+        ));
         tokio::spawn(async move {
             connection::refuse_overload(stream, limit).await;
             drop(room);
@@ -342,7 +377,9 @@ impl Shared {
                         for line in complaint.lines() {
                             self.log.warn(line);
                         }
-                        self.log.warn("the configuration file is broken: going on with the last good one");
+                        self.log.warn(
+                            "the configuration file is broken: going on with the last good one",
+                        );
                         current.complaint = Some(complaint);
                     }
                 }
@@ -360,7 +397,8 @@ impl Shared {
 
     /// The log that a configuration asks for.
     pub(crate) fn log_of(&self, config: &Config) -> Log {
-        self.log.to(destination(config, self.options.log_file.as_deref()))
+        self.log
+            .to(destination(config, self.options.log_file.as_deref()))
     }
 
     /// Remembers a connection's socket while its session runs.
@@ -369,7 +407,10 @@ impl Shared {
         if let Ok(socket) = text.socket().try_clone_to_owned() {
             self.sessions().insert(id, socket);
         }
-        Tracked { shared: Arc::clone(self), id }
+        Tracked {
+            shared: Arc::clone(self),
+            id,
+        }
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<u64, OwnedFd>> {
@@ -404,11 +445,17 @@ fn destination(config: &Config, override_file: Option<&Path>) -> Destination {
     let text = |text: &Text| text.expand(&environment).unwrap_or_default();
     match &config.log_file {
         Some(file) => Destination::File(expand_path(file)),
-        None => Destination::new(b"", &text(&config.syslog_facility), &text(&config.syslog_tag)),
+        None => Destination::new(
+            b"",
+            &text(&config.syslog_facility),
+            &text(&config.syslog_tag),
+        ),
     }
 }
 
 fn expand_path(text: &Text) -> PathBuf {
     use std::os::unix::ffi::OsStringExt as _;
-    PathBuf::from(std::ffi::OsString::from_vec(text.expand(&environment).unwrap_or_default()))
+    PathBuf::from(std::ffi::OsString::from_vec(
+        text.expand(&environment).unwrap_or_default(),
+    ))
 }

@@ -6,22 +6,22 @@
 
 use std::io;
 use std::net::TcpStream;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
+use rsync_engine::filter::RuleList;
+use rsync_engine::fs::Tree;
 use rsync_engine::options::ServerRequest;
 use rsync_proto::Protocol;
 use tokio::sync::oneshot;
 
 use crate::access::Host;
 use crate::admission::Permit;
-use crate::confine::{self, Cell, ConfineError};
 use crate::config::Module;
+use crate::confine::{self, Cell, ConfineError, Entered};
 use crate::limits;
 use crate::log::{Log, Priority};
 use crate::logfmt::{LogContext, LogFormat, LoggedItem};
@@ -73,14 +73,16 @@ impl Regime {
 pub struct SessionRequest {
     /// The module as configured.
     pub module: Arc<Module>,
-    /// The module's directory (`O_PATH`), opened by the operator rule before the identity changed.
-    pub root: OwnedFd,
+    /// The module's directory, opened by the operator rule before the identity changed.
+    pub root: Tree,
+    /// The umask, which the thread cannot ask for any more.
+    pub umask: u32,
     /// The module's directory as configured, variables replaced.
     pub module_path: Vec<u8>,
     /// How its paths relate to the process' root.
     pub regime: Regime,
-    /// The rules of the module's own filter list, in this order.
-    pub filter: DaemonFilter,
+    /// The module's own filter rules: what they exclude is not there for the client.
+    pub filter: RuleList,
     /// Pushes are refused, after the set-up: the module's `read only`, or the rule of the user.
     pub read_only: bool,
     /// Pulls are refused, after the set-up.
@@ -123,17 +125,6 @@ pub struct Rejection {
     pub capabilities: Option<Vec<u8>>,
 }
 
-/// Rules that hide names of a module from clients (04-daemon 13), as in the configuration.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DaemonFilter {
-    /// `filter`: rules between spaces.
-    pub filter: Vec<u8>,
-    /// `include`: patterns between spaces.
-    pub include: Vec<u8>,
-    /// `exclude`: patterns between spaces.
-    pub exclude: Vec<u8>,
-}
-
 /// How a session ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SessionEnd {
@@ -158,17 +149,61 @@ pub struct SessionLog {
     pub(crate) context: LogContext,
     pub(crate) format: LogFormat,
     pub(crate) transfers: bool,
+    pub(crate) rate: Arc<Mutex<Rate>>,
+}
+
+/// Counts the lines of a second (05-security L-13).
+#[derive(Debug, Default)]
+pub(crate) struct Rate {
+    since: Option<Instant>,
+    lines: u32,
+    missed: u64,
+}
+
+impl Rate {
+    /// Takes room for a line: the number of lines that had none before it. `None`: no room.
+    fn take(&mut self, now: Instant) -> Option<u64> {
+        if self
+            .since
+            .is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1))
+        {
+            self.since = Some(now);
+            self.lines = 0;
+        }
+        if self.lines == limits::SESSION_LOG_LINES {
+            self.missed += 1;
+            return None;
+        }
+        self.lines += 1;
+        Some(std::mem::take(&mut self.missed))
+    }
 }
 
 impl SessionLog {
-    /// Writes an information.
+    /// Writes an information. A client can cause such lines: above a rate they are counted only.
     pub fn info(&self, text: impl AsRef<[u8]>) {
-        self.log.info(text);
+        self.limited(Priority::Info, text.as_ref());
     }
 
-    /// Writes a warning or an error text.
+    /// Writes a warning or an error text, with the same limit.
     pub fn warn(&self, text: impl AsRef<[u8]>) {
-        self.log.warn(text);
+        self.limited(Priority::Warning, text.as_ref());
+    }
+
+    fn limited(&self, priority: Priority, text: &[u8]) {
+        let missed = self
+            .rate
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(Instant::now());
+        match missed {
+            None => return,
+            Some(0) => {}
+            Some(missed) => self
+                .log
+                .warn(format!("{missed} log lines of this session were left out")),
+        }
+        self.log.line(priority, text);
     }
 
     /// Each transferred and deleted file is to be given to [`SessionLog::item`].
@@ -186,21 +221,40 @@ impl SessionLog {
     /// Writes the line for a file, if `transfer logging` is on.
     pub fn item(&self, item: &LoggedItem<'_>) {
         if self.transfers {
-            self.log.escaped_line(Priority::Info, self.format.line(item, &self.context));
+            self.log
+                .escaped_line(Priority::Info, self.format.line(item, &self.context));
         }
     }
 
     /// The last lines of a session.
     fn end(&self, end: &SessionEnd) {
         if end.exit_code == 0 || end.role == "sender" {
-            let SessionEnd { sent, received, total_size, .. } = end;
-            self.info(format!("sent {sent} bytes  received {received} bytes  total size {total_size}"));
+            let SessionEnd {
+                sent,
+                received,
+                total_size,
+                ..
+            } = end;
+            self.info(format!(
+                "sent {sent} bytes  received {received} bytes  total size {total_size}"
+            ));
         }
         if end.exit_code != 0 {
-            let kind = if end.exit_code == 24 { "warning" } else { "error" };
-            let SessionEnd { exit_code, reason, role, .. } = end;
+            let kind = if end.exit_code == 24 {
+                "warning"
+            } else {
+                "error"
+            };
+            let SessionEnd {
+                exit_code,
+                reason,
+                role,
+                ..
+            } = end;
             let version = env!("CARGO_PKG_VERSION");
-            self.warn(format!("rsync {kind}: {reason} (code {exit_code}) at session [{role}={version}]"));
+            self.warn(format!(
+                "rsync {kind}: {reason} (code {exit_code}) at session [{role}={version}]"
+            ));
         }
     }
 }
@@ -234,7 +288,12 @@ impl Location {
             }
             (true, None) => (Regime::Chroot, Some(to_path(&full)), b"/".to_vec()),
         };
-        Self { regime, chroot, path: to_path(&inside), full }
+        Self {
+            regime,
+            chroot,
+            path: to_path(&inside),
+            full,
+        }
     }
 }
 
@@ -249,7 +308,10 @@ fn absolute(path: &[u8]) -> Vec<u8> {
 /// Removes `.`, `..` and doubled slashes, without looking at the file system.
 fn clean(path: &[u8]) -> Vec<u8> {
     let mut parts: Vec<&[u8]> = Vec::new();
-    for part in path.split(|&b| b == b'/').filter(|p| !p.is_empty() && *p != b".") {
+    for part in path
+        .split(|&b| b == b'/')
+        .filter(|p| !p.is_empty() && *p != b".")
+    {
         if part == b".." {
             parts.pop();
         } else {
@@ -265,7 +327,7 @@ pub(crate) struct Waiting {
 }
 
 struct Start {
-    request: Box<dyn FnOnce(OwnedFd) -> SessionRequest + Send>,
+    request: Box<dyn FnOnce(Entered) -> SessionRequest + Send>,
     runner: Arc<dyn SessionRunner>,
     _permit: Permit,
 }
@@ -283,27 +345,36 @@ impl Waiting {
         let (ready, confined) = oneshot::channel();
         // A name for people who look at threads; the kernel shows its first 15 bytes.
         let name = name.replace('\0', "");
-        std::thread::Builder::new().name(name).stack_size(limits::SESSION_STACK).spawn(move || {
-            // Dropped after everything else of the session.
-            let _guards = guards;
-            run(&cell, &log, ready, &start);
-        })?;
+        std::thread::Builder::new()
+            .name(name)
+            .stack_size(limits::SESSION_STACK)
+            .spawn(move || {
+                // Dropped after everything else of the session.
+                let _guards = guards;
+                run(&cell, &log, ready, &start);
+            })?;
         match confined.await {
             Ok(Ok(())) => Ok(Self { go }),
             Ok(Err(error)) => Err(StartError::Confine(error)),
-            Err(_) => Err(StartError::Thread(io::Error::other("the session thread ended"))),
+            Err(_) => Err(StartError::Thread(io::Error::other(
+                "the session thread ended",
+            ))),
         }
     }
 
     /// Runs the session on the thread, and does not wait for it.
     pub(crate) fn go(
         self,
-        request: impl FnOnce(OwnedFd) -> SessionRequest + Send + 'static,
+        request: impl FnOnce(Entered) -> SessionRequest + Send + 'static,
         runner: Arc<dyn SessionRunner>,
         permit: Permit,
     ) {
         // The thread is there: it waits for nothing else.
-        let _ = self.go.send(Start { request: Box::new(request), runner, _permit: permit });
+        let _ = self.go.send(Start {
+            request: Box::new(request),
+            runner,
+            _permit: permit,
+        });
     }
 }
 
@@ -322,8 +393,8 @@ fn run(
     ready: oneshot::Sender<Result<(), ConfineError>>,
     start: &mpsc::Receiver<Start>,
 ) {
-    let root = match confine::enter(cell) {
-        Ok(root) => root,
+    let entered = match confine::enter(cell) {
+        Ok(entered) => entered,
         Err(error) => {
             let _ = ready.send(Err(error));
             return;
@@ -334,7 +405,7 @@ fn run(
     }
     // The connection ended before the arguments were complete.
     let Ok(start) = start.recv() else { return };
-    let request = (start.request)(root);
+    let request = (start.request)(entered);
     let end = std::panic::catch_unwind(AssertUnwindSafe(|| start.runner.run(request)));
     match end {
         Ok(end) => log.end(&end),
@@ -347,17 +418,54 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_flood_of_lines_is_counted() {
+        let (mut rate, start) = (Rate::default(), Instant::now());
+        let full = (0..150).filter(|_| rate.take(start) == Some(0)).count();
+        assert_eq!(full, 100);
+        assert_eq!(rate.take(start + Duration::from_secs(1)), Some(50));
+        assert_eq!(rate.take(start + Duration::from_secs(1)), Some(0));
+    }
+
+    #[test]
     fn regimes() {
         for (path, chroot, can, regime, root, inside) in [
             ("/srv/m", Some(false), true, Regime::Plain, None, "/srv/m"),
-            ("/srv//x/../m/.", Some(false), true, Regime::Plain, None, "/srv/m"),
+            (
+                "/srv//x/../m/.",
+                Some(false),
+                true,
+                Regime::Plain,
+                None,
+                "/srv/m",
+            ),
             ("/", Some(false), true, Regime::Root, None, "/"),
-            ("/srv/m", Some(true), true, Regime::Chroot, Some("/srv/m"), "/"),
+            (
+                "/srv/m",
+                Some(true),
+                true,
+                Regime::Chroot,
+                Some("/srv/m"),
+                "/",
+            ),
             ("/srv/m", None, true, Regime::Chroot, Some("/srv/m"), "/"),
             ("/srv/m", None, false, Regime::Plain, None, "/srv/m"),
-            ("/srv/./m", None, false, Regime::ChrootInner, Some("/srv"), "/m"),
+            (
+                "/srv/./m",
+                None,
+                false,
+                Regime::ChrootInner,
+                Some("/srv"),
+                "/m",
+            ),
             ("/srv/./m", Some(false), true, Regime::Plain, None, "/srv/m"),
-            ("/./m", Some(true), true, Regime::ChrootInner, Some("/"), "/m"),
+            (
+                "/./m",
+                Some(true),
+                true,
+                Regime::ChrootInner,
+                Some("/"),
+                "/m",
+            ),
         ] {
             let found = Location::new(path.as_bytes(), chroot, can);
             let expected = (regime, root.map(PathBuf::from), PathBuf::from(inside));

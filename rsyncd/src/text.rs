@@ -59,11 +59,23 @@ mod tests {
     #[test]
     fn control_bytes_are_escaped() {
         for (raw, text, log) in [
-            (&b"plain \xc3\xa9"[..], "plain \u{e9}", &b"plain \xc3\xa9"[..]),
-            (b"a\nb\tc\x1b[31m\x7f", "a\\#012b\\#011c\\#033[31m\\#177", b"a\\#012b\\#011c\\#033[31m\\#177"),
+            (
+                &b"plain \xc3\xa9"[..],
+                "plain \u{e9}",
+                &b"plain \xc3\xa9"[..],
+            ),
+            (
+                b"a\nb\tc\x1b[31m\x7f",
+                "a\\#012b\\#011c\\#033[31m\\#177",
+                b"a\\#012b\\#011c\\#033[31m\\#177",
+            ),
             (b"\x9b\xff", "\\#233\\#377", b"\\#233\xff"),
             (b"\xc2\x9b", "\\#302\\#233", b"\\#302\\#233"),
-            (b"\\#012 \\#x12 \\", "\\#134#012 \\#x12 \\", b"\\#134#012 \\#x12 \\"),
+            (
+                b"\\#012 \\#x12 \\",
+                "\\#134#012 \\#x12 \\",
+                b"\\#134#012 \\#x12 \\",
+            ),
         ] {
             assert_eq!(escape(raw), text);
             let mut out = Vec::new();

@@ -59,11 +59,16 @@ impl Variables {
 
 /// The value depends on who logged in.
 pub(crate) fn mentions_user(text: &Text) -> bool {
-    text.raw().windows(USER.len() + 2).any(|w| w == b"%RSYNC_USER_NAME%")
+    text.raw()
+        .windows(USER.len() + 2)
+        .any(|w| w == b"%RSYNC_USER_NAME%")
 }
 
 fn is_plain_component(name: &[u8]) -> bool {
-    !name.is_empty() && name != b"." && name != b".." && !name.iter().any(|b| *b == b'/' || b.is_ascii_control())
+    !name.is_empty()
+        && name != b"."
+        && name != b".."
+        && !name.iter().any(|b| *b == b'/' || b.is_ascii_control())
 }
 
 const USER: &[u8] = b"RSYNC_USER_NAME";
@@ -87,12 +92,22 @@ mod tests {
             (Some(""), false, false),
             (None, false, true),
         ] {
-            let variables = Variables { user: user.map(Into::into), ..Variables::default() };
+            let variables = Variables {
+                user: user.map(Into::into),
+                ..Variables::default()
+            };
             assert_eq!(variables.expand_path(&path).is_ok(), path_ok, "{user:?}");
             assert_eq!(variables.expand_identity(&uid).is_ok(), uid_ok, "{user:?}");
         }
-        let variables = Variables { module: b"m".to_vec(), ..Variables::default() };
-        assert_eq!(variables.expand_identity(&Text::new("0")), Ok(b"0".to_vec()), "the operator may");
+        let variables = Variables {
+            module: b"m".to_vec(),
+            ..Variables::default()
+        };
+        assert_eq!(
+            variables.expand_identity(&Text::new("0")),
+            Ok(b"0".to_vec()),
+            "the operator may"
+        );
         let path = variables.expand_path(&Text::new("/srv/%RSYNC_MODULE_NAME%/%RSYNC_NOPE%"));
         assert_eq!(path, Ok(PathBuf::from("/srv/m/%RSYNC_NOPE%")));
     }

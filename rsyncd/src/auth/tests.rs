@@ -16,9 +16,15 @@ impl Vector {
         ))
         .expect("vector");
         let json: serde_json::Value = serde_json::from_str(&text).expect("json");
-        let secrets = json["secrets_file"].as_str().expect("secrets").replace("<2000 x L>", &"L".repeat(2000));
+        let secrets = json["secrets_file"]
+            .as_str()
+            .expect("secrets")
+            .replace("<2000 x L>", &"L".repeat(2000));
         // Non-ASCII text of the vector stands for bytes.
-        let secrets = secrets.chars().map(|c| u8::try_from(u32::from(c)).expect("byte")).collect();
+        let secrets = secrets
+            .chars()
+            .map(|c| u8::try_from(u32::from(c)).expect("byte"))
+            .collect();
         Self { json, secrets }
     }
 }
@@ -32,7 +38,12 @@ fn groups(user: &str) -> Vec<Vec<u8>> {
     names.iter().map(|n| n.as_bytes().to_vec()).collect()
 }
 
-fn login(rules: &str, user: &str, password: &[u8], secrets: &[u8]) -> Result<Option<Access>, Failure> {
+fn login(
+    rules: &str,
+    user: &str,
+    password: &[u8],
+    secrets: &[u8],
+) -> Result<Option<Access>, Failure> {
     Login {
         rules: &UserRules::new(rules.as_bytes()),
         user: user.as_bytes(),
@@ -69,15 +80,21 @@ fn vectors() {
         match (found, text("outcome")) {
             (Err(failure), _) if unknown_option => assert_eq!(failure, Failure::DeniedByRule),
             (Err(failure), "auth failed") => {
-                assert!(log.ends_with(&format!(": {failure}")), "{case:#}: {failure}");
+                assert!(
+                    log.ends_with(&format!(": {failure}")),
+                    "{case:#}: {failure}"
+                );
             }
             (Ok(access), outcome) => {
                 let writable = match access {
                     Some(access) => access == Access::ReadWrite,
                     None => module != "ro",
                 };
-                let expected =
-                    if writable { "authenticated, read/write" } else { "authenticated, read only" };
+                let expected = if writable {
+                    "authenticated, read/write"
+                } else {
+                    "authenticated, read only"
+                };
                 assert_eq!(outcome, expected, "{case:#}");
             }
             (Err(failure), outcome) => panic!("{outcome} expected, {failure} found: {case:#}"),
@@ -98,14 +115,20 @@ fn modes_of_the_secrets_file() {
     let vector = Vector::read();
     let mut evaluated = 0;
     for case in vector.json["secrets_file_modes"].as_array().expect("cases") {
-        let mode = case["mode"].as_str().expect("mode").trim_start_matches("0o");
+        let mode = case["mode"]
+            .as_str()
+            .expect("mode")
+            .trim_start_matches("0o");
         let mode = u32::from_str_radix(mode, 8).expect("octal");
         let foreign = case["owner"].as_str().expect("owner") != "root";
         chown(&path, Some(if foreign { 65534 } else { 0 }), None).expect("chown");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("chmod");
         let expected = case["outcome"] == "authenticated, read/write";
         assert_eq!(read_secrets(&path, true).is_ok(), expected, "{case:#}");
-        assert!(read_secrets(&path, false).is_ok(), "without strict modes: {case:#}");
+        assert!(
+            read_secrets(&path, false).is_ok(),
+            "without strict modes: {case:#}"
+        );
         evaluated += 1;
     }
     assert_eq!(evaluated, 12);
@@ -126,11 +149,16 @@ fn leading_comma_splits_at_commas_only() {
         (", @extra one:rw , * ,", vec!["@extra one:rw", "*"]),
         (",", vec![]),
     ] {
-        let found: Vec<_> = words(value.as_bytes()).map(|w| String::from_utf8_lossy(w).into_owned()).collect();
+        let found: Vec<_> = words(value.as_bytes())
+            .map(|w| String::from_utf8_lossy(w).into_owned())
+            .collect();
         assert_eq!(found, expected, "{value}");
     }
     // D-5: the deny of a name with a space is not split off.
-    assert_eq!(login(", @extra one:deny, *", "alice", b"apw", b"alice:apw"), Err(Failure::DeniedByRule));
+    assert_eq!(
+        login(", @extra one:deny, *", "alice", b"apw", b"alice:apw"),
+        Err(Failure::DeniedByRule)
+    );
 }
 
 #[test]

@@ -54,13 +54,19 @@ pub(crate) struct Lexer<'a> {
 impl<'a> Lexer<'a> {
     pub(crate) fn new(input: &'a [u8]) -> Self {
         let end = input.iter().position(|&b| b == 0).unwrap_or(input.len());
-        Self { input: &input[..end], pos: 0, line: 1 }
+        Self {
+            input: &input[..end],
+            pos: 0,
+            line: 1,
+        }
     }
 
     /// The next statement; `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<Statement>, (usize, SyntaxError)> {
         loop {
-            let Some(byte) = self.peek() else { return Ok(None) };
+            let Some(byte) = self.peek() else {
+                return Ok(None);
+            };
             let line = self.line;
             match byte {
                 b'\n' | b'\\' => self.bump(),
@@ -92,7 +98,10 @@ impl<'a> Lexer<'a> {
         if name.is_empty() {
             return Err(SyntaxError::EmptySectionName);
         }
-        Ok(Statement { line, kind: Kind::Section(name) })
+        Ok(Statement {
+            line,
+            kind: Kind::Section(name),
+        })
     }
 
     fn parameter(&mut self) -> Result<Kind, SyntaxError> {
@@ -103,7 +112,10 @@ impl<'a> Lexer<'a> {
         if name.is_empty() {
             return Err(SyntaxError::NoParameterName);
         }
-        Ok(Kind::Parameter { name, value: self.value() })
+        Ok(Kind::Parameter {
+            name,
+            value: self.value(),
+        })
     }
 
     fn directive(&mut self) -> Kind {
@@ -118,7 +130,10 @@ impl<'a> Lexer<'a> {
         if self.peek() == Some(b'=') {
             self.bump();
         }
-        Kind::Directive { word, value: self.value() }
+        Kind::Directive {
+            word,
+            value: self.value(),
+        }
     }
 
     /// Reads up to `end`, which is consumed, or to the end of the line. White space is normalised. The flag
@@ -157,7 +172,10 @@ impl<'a> Lexer<'a> {
                 _ => value.push(byte),
             }
         }
-        let end = value.iter().rposition(|&b| !is_space(b)).map_or(0, |i| i + 1);
+        let end = value
+            .iter()
+            .rposition(|&b| !is_space(b))
+            .map_or(0, |i| i + 1);
         value.truncate(end);
         let start = value.iter().position(|&b| !is_space(b)).unwrap_or(0);
         value.drain(..start);
@@ -227,7 +245,10 @@ mod tests {
     }
 
     fn parameter(name: &str, value: &str) -> Kind {
-        Kind::Parameter { name: name.into(), value: value.into() }
+        Kind::Parameter {
+            name: name.into(),
+            value: value.into(),
+        }
     }
 
     #[test]
@@ -235,20 +256,49 @@ mod tests {
         let cases: &[(&[u8], &[Kind])] = &[
             (b"", &[]),
             (b"# c \\\na=b", &[parameter("a", "b")]),
-            (b"  P  A T\tH =  x  y  # z ; w \r\n", &[parameter("P A T H", "x  y  # z ; w")]),
+            (
+                b"  P  A T\tH =  x  y  # z ; w \r\n",
+                &[parameter("P A T H", "x  y  # z ; w")],
+            ),
             (b"a = b = [c]", &[parameter("a", "b = [c]")]),
             (b"a =\n", &[parameter("a", "")]),
-            (b"c = one \\\n   two \\ \n three\n", &[parameter("c", "one    two  three")]),
+            (
+                b"c = one \\\n   two \\ \n three\n",
+                &[parameter("c", "one    two  three")],
+            ),
             (b"c = a\\\\\n", &[parameter("c", "a\\")]),
             (b"na\\\nme = v", &[parameter("na me", "v")]),
             (b"\\x = v", &[parameter("x", "v")]),
-            (b"[ My   Mod ] junk\nx", &[Kind::Section(b"My Mod".to_vec()), Kind::Malformed(b"x".to_vec())]),
-            (b"[\\x]\n[a\\\n b]", &[Kind::Section(b"\\x".to_vec()), Kind::Section(b"a b".to_vec())]),
-            (b"&include = /a b \n", &[Kind::Directive { word: b"include".to_vec(), value: b"/a b".to_vec() }]),
+            (
+                b"[ My   Mod ] junk\nx",
+                &[
+                    Kind::Section(b"My Mod".to_vec()),
+                    Kind::Malformed(b"x".to_vec()),
+                ],
+            ),
+            (
+                b"[\\x]\n[a\\\n b]",
+                &[
+                    Kind::Section(b"\\x".to_vec()),
+                    Kind::Section(b"a b".to_vec()),
+                ],
+            ),
+            (
+                b"&include = /a b \n",
+                &[Kind::Directive {
+                    word: b"include".to_vec(),
+                    value: b"/a b".to_vec(),
+                }],
+            ),
             (b"a=1\n\0b=2\n", &[parameter("a", "1")]),
         ];
         for (input, expected) in cases {
-            assert_eq!(&statements(input), expected, "{}", crate::text::escape(input));
+            assert_eq!(
+                &statements(input),
+                expected,
+                "{}",
+                crate::text::escape(input)
+            );
         }
     }
 

@@ -30,11 +30,16 @@ struct Slot {
 
 impl Values {
     fn new() -> Self {
-        Self { slots: std::array::from_fn(|_| Slot::default()) }
+        Self {
+            slots: std::array::from_fn(|_| Slot::default()),
+        }
     }
 
     pub(super) fn bool(&self, id: Id) -> bool {
-        match (&self.slots[id as usize].value, parameters::TABLE[id as usize].kind) {
+        match (
+            &self.slots[id as usize].value,
+            parameters::TABLE[id as usize].kind,
+        ) {
             (Some(Value::Bool(on)), _) => *on,
             (_, Kind::Bool(default)) => default,
             _ => false,
@@ -49,7 +54,10 @@ impl Values {
     }
 
     pub(super) fn number(&self, id: Id) -> value::Number {
-        match (&self.slots[id as usize].value, parameters::TABLE[id as usize].kind) {
+        match (
+            &self.slots[id as usize].value,
+            parameters::TABLE[id as usize].kind,
+        ) {
             (Some(Value::Number(n)), _) => *n,
             (_, Kind::Number(default)) => default,
             _ => 0,
@@ -58,15 +66,19 @@ impl Values {
 
     /// Text set here, else in `defaults`, the defaults at the end of the file (04-daemon 4.5).
     pub(super) fn text(&self, id: Id, defaults: &Self) -> Option<Text> {
-        [self, defaults].into_iter().find_map(|values| match &values.slots[id as usize].value {
-            Some(Value::Text(text)) => Some(text.clone()),
-            _ => None,
-        })
+        [self, defaults]
+            .into_iter()
+            .find_map(|values| match &values.slots[id as usize].value {
+                Some(Value::Text(text)) => Some(text.clone()),
+                _ => None,
+            })
     }
 
     /// Where the text of [`Self::text`] was set.
     pub(super) fn place(&self, id: Id, defaults: &Self) -> Option<Place> {
-        [self, defaults].into_iter().find_map(|values| values.slots[id as usize].place.clone())
+        [self, defaults]
+            .into_iter()
+            .find_map(|values| values.slots[id as usize].place.clone())
     }
 
     /// The first parameter whose value could not be read and that must not fall back to its default.
@@ -99,7 +111,12 @@ pub(super) struct Loaded {
 pub(super) fn load(path: &Path, files: &dyn Files) -> Result<Loaded, ConfigError> {
     let mut loader = Loader {
         files,
-        loaded: Loaded { defaults: Values::new(), sections: Vec::new(), notices: Vec::new(), stamps: Vec::new() },
+        loaded: Loaded {
+            defaults: Values::new(),
+            sections: Vec::new(),
+            notices: Vec::new(),
+            stamps: Vec::new(),
+        },
         current: None,
         unsupported: Vec::new(),
     };
@@ -121,15 +138,27 @@ struct Loader<'a> {
 
 impl Loader<'_> {
     fn file(&mut self, path: &Path, depth: usize) -> Result<(), ConfigError> {
-        self.loaded.stamps.push((path.to_owned(), self.files.stamp(path)));
-        let bytes = self.files.read(path).map_err(|error| ConfigError::Open { path: path.to_owned(), error })?;
+        self.loaded
+            .stamps
+            .push((path.to_owned(), self.files.stamp(path)));
+        let bytes = self.files.read(path).map_err(|error| ConfigError::Open {
+            path: path.to_owned(),
+            error,
+        })?;
         let file: Arc<Path> = path.into();
         let mut lexer = Lexer::new(&bytes);
         loop {
-            let at = |line| Place { file: Arc::clone(&file), line };
-            let statement =
-                lexer.next().map_err(|(line, error)| ConfigError::Syntax { place: at(line), error })?;
-            let Some(statement) = statement else { return Ok(()) };
+            let at = |line| Place {
+                file: Arc::clone(&file),
+                line,
+            };
+            let statement = lexer.next().map_err(|(line, error)| ConfigError::Syntax {
+                place: at(line),
+                error,
+            })?;
+            let Some(statement) = statement else {
+                return Ok(());
+            };
             let place = at(statement.line);
             match statement.kind {
                 StatementKind::Malformed(text) => {
@@ -145,14 +174,23 @@ impl Loader<'_> {
     }
 
     fn notice(&mut self, place: &Place, kind: NoticeKind) {
-        self.loaded.notices.push(Notice { place: place.clone(), kind });
+        self.loaded.notices.push(Notice {
+            place: place.clone(),
+            kind,
+        });
     }
 
     fn section(&mut self, name: &[u8], place: &Place) -> Result<(), ConfigError> {
-        let syntax = |error| ConfigError::Syntax { place: place.clone(), error };
-        let name = Text::new(name)
-            .expand(&value::environment)
-            .map_err(|_| ConfigError::TooLong { place: place.clone() })?;
+        let syntax = |error| ConfigError::Syntax {
+            place: place.clone(),
+            error,
+        };
+        let name =
+            Text::new(name)
+                .expand(&value::environment)
+                .map_err(|_| ConfigError::TooLong {
+                    place: place.clone(),
+                })?;
         if parameters::loosely_equal(&name, b"global") {
             self.current = None;
             return Ok(());
@@ -160,9 +198,16 @@ impl Loader<'_> {
         if name.contains(&b'/') {
             return Err(syntax(SyntaxError::SlashInSection(escape(&name))));
         }
-        let known = self.loaded.sections.iter().position(|s| parameters::loosely_equal(&s.name, &name));
+        let known = self
+            .loaded
+            .sections
+            .iter()
+            .position(|s| parameters::loosely_equal(&s.name, &name));
         self.current = Some(known.unwrap_or_else(|| {
-            self.loaded.sections.push(Section { name, values: self.loaded.defaults.clone() });
+            self.loaded.sections.push(Section {
+                name,
+                values: self.loaded.defaults.clone(),
+            });
             self.loaded.sections.len() - 1
         }));
         Ok(())
@@ -185,7 +230,10 @@ impl Loader<'_> {
         match (spec.support, &value) {
             (Support::Inert(why), Some(_)) => self.notice(place, NoticeKind::Inert(spec.name, why)),
             (Support::Later, Some(value)) if !value.is_off() => {
-                self.unsupported.push(Unsupported { place: place.clone(), name: spec.name });
+                self.unsupported.push(Unsupported {
+                    place: place.clone(),
+                    name: spec.name,
+                });
             }
             _ => {}
         }
@@ -194,7 +242,8 @@ impl Loader<'_> {
             None => &mut self.loaded.defaults,
         };
         let slot = &mut values.slots[spec.id as usize];
-        slot.malformed = (value.is_none() && spec.support == Support::WorksOrCloses).then(|| place.clone());
+        slot.malformed =
+            (value.is_none() && spec.support == Support::WorksOrCloses).then(|| place.clone());
         slot.place = Some(place.clone());
         if value.is_some() {
             slot.value = value;
@@ -203,11 +252,18 @@ impl Loader<'_> {
     }
 
     /// The value of a parameter; `None` if it cannot be read, which is noted.
-    fn read(&mut self, spec: &Spec, raw: Vec<u8>, place: &Place) -> Result<Option<Value>, ConfigError> {
+    fn read(
+        &mut self,
+        spec: &Spec,
+        raw: Vec<u8>,
+        place: &Place,
+    ) -> Result<Option<Value>, ConfigError> {
         let expand = |raw: Vec<u8>| {
             Text::new(raw)
                 .expand(&value::environment)
-                .map_err(|_| ConfigError::TooLong { place: place.clone() })
+                .map_err(|_| ConfigError::TooLong {
+                    place: place.clone(),
+                })
         };
         Ok(match spec.kind {
             Kind::Text => Some(Value::Text(Text::new(raw))),
@@ -240,8 +296,17 @@ impl Loader<'_> {
         })
     }
 
-    fn directive(&mut self, word: &[u8], argument: &[u8], place: &Place, depth: usize) -> Result<(), ConfigError> {
-        let syntax = |error| ConfigError::Syntax { place: place.clone(), error };
+    fn directive(
+        &mut self,
+        word: &[u8],
+        argument: &[u8],
+        place: &Place,
+        depth: usize,
+    ) -> Result<(), ConfigError> {
+        let syntax = |error| ConfigError::Syntax {
+            place: place.clone(),
+            error,
+        };
         let suffix: &[u8] = match word {
             b"include" => b".conf",
             b"merge" => b".inc",
@@ -251,7 +316,13 @@ impl Loader<'_> {
             return Err(syntax(SyntaxError::IncludeDepth(escape(argument))));
         }
         let path = Path::new(std::ffi::OsStr::from_bytes(argument));
-        for file in self.included(path, suffix).map_err(|error| ConfigError::Stat { path: path.to_owned(), error })? {
+        for file in self
+            .included(path, suffix)
+            .map_err(|error| ConfigError::Stat {
+                path: path.to_owned(),
+                error,
+            })?
+        {
             if word == b"include" {
                 let defaults = self.loaded.defaults.clone();
                 self.current = None;
@@ -269,10 +340,17 @@ impl Loader<'_> {
 
     /// The files that a directive means: the path itself, or the matching names of a directory, by bytes.
     fn included(&mut self, path: &Path, suffix: &[u8]) -> io::Result<Vec<PathBuf>> {
-        let Some(mut names) = self.files.directory(path)? else { return Ok(vec![path.to_owned()]) };
-        self.loaded.stamps.push((path.to_owned(), self.files.stamp(path)));
+        let Some(mut names) = self.files.directory(path)? else {
+            return Ok(vec![path.to_owned()]);
+        };
+        self.loaded
+            .stamps
+            .push((path.to_owned(), self.files.stamp(path)));
         names.retain(|name| name.ends_with(suffix));
         names.sort_unstable();
-        Ok(names.into_iter().map(|name| path.join(std::ffi::OsStr::from_bytes(&name))).collect())
+        Ok(names
+            .into_iter()
+            .map(|name| path.join(std::ffi::OsStr::from_bytes(&name)))
+            .collect())
     }
 }

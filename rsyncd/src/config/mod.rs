@@ -20,6 +20,8 @@ pub use notice::{ConfigError, Notice, NoticeKind, Place, Unsupported};
 pub(crate) use value::environment;
 pub use value::{ExpansionError, Text};
 
+use rsync_engine::filter::{FilterError, ModuleParameters, ReadRules, RuleList, module_rules};
+
 use load::{Loaded, Section, Values};
 use parameters::Id;
 use source::{Files, Stamp, System};
@@ -112,10 +114,14 @@ pub struct Module {
     pub munge_symlinks: Option<bool>,
     /// Ids go without names; `None` depends on the chroot.
     pub numeric_ids: Option<bool>,
-    /// Filter rules, before those below.
+    /// Filter rules, the first of the module's filter.
     pub filter: Text,
+    /// File of patterns to include.
+    pub include_from: Text,
     /// Patterns to include.
     pub include: Text,
+    /// File of patterns to exclude.
+    pub exclude_from: Text,
     /// Patterns to exclude.
     pub exclude: Text,
     /// Options that clients may not use.
@@ -142,16 +148,32 @@ impl Config {
         Self::load_from(path, &System)
     }
 
+    /// Reads a configuration from memory. Includes are not found.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn parse(text: &[u8]) -> Result<Self, ConfigError> {
+        Self::load_from(Path::new(source::Text::NAME), &source::Text(text))
+    }
+
     fn load_from(path: &Path, files: &dyn Files) -> Result<Self, ConfigError> {
         let mut loaded = load::load(path, files)?;
         let defaults = &loaded.defaults;
         let text = |id| defaults.text(id, defaults);
         let port = defaults.number(Id::Port);
         let Ok(port) = u16::try_from(port) else {
-            let place = defaults.place(Id::Port, defaults).unwrap_or_else(|| Place { file: path.into(), line: 0 });
+            let place = defaults.place(Id::Port, defaults).unwrap_or_else(|| Place {
+                file: path.into(),
+                line: 0,
+            });
             return Err(ConfigError::Port { place, port });
         };
-        let modules: Vec<Module> = loaded.sections.iter().map(|s| Module::new(s, defaults)).collect();
+        let modules: Vec<Module> = loaded
+            .sections
+            .iter()
+            .map(|s| Module::new(s, defaults))
+            .collect();
         let mut config = Self {
             address: text(Id::Address).unwrap_or_default(),
             port: if port == 0 { DEFAULT_PORT } else { port },
@@ -162,7 +184,8 @@ impl Config {
             syslog_facility: text(Id::SyslogFacility).unwrap_or_default(),
             syslog_tag: text(Id::SyslogTag).unwrap_or_default(),
             timeout: seconds(defaults.number(Id::Timeout)),
-            early_lookup: defaults.bool(Id::ReverseLookup) || modules.iter().any(|m| m.reverse_lookup),
+            early_lookup: defaults.bool(Id::ReverseLookup)
+                || modules.iter().any(|m| m.reverse_lookup),
             reverse_lookup: defaults.bool(Id::ReverseLookup),
             modules: Vec::new(),
             notices: std::mem::take(&mut loaded.notices),
@@ -184,7 +207,9 @@ impl Config {
     /// A file of this configuration is not the one that was read.
     #[must_use]
     pub fn is_outdated(&self) -> bool {
-        self.stamps.iter().any(|(path, stamp)| System.stamp(path) != *stamp)
+        self.stamps
+            .iter()
+            .any(|(path, stamp)| System.stamp(path) != *stamp)
     }
 }
 
@@ -212,13 +237,16 @@ impl Module {
             uid: text(Id::Uid),
             gid: text(Id::Gid),
             max_connections: values.number(Id::MaxConnections),
-            lock_file: set(values.text(Id::LockFile, defaults)).unwrap_or_else(|| Text::new(DEFAULT_LOCK_FILE)),
+            lock_file: set(values.text(Id::LockFile, defaults))
+                .unwrap_or_else(|| Text::new(DEFAULT_LOCK_FILE)),
             timeout: seconds(values.number(Id::Timeout)),
             max_verbosity: values.number(Id::MaxVerbosity),
             munge_symlinks: values.tristate(Id::MungeSymlinks),
             numeric_ids: values.tristate(Id::NumericIds),
             filter: text(Id::Filter),
+            include_from: text(Id::IncludeFrom),
             include: text(Id::Include),
+            exclude_from: text(Id::ExcludeFrom),
             exclude: text(Id::Exclude),
             refuse_options: text(Id::RefuseOptions),
             log_file: set(values.text(Id::LogFile, defaults)),
@@ -230,42 +258,131 @@ impl Module {
         }
     }
 
+    /// The parameters that make the module's filter, with their variables replaced.
+    pub(crate) fn filter_texts<E>(
+        &self,
+        mut expand: impl FnMut(&Text) -> Result<Vec<u8>, E>,
+    ) -> Result<FilterTexts, E> {
+        Ok(FilterTexts {
+            filter: expand(&self.filter)?,
+            include_from: expand(&self.include_from)?,
+            include: expand(&self.include)?,
+            exclude_from: expand(&self.exclude_from)?,
+            exclude: expand(&self.exclude)?,
+        })
+    }
+
     /// Looks for what an operator meant as a restriction and what is none, or more than meant.
     fn check(&mut self, section: &Section, loaded: &Loaded, notices: &mut Vec<Notice>) {
         let module = escape(&self.name);
         let place = |id| {
-            section.values.place(id, &loaded.defaults).unwrap_or_else(|| Place {
-                file: loaded.stamps.first().map_or_else(|| Path::new("").into(), |(p, _)| p.as_path().into()),
-                line: 0,
-            })
+            section
+                .values
+                .place(id, &loaded.defaults)
+                .unwrap_or_else(|| Place {
+                    file: loaded
+                        .stamps
+                        .first()
+                        .map_or_else(|| Path::new("").into(), |(p, _)| p.as_path().into()),
+                    line: 0,
+                })
         };
         let now = |text: &Text| text.expand(&environment).unwrap_or_default();
-        let mut note = |id, kind| notices.push(Notice { place: place(id), kind });
+        let mut note = |id, kind| {
+            notices.push(Notice {
+                place: place(id),
+                kind,
+            })
+        };
         if let Some((name, _)) = section.values.malformed() {
             self.closed = Some(format!("badly formed \"{name}\""));
             let id = parameters::find(name.as_bytes()).map_or(Id::Path, |spec| spec.id);
-            note(id, NoticeKind::Closed { module: module.clone(), name });
+            note(
+                id,
+                NoticeKind::Closed {
+                    module: module.clone(),
+                    name,
+                },
+            );
         }
         for (id, parameter, text, deny) in [
             (Id::HostsAllow, "hosts allow", &self.hosts_allow, false),
             (Id::HostsDeny, "hosts deny", &self.hosts_deny, true),
         ] {
             for (token, why) in HostList::new(&now(text)).suspects(deny) {
-                note(id, NoticeKind::HostPattern { module: module.clone(), parameter, token, why });
+                note(
+                    id,
+                    NoticeKind::HostPattern {
+                        module: module.clone(),
+                        parameter,
+                        token,
+                        why,
+                    },
+                );
             }
         }
         let users = UserRules::new(&now(&self.auth_users));
         for token in users.unknown_options() {
-            note(Id::AuthUsers, NoticeKind::AuthOption { module: module.clone(), token });
+            note(
+                Id::AuthUsers,
+                NoticeKind::AuthOption {
+                    module: module.clone(),
+                    token,
+                },
+            );
         }
         if users.required() && self.secrets_file.is_empty() {
             note(Id::AuthUsers, NoticeKind::NoSecrets(module.clone()));
         }
+        // The files are read when a session starts.
+        let texts = self
+            .filter_texts(|text| text.expand(&environment))
+            .unwrap_or_default();
+        if let Err(error) = texts.rules(&mut |_| Ok(Vec::new())) {
+            self.closed.get_or_insert_with(|| "filter".into());
+            note(
+                Id::Filter,
+                NoticeKind::Filter {
+                    module: module.clone(),
+                    error: error.to_string(),
+                },
+            );
+        }
         let refusals = Refusals::new(&now(&self.refuse_options), false);
         for word in refusals.unmatched() {
             self.closed.get_or_insert_with(|| "refuse options".into());
-            note(Id::RefuseOptions, NoticeKind::RefuseWord { module: module.clone(), word: escape(word) });
+            note(
+                Id::RefuseOptions,
+                NoticeKind::RefuseWord {
+                    module: module.clone(),
+                    word: escape(word),
+                },
+            );
         }
+    }
+}
+
+/// See [`Module::filter_texts`].
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FilterTexts {
+    filter: Vec<u8>,
+    include_from: Vec<u8>,
+    include: Vec<u8>,
+    exclude_from: Vec<u8>,
+    exclude: Vec<u8>,
+}
+
+impl FilterTexts {
+    /// The rules; `read` opens files of rules.
+    pub(crate) fn rules(&self, read: &mut ReadRules<'_>) -> Result<RuleList, FilterError> {
+        let parameters = ModuleParameters {
+            filter: &self.filter,
+            include_from: &self.include_from,
+            include: &self.include,
+            exclude_from: &self.exclude_from,
+            exclude: &self.exclude,
+        };
+        module_rules(&parameters, read)
     }
 }
 
@@ -274,7 +391,10 @@ fn set(text: Option<Text>) -> Option<Text> {
 }
 
 fn seconds(number: i32) -> Option<Duration> {
-    u64::try_from(number).ok().filter(|n| *n > 0).map(Duration::from_secs)
+    u64::try_from(number)
+        .ok()
+        .filter(|n| *n > 0)
+        .map(Duration::from_secs)
 }
 
 const DEFAULT_PORT: u16 = 873;

@@ -21,7 +21,12 @@ pub struct Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use std::os::unix::ffi::OsStrExt as _;
-        write!(f, "{} line {}", crate::text::escape(self.file.as_os_str().as_bytes()), self.line)
+        write!(
+            f,
+            "{} line {}",
+            crate::text::escape(self.file.as_os_str().as_bytes()),
+            self.line
+        )
     }
 }
 
@@ -97,6 +102,14 @@ pub enum NoticeKind {
         /// The word.
         word: String,
     },
+    /// Filter rules that cannot be read: what they should hide would be seen, so the module is closed.
+    #[error("module {module} is closed: {error}")]
+    Filter {
+        /// The module.
+        module: String,
+        /// What is wrong.
+        error: String,
+    },
     /// A value that closes the module since its default might be too open (04-daemon 22, row 3).
     #[error("module {module} is closed: badly formed \"{name}\"")]
     Closed {
@@ -118,7 +131,11 @@ pub struct Unsupported {
 
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: parameter \"{}\" is not supported yet", self.place, self.name)
+        write!(
+            f,
+            "{}: parameter \"{}\" is not supported yet",
+            self.place, self.name
+        )
     }
 }
 
@@ -182,5 +199,8 @@ pub(crate) fn describe(error: &io::Error) -> String {
 }
 
 fn list(all: &[Unsupported]) -> String {
-    all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    all.iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
 }

@@ -114,7 +114,13 @@ pub(crate) struct Spec {
 }
 
 const fn row(id: Id, name: &'static str, scope: Scope, kind: Kind, support: Support) -> Spec {
-    Spec { id, name, scope, kind, support }
+    Spec {
+        id,
+        name,
+        scope,
+        kind,
+        support,
+    }
 }
 
 use Kind::{Bool, Path, Tristate};
@@ -130,11 +136,23 @@ pub(crate) const TABLE: [Spec; COUNT] = [
     row(Id::DaemonChroot, "daemon chroot", Global, TEXT, Later),
     row(Id::DaemonGid, "daemon gid", Global, TEXT, Later),
     row(Id::DaemonUid, "daemon uid", Global, TEXT, Later),
-    row(Id::ListenBacklog, "listen backlog", Global, Kind::Number(5), Works),
+    row(
+        Id::ListenBacklog,
+        "listen backlog",
+        Global,
+        Kind::Number(5),
+        Works,
+    ),
     row(Id::MotdFile, "motd file", Global, TEXT, Works),
     row(Id::PidFile, "pid file", Global, TEXT, Works),
     row(Id::Port, "port", Global, NUMBER, Works),
-    row(Id::ProxyProtocol, "proxy protocol", Global, Bool(false), Later),
+    row(
+        Id::ProxyProtocol,
+        "proxy protocol",
+        Global,
+        Bool(false),
+        Later,
+    ),
     row(
         Id::ProxyProtocolHosts,
         "proxy protocol hosts",
@@ -153,28 +171,70 @@ pub(crate) const TABLE: [Spec; COUNT] = [
     row(Id::AuthUsers, "auth users", Module, TEXT, Works),
     row(Id::Charset, "charset", Module, TEXT, Later),
     row(Id::Comment, "comment", Module, TEXT, Works),
-    row(Id::DontCompress, "dont compress", Module, TEXT, Inert("it does not change what is transferred")),
+    row(
+        Id::DontCompress,
+        "dont compress",
+        Module,
+        TEXT,
+        Inert("it does not change what is transferred"),
+    ),
     row(Id::EarlyExec, "early exec", Module, TEXT, Later),
     row(Id::Exclude, "exclude", Module, TEXT, Works),
-    row(Id::ExcludeFrom, "exclude from", Module, TEXT, Later),
+    row(Id::ExcludeFrom, "exclude from", Module, TEXT, Works),
     row(Id::FakeSuper, "fake super", Module, Bool(false), Later),
     row(Id::Filter, "filter", Module, TEXT, Works),
-    row(Id::ForwardLookup, "forward lookup", Module, Bool(true), Works),
+    row(
+        Id::ForwardLookup,
+        "forward lookup",
+        Module,
+        Bool(true),
+        Works,
+    ),
     row(Id::Gid, "gid", Module, TEXT, Works),
     row(Id::HostsAllow, "hosts allow", Module, TEXT, Works),
     row(Id::HostsDeny, "hosts deny", Module, TEXT, Works),
-    row(Id::IgnoreErrors, "ignore errors", Module, Bool(false), Later),
-    row(Id::IgnoreNonreadable, "ignore nonreadable", Module, Bool(false), Later),
+    row(
+        Id::IgnoreErrors,
+        "ignore errors",
+        Module,
+        Bool(false),
+        Later,
+    ),
+    row(
+        Id::IgnoreNonreadable,
+        "ignore nonreadable",
+        Module,
+        Bool(false),
+        Later,
+    ),
     row(Id::Include, "include", Module, TEXT, Works),
-    row(Id::IncludeFrom, "include from", Module, TEXT, Later),
+    row(Id::IncludeFrom, "include from", Module, TEXT, Works),
     row(Id::IncomingChmod, "incoming chmod", Module, TEXT, Later),
-    row(Id::InsecureLinks, "insecure links", Module, Bool(false), Later),
+    row(
+        Id::InsecureLinks,
+        "insecure links",
+        Module,
+        Bool(false),
+        Later,
+    ),
     row(Id::List, "list", Module, Bool(true), WorksOrCloses),
     row(Id::LockFile, "lock file", Module, TEXT, Works),
     row(Id::LogFile, "log file", Module, TEXT, Works),
     row(Id::LogFormat, "log format", Module, TEXT, Works),
-    row(Id::MaxConnections, "max connections", Module, NUMBER, WorksOrCloses),
-    row(Id::MaxVerbosity, "max verbosity", Module, Kind::Number(1), Works),
+    row(
+        Id::MaxConnections,
+        "max connections",
+        Module,
+        NUMBER,
+        WorksOrCloses,
+    ),
+    row(
+        Id::MaxVerbosity,
+        "max verbosity",
+        Module,
+        Kind::Number(1),
+        Works,
+    ),
     row(Id::MungeSymlinks, "munge symlinks", Module, Tristate, Works),
     row(Id::NameConverter, "name converter", Module, TEXT, Later),
     row(Id::NumericIds, "numeric ids", Module, Tristate, Works),
@@ -185,28 +245,57 @@ pub(crate) const TABLE: [Spec; COUNT] = [
     row(Id::PreXferExec, "pre-xfer exec", Module, TEXT, Later),
     row(Id::ReadOnly, "read only", Module, Bool(true), WorksOrCloses),
     row(Id::RefuseOptions, "refuse options", Module, TEXT, Works),
-    row(Id::ReverseLookup, "reverse lookup", Module, Bool(true), Works),
+    row(
+        Id::ReverseLookup,
+        "reverse lookup",
+        Module,
+        Bool(true),
+        Works,
+    ),
     row(Id::SecretsFile, "secrets file", Module, TEXT, Works),
-    row(Id::StrictModes, "strict modes", Module, Bool(true), WorksOrCloses),
+    row(
+        Id::StrictModes,
+        "strict modes",
+        Module,
+        Bool(true),
+        WorksOrCloses,
+    ),
     row(Id::SyslogFacility, "syslog facility", Module, TEXT, Works),
     row(Id::SyslogTag, "syslog tag", Module, TEXT, Works),
     row(Id::TempDir, "temp dir", Module, Path, Later),
     row(Id::Timeout, "timeout", Module, NUMBER, Works),
-    row(Id::TransferLogging, "transfer logging", Module, Bool(false), Works),
+    row(
+        Id::TransferLogging,
+        "transfer logging",
+        Module,
+        Bool(false),
+        Works,
+    ),
     row(Id::Uid, "uid", Module, TEXT, Works),
     row(Id::UseChroot, "use chroot", Module, Tristate, WorksOrCloses),
-    row(Id::WriteOnly, "write only", Module, Bool(false), WorksOrCloses),
+    row(
+        Id::WriteOnly,
+        "write only",
+        Module,
+        Bool(false),
+        WorksOrCloses,
+    ),
 ];
 
 /// The parameter of that name: case and white space do not count (04-daemon 4.3).
 pub(crate) fn find(name: &[u8]) -> Option<&'static Spec> {
-    TABLE.iter().find(|spec| loosely_equal(spec.name.as_bytes(), name))
+    TABLE
+        .iter()
+        .find(|spec| loosely_equal(spec.name.as_bytes(), name))
 }
 
 /// The comparison of parameter names, and of section names while a file is read (04-daemon 4.3).
 pub(crate) fn loosely_equal(a: &[u8], b: &[u8]) -> bool {
     let squeeze = |s: &'_ [u8]| -> Vec<u8> {
-        s.iter().filter(|b| !b.is_ascii_whitespace() && **b != 0x0b).map(u8::to_ascii_lowercase).collect()
+        s.iter()
+            .filter(|b| !b.is_ascii_whitespace() && **b != 0x0b)
+            .map(u8::to_ascii_lowercase)
+            .collect()
     };
     squeeze(a) == squeeze(b)
 }

@@ -9,13 +9,19 @@ struct Memory(BTreeMap<&'static str, Vec<u8>>);
 impl Files for Memory {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let name = path.to_str().expect("name");
-        self.0.get(name).cloned().ok_or_else(|| io::Error::from_raw_os_error(2))
+        self.0
+            .get(name)
+            .cloned()
+            .ok_or_else(|| io::Error::from_raw_os_error(2))
     }
 
     fn directory(&self, path: &Path) -> io::Result<Option<Vec<Vec<u8>>>> {
         let prefix = format!("{}/", path.to_str().expect("name"));
-        let names: Vec<Vec<u8>> =
-            self.0.keys().filter_map(|name| Some(name.strip_prefix(&prefix)?.as_bytes().to_vec())).collect();
+        let names: Vec<Vec<u8>> = self
+            .0
+            .keys()
+            .filter_map(|name| Some(name.strip_prefix(&prefix)?.as_bytes().to_vec()))
+            .collect();
         if !names.is_empty() {
             return Ok(Some(names));
         }
@@ -33,7 +39,10 @@ fn load(text: &str) -> Result<Config, ConfigError> {
         ("main", text.as_bytes().to_vec()),
         ("/srv/inc/.hid.conf", b"[hid]\npath=/srv/mod\n".to_vec()),
         ("/srv/inc/a.conf", b"[amod]\npath=/srv/mod\n".to_vec()),
-        ("/srv/inc/b.conf", b"comment=from-b\n[bmod]\npath=/srv/mod\n".to_vec()),
+        (
+            "/srv/inc/b.conf",
+            b"comment=from-b\n[bmod]\npath=/srv/mod\n".to_vec(),
+        ),
         ("/srv/inc/x.inc", b"comment=from-inc\n".to_vec()),
         ("/loop", b"&merge /loop\n".to_vec()),
     ]));
@@ -41,7 +50,10 @@ fn load(text: &str) -> Result<Config, ConfigError> {
 }
 
 fn vector() -> serde_json::Value {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../testkit/vectors/daemon/config_cases.json");
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../testkit/vectors/daemon/config_cases.json"
+    );
     serde_json::from_str(&std::fs::read_to_string(path).expect("vector")).expect("json")
 }
 
@@ -61,14 +73,20 @@ fn vectors() {
         let text = case["config_after_header"].as_str().expect("config");
         // The variables of this case come from the environment, which a test must not change.
         let text = if name == "env-vars" {
-            text.replace("%FOO%", "foo val").replace("%BASE%", "/srv").replace("%RO%", "no").replace("%MC%", "3")
+            text.replace("%FOO%", "foo val")
+                .replace("%BASE%", "/srv")
+                .replace("%RO%", "no")
+                .replace("%MC%", "3")
         } else {
             text.to_owned()
         };
         let header = vector["header"].as_str().expect("header");
         let loaded = load(&format!("{header}{text}"));
         for reply in case["result"]["replies"].as_array().expect("replies") {
-            let request = reply["request"].as_str().expect("request").trim_end_matches('\n');
+            let request = reply["request"]
+                .as_str()
+                .expect("request")
+                .trim_end_matches('\n');
             let text = reply["reply"].as_str().expect("reply");
             let fatal = text.contains("Connection re");
             assert_eq!(loaded.is_err(), fatal, "{name}: {loaded:?}");
@@ -92,13 +110,23 @@ fn vectors() {
                 assert_eq!(found, expected, "{name}");
             } else if !request.starts_with('#') && name != "name-parameter" {
                 let unknown = text.contains("Unknown module");
-                assert_eq!(config.module(request.as_bytes()).is_none(), unknown, "{name}: {request}");
+                assert_eq!(
+                    config.module(request.as_bytes()).is_none(),
+                    unknown,
+                    "{name}: {request}"
+                );
             }
             // Every complaint of rsync about the file is one of ours.
             for line in reply["log"].as_array().expect("log") {
                 let line = line.as_str().expect("line");
-                if ["params.c", "Unknown Param", "IGNORING", "Badly", "Global"].iter().any(|p| line.starts_with(p)) {
-                    assert!(config.notices.iter().any(|n| n.kind.to_string() == line), "{name}: {line}");
+                if ["params.c", "Unknown Param", "IGNORING", "Badly", "Global"]
+                    .iter()
+                    .any(|p| line.starts_with(p))
+                {
+                    assert!(
+                        config.notices.iter().any(|n| n.kind.to_string() == line),
+                        "{name}: {line}"
+                    );
                 }
             }
             evaluated += 1;
@@ -109,9 +137,13 @@ fn vectors() {
 
 #[test]
 fn values_of_the_vectors() {
-    let config = load("  MaxVerbosity=3\n[m]\n\tP A T H = /srv/mod///\n read  only=No\n").expect("config");
+    let config =
+        load("  MaxVerbosity=3\n[m]\n\tP A T H = /srv/mod///\n read  only=No\n").expect("config");
     let module = config.module(b"m").expect("module");
-    assert_eq!((module.path.raw(), module.read_only, module.max_verbosity), (&b"/srv/mod"[..], false, 3));
+    assert_eq!(
+        (module.path.raw(), module.read_only, module.max_verbosity),
+        (&b"/srv/mod"[..], false, 3)
+    );
     let config = load("[m]\npath = /srv/m\\\nod\n").expect("config");
     assert_eq!(config.modules[0].path.raw(), b"/srv/mod");
 }
@@ -122,14 +154,19 @@ fn globals_count_wherever_they_stand() {
     let config = load(text).expect("config");
     assert_eq!((config.port, config.address.raw()), (1234, &b"::1"[..]));
     assert_eq!(config.timeout, Some(Duration::from_secs(7)));
-    assert_eq!(config.modules[0].timeout, None, "numbers do not fall back late");
+    assert_eq!(
+        config.modules[0].timeout, None,
+        "numbers do not fall back late"
+    );
     assert_eq!(config.motd_file, Some(Text::new("/motd")));
     assert_eq!(load("port = 0\n").expect("config").port, 873);
 }
 
 #[test]
 fn late_texts_protect_earlier_modules() {
-    let config = load("[a]\npath=/x\n[b]\nauth users =\n[global]\nauth users = u\nsecrets file=/s\n").expect("config");
+    let config =
+        load("[a]\npath=/x\n[b]\nauth users =\n[global]\nauth users = u\nsecrets file=/s\n")
+            .expect("config");
     assert_eq!(config.modules[0].auth_users.raw(), b"u");
     assert_eq!(config.modules[1].auth_users.raw(), b"");
 }
@@ -153,7 +190,13 @@ fn every_parameter_is_used_refused_or_noted() {
     use parameters::{Kind, Support, TABLE};
     for spec in &TABLE {
         let value = match spec.kind {
-            Kind::Bool(default) => if default { "no" } else { "yes" },
+            Kind::Bool(default) => {
+                if default {
+                    "no"
+                } else {
+                    "yes"
+                }
+            }
             Kind::Tristate => "yes",
             Kind::Number(_) => "3",
             Kind::Text | Kind::Path => "/something",
@@ -163,9 +206,21 @@ fn every_parameter_is_used_refused_or_noted() {
             parameters::Scope::Module => format!("[m]\n{} = {value}\n", spec.name),
         };
         match (spec.support, load(&text)) {
-            (Support::Later, Err(ConfigError::Unsupported(all))) => assert_eq!(all[0].name, spec.name),
+            (Support::Later, Err(ConfigError::Unsupported(all))) => {
+                assert_eq!(all[0].name, spec.name)
+            }
             (Support::Inert(_), Ok(config)) => {
-                assert!(matches!(config.notices[..], [Notice { kind: NoticeKind::Inert(..), .. }]), "{}", spec.name);
+                assert!(
+                    matches!(
+                        config.notices[..],
+                        [Notice {
+                            kind: NoticeKind::Inert(..),
+                            ..
+                        }]
+                    ),
+                    "{}",
+                    spec.name
+                );
             }
             (Support::Works | Support::WorksOrCloses, Ok(_)) => {}
             (_, other) => panic!("{}: {other:?}", spec.name),
@@ -176,16 +231,33 @@ fn every_parameter_is_used_refused_or_noted() {
 #[test]
 fn fatal_errors() {
     for (text, expected) in [
-        ("port = 65536\n", "main line 1: port 65536 is not in 0..65535"),
+        (
+            "port = 65536\n",
+            "main line 1: port 65536 is not in 0..65535",
+        ),
         ("\n&foo bar\n", "main line 2: Unknown directive: &foo."),
-        ("&merge /loop\n", "/loop line 1: includes are nested too deeply or in a circle: /loop"),
-        ("[a]\n&include /srv/nope\n", "unable to stat config file \"/srv/nope\": No such file or directory (2)"),
-        ("[a/b]\n", "main line 1: invalid section name in configuration file: a/b"),
+        (
+            "&merge /loop\n",
+            "/loop line 1: includes are nested too deeply or in a circle: /loop",
+        ),
+        (
+            "[a]\n&include /srv/nope\n",
+            "unable to stat config file \"/srv/nope\": No such file or directory (2)",
+        ),
+        (
+            "[a/b]\n",
+            "main line 1: invalid section name in configuration file: a/b",
+        ),
     ] {
         assert_eq!(load(text).expect_err(text).to_string(), expected);
     }
-    let missing = Config::load(Path::new("/nonexistent/conf")).expect_err("missing").to_string();
-    assert_eq!(missing, "unable to open config file \"/nonexistent/conf\": No such file or directory (2)");
+    let missing = Config::load(Path::new("/nonexistent/conf"))
+        .expect_err("missing")
+        .to_string();
+    assert_eq!(
+        missing,
+        "unable to open config file \"/nonexistent/conf\": No such file or directory (2)"
+    );
 }
 
 #[test]
@@ -203,9 +275,17 @@ fn what_restricts_and_cannot_be_read_closes_the_module() {
         ("timeout = 12abc", false),
         ("refuse options = checksum,delete", false),
     ] {
-        for text in [format!("[m]\npath=/x\n{line}\n"), format!("{line}\n[m]\npath=/x\n")] {
+        for text in [
+            format!("[m]\npath=/x\n{line}\n"),
+            format!("{line}\n[m]\npath=/x\n"),
+        ] {
             let config = load(&text).expect("config");
-            assert_eq!(config.modules[0].closed.is_some(), closed, "{text}: {:?}", config.notices);
+            assert_eq!(
+                config.modules[0].closed.is_some(),
+                closed,
+                "{text}: {:?}",
+                config.notices
+            );
         }
     }
 }
@@ -214,7 +294,12 @@ fn what_restricts_and_cannot_be_read_closes_the_module() {
 fn the_backup_recipe_is_warned_about() {
     let text = "[backup]\npath=/backup\nignore errors\nhosts allow=192.168.1.0/24\nhosts deny=0.0.0.0/32\n\
                 auth users=rsync_backup eve:readonly\n";
-    let notices: Vec<String> = load(text).expect("config").notices.iter().map(ToString::to_string).collect();
+    let notices: Vec<String> = load(text)
+        .expect("config")
+        .notices
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(
         notices,
         [
@@ -232,7 +317,11 @@ fn a_changed_file_is_noticed() {
     let dir = tempfile::tempdir().expect("temp dir");
     let path = dir.path().join("rsyncd.conf");
     std::fs::create_dir(dir.path().join("d")).expect("mkdir");
-    std::fs::write(&path, format!("&include {}/d\n[m]\npath=/x\n", dir.path().display())).expect("write");
+    std::fs::write(
+        &path,
+        format!("&include {}/d\n[m]\npath=/x\n", dir.path().display()),
+    )
+    .expect("write");
     let config = Config::load(&path).expect("config");
     assert!(!config.is_outdated());
     std::fs::write(dir.path().join("d/new.conf"), "[n]\npath=/y\n").expect("write");

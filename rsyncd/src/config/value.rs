@@ -13,7 +13,10 @@ pub struct Text(Vec<u8>);
 
 /// A value grew too much by its variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("variables make a configuration value more than {} bytes longer", crate::limits::EXPANSION)]
+#[error(
+    "variables make a configuration value more than {} bytes longer",
+    crate::limits::EXPANSION
+)]
 pub struct ExpansionError;
 
 impl Text {
@@ -40,16 +43,23 @@ impl Text {
     /// # Errors
     ///
     /// [`ExpansionError`] when the result is more than 2 KiB longer than the text.
-    pub fn expand(&self, variables: &dyn Fn(&[u8]) -> Option<Vec<u8>>) -> Result<Vec<u8>, ExpansionError> {
+    pub fn expand(
+        &self,
+        variables: &dyn Fn(&[u8]) -> Option<Vec<u8>>,
+    ) -> Result<Vec<u8>, ExpansionError> {
         let mut out = Vec::with_capacity(self.0.len());
         let mut rest = &self.0[..];
         while let Some(start) = rest.iter().position(|&b| b == b'%') {
             let (before, from) = rest.split_at(start);
             out.extend_from_slice(before);
-            let name = from[1..].iter().position(|&b| b == b'%').map(|end| &from[1..=end]);
-            match name.filter(|n| n.first().is_some_and(u8::is_ascii_uppercase)).and_then(|n| {
-                variables(n).map(|value| (n.len() + 2, value))
-            }) {
+            let name = from[1..]
+                .iter()
+                .position(|&b| b == b'%')
+                .map(|end| &from[1..=end]);
+            match name
+                .filter(|n| n.first().is_some_and(u8::is_ascii_uppercase))
+                .and_then(|n| variables(n).map(|value| (n.len() + 2, value)))
+            {
                 Some((used, value)) => {
                     out.extend_from_slice(&value);
                     rest = &from[used..];
@@ -82,8 +92,11 @@ pub(crate) fn environment(name: &[u8]) -> Option<Vec<u8>> {
 
 /// `yes/true/1` and `no/false/0`; case and white space do not count.
 pub(crate) fn parse_bool(value: &[u8]) -> Option<bool> {
-    let word: Vec<u8> =
-        value.iter().filter(|b| !super::lexer::is_space(**b)).map(u8::to_ascii_lowercase).collect();
+    let word: Vec<u8> = value
+        .iter()
+        .filter(|b| !super::lexer::is_space(**b))
+        .map(u8::to_ascii_lowercase)
+        .collect();
     match &word[..] {
         b"yes" | b"true" | b"1" => Some(true),
         b"no" | b"false" | b"0" => Some(false),
@@ -93,8 +106,11 @@ pub(crate) fn parse_bool(value: &[u8]) -> Option<bool> {
 
 /// A boolean that may also be `unset` or `-1`.
 pub(crate) fn parse_tristate(value: &[u8]) -> Option<Option<bool>> {
-    let word: Vec<u8> =
-        value.iter().filter(|b| !super::lexer::is_space(**b)).map(u8::to_ascii_lowercase).collect();
+    let word: Vec<u8> = value
+        .iter()
+        .filter(|b| !super::lexer::is_space(**b))
+        .map(u8::to_ascii_lowercase)
+        .collect();
     match &word[..] {
         b"unset" | b"-1" => Some(None),
         _ => parse_bool(&word).map(Some),
@@ -116,7 +132,10 @@ pub(crate) fn parse_number(value: &[u8]) -> (Number, bool) {
     }
     let number = if negative { -number } else { number };
     let clamped = number.clamp(i64::from(Number::MIN), i64::from(Number::MAX));
-    (clamped as Number, count > 0 && count == digits.len() && clamped == number)
+    (
+        clamped as Number,
+        count > 0 && count == digits.len() && clamped == number,
+    )
 }
 
 /// Cuts slashes at the end, but not the only one.
@@ -138,7 +157,10 @@ mod tests {
             _ => None,
         };
         for (raw, expected) in [
-            ("%FOO%|%NOPE%|%foo%|100%|%%|%FOO", "foo val|%NOPE%|%foo%|100%|%%|%FOO"),
+            (
+                "%FOO%|%NOPE%|%foo%|100%|%%|%FOO",
+                "foo val|%NOPE%|%foo%|100%|%%|%FOO",
+            ),
             ("%REC%", "%FOO%"),
             ("%%FOO%%", "%foo val%"),
             ("", ""),
@@ -184,7 +206,13 @@ mod tests {
 
     #[test]
     fn paths() {
-        for (raw, expected) in [("/a/b///", "/a/b"), ("/", "/"), ("///", "/"), ("a", "a"), ("", "")] {
+        for (raw, expected) in [
+            ("/a/b///", "/a/b"),
+            ("/", "/"),
+            ("///", "/"),
+            ("a", "a"),
+            ("", ""),
+        ] {
             assert_eq!(trim_path(raw.as_bytes()), expected.as_bytes(), "{raw}");
         }
     }

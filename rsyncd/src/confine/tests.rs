@@ -1,5 +1,8 @@
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
+
+use rustix::fs::{Mode, OFlags};
 
 use super::*;
 
@@ -9,7 +12,11 @@ fn cell(path: &Path, uid: u32) -> Cell {
     Cell {
         chroot: None,
         path: path.to_owned(),
-        identity: Some(Identity { uid, gid: NOBODY, groups: vec![NOBODY, 12345] }),
+        identity: Some(Identity {
+            uid,
+            gid: NOBODY,
+            groups: vec![NOBODY, 12345],
+        }),
         writable: true,
         munge: false,
         fences: Fences::default(),
@@ -19,9 +26,11 @@ fn cell(path: &Path, uid: u32) -> Cell {
 /// Runs `check` on a thread confined to `cell`, or gives the error.
 fn confined<T: Send + 'static>(
     cell: Cell,
-    check: impl FnOnce(OwnedFd) -> T + Send + 'static,
+    check: impl FnOnce(Tree) -> T + Send + 'static,
 ) -> Result<T, ConfineError> {
-    std::thread::spawn(move || enter(&cell).map(check)).join().expect("no panic")
+    std::thread::spawn(move || enter(&cell).map(|entered| check(entered.root)))
+        .join()
+        .expect("no panic")
 }
 
 fn root() -> bool {
@@ -37,12 +46,13 @@ fn module() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("temp dir");
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).expect("chmod");
     fs::write(dir.path().join("secret"), "secret").expect("write");
-    fs::set_permissions(dir.path().join("secret"), fs::Permissions::from_mode(0o600)).expect("chmod");
+    fs::set_permissions(dir.path().join("secret"), fs::Permissions::from_mode(0o600))
+        .expect("chmod");
     dir
 }
 
-fn open_at(dir: &OwnedFd, name: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-    rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o644))
+fn open_at(tree: &Tree, name: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::openat(tree.root(), name, flags, Mode::from_raw_mode(0o644))
 }
 
 #[test]
@@ -52,21 +62,31 @@ fn the_thread_changes_and_the_process_does_not() {
     }
     let dir = module();
     let status = confined(cell(dir.path(), NOBODY), |root| {
-        assert!(open_at(&root, "secret", OFlags::RDONLY).is_err(), "a file of root");
+        assert!(
+            open_at(&root, "secret", OFlags::RDONLY).is_err(),
+            "a file of root"
+        );
         let made = open_at(&root, "made", OFlags::CREATE | OFlags::WRONLY).expect("create");
         let stat = rustix::fs::fstat(&made).expect("stat");
         assert_eq!((stat.st_uid, stat.st_gid), (NOBODY, NOBODY));
         // A thread born here is the same.
         std::thread::spawn(|| {
             let groups = rustix::process::getgroups().expect("groups").len();
-            (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw(), groups)
+            (
+                rustix::process::geteuid().as_raw(),
+                rustix::process::getegid().as_raw(),
+                groups,
+            )
         })
         .join()
         .expect("no panic")
     });
     assert_eq!(status.expect("confined"), (NOBODY, NOBODY, 2));
     assert!(rustix::process::geteuid().is_root());
-    assert_eq!(fs::read(dir.path().join("secret")).expect("the process is root still"), b"secret");
+    assert_eq!(
+        fs::read(dir.path().join("secret")).expect("the process is root still"),
+        b"secret"
+    );
 }
 
 #[test]
@@ -104,12 +124,18 @@ fn landlock_keeps_the_thread_in_the_module() {
     let public = outside.path().join("public");
     let reads = move |landlock: bool| {
         let public = public.clone();
-        let fences = Fences { landlock, seccomp: true };
-        let cell = Cell { fences, ..cell(dir.path(), 0) };
+        let fences = Fences {
+            landlock,
+            seccomp: true,
+        };
+        let cell = Cell {
+            fences,
+            ..cell(dir.path(), 0)
+        };
         confined(cell, move |root| {
             // Renames between directories of the module must go on.
             open_at(&root, "f", OFlags::CREATE | OFlags::WRONLY).expect("create");
-            rustix::fs::renameat(&root, "f", &root, "sub/f").expect("rename");
+            rustix::fs::renameat(root.root(), "f", root.root(), "sub/f").expect("rename");
             rustix::fs::open(&public, OFlags::RDONLY, Mode::empty()).is_ok()
         })
         .expect("confined")
@@ -131,10 +157,15 @@ fn root_sessions_keep_only_what_a_transfer_needs() {
     }
     let dir = module();
     for writable in [false, true] {
-        let cell = Cell { writable, ..cell(dir.path(), 0) };
+        let cell = Cell {
+            writable,
+            ..cell(dir.path(), 0)
+        };
         let found = confined(cell, |root| {
             assert!(open_at(&root, "secret", OFlags::RDONLY).is_ok());
-            rustix::thread::capabilities(None).expect("capget").effective
+            rustix::thread::capabilities(None)
+                .expect("capget")
+                .effective
         })
         .expect("confined");
         assert!(!found.contains(CapabilitySet::SYS_ADMIN));
@@ -149,12 +180,27 @@ fn a_new_root_directory() {
     }
     let dir = module();
     fs::create_dir(dir.path().join("inner")).expect("mkdir");
-    let outer = Cell { chroot: Some(dir.path().to_owned()), path: "/inner".into(), ..cell(dir.path(), NOBODY) };
-    let landlock_off = Fences { landlock: false, seccomp: true };
-    let mut names = confined(Cell { fences: landlock_off, ..outer }, |_| {
-        let entries = fs::read_dir("/").expect("readable");
-        entries.map(|e| e.expect("entry").file_name().into_string().expect("text")).collect::<Vec<_>>()
-    })
+    let outer = Cell {
+        chroot: Some(dir.path().to_owned()),
+        path: "/inner".into(),
+        ..cell(dir.path(), NOBODY)
+    };
+    let landlock_off = Fences {
+        landlock: false,
+        seccomp: true,
+    };
+    let mut names = confined(
+        Cell {
+            fences: landlock_off,
+            ..outer
+        },
+        |_| {
+            let entries = fs::read_dir("/").expect("readable");
+            entries
+                .map(|e| e.expect("entry").file_name().into_string().expect("text"))
+                .collect::<Vec<_>>()
+        },
+    )
     .expect("confined");
     names.sort();
     assert_eq!(names, ["inner", "secret"]);
@@ -180,7 +226,10 @@ fn what_is_wrong_is_said() {
         )
     );
     assert_eq!(
-        text(Cell { chroot: Some(missing.clone()), ..cell(Path::new("/"), NOBODY) }),
+        text(Cell {
+            chroot: Some(missing.clone()),
+            ..cell(Path::new("/"), NOBODY)
+        }),
         (
             "chroot failed".into(),
             format!("rsync: [Receiver] chroot(\"{path}\") failed: No such file or directory (2)")

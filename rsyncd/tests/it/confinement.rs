@@ -29,7 +29,11 @@ fn in_session<T: Send + 'static>(
     let (found, result) = channel();
     let found = std::sync::Mutex::new(found);
     let run = move |mut request: SessionRequest| {
-        found.lock().expect("lock").send(look(&mut request)).expect("test waits");
+        found
+            .lock()
+            .expect("lock")
+            .send(look(&mut request))
+            .expect("test waits");
         let _ = request.stream.shutdown(Shutdown::Both);
         SessionEnd::default()
     };
@@ -39,19 +43,34 @@ fn in_session<T: Send + 'static>(
     assert!(reply.ends_with("@RSYNCD: OK\n"), "{reply}");
     let found = result.recv().expect("session");
     drop(daemon);
-    assert!(rustix::process::geteuid().is_root(), "the process is root still");
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "the process is root still"
+    );
     found
 }
 
 fn reads(request: &SessionRequest, name: &str) -> bool {
-    rustix::fs::openat(&request.root, name, OFlags::RDONLY, Mode::empty()).is_ok()
+    rustix::fs::openat(request.root.root(), name, OFlags::RDONLY, Mode::empty()).is_ok()
 }
 
 /// Lines of /proc/thread-self/status that tell who a thread is.
 fn status() -> Vec<String> {
     let text = fs::read_to_string("/proc/thread-self/status").expect("status");
-    let wanted = ["Uid:", "Gid:", "Groups:", "CapPrm:", "CapEff:", "CapAmb:", "NoNewPrivs:", "Seccomp:"];
-    text.lines().filter(|l| wanted.iter().any(|w| l.starts_with(w))).map(|l| l.replace('\t', " ")).collect()
+    let wanted = [
+        "Uid:",
+        "Gid:",
+        "Groups:",
+        "CapPrm:",
+        "CapEff:",
+        "CapAmb:",
+        "NoNewPrivs:",
+        "Seccomp:",
+    ];
+    text.lines()
+        .filter(|l| wanted.iter().any(|w| l.starts_with(w)))
+        .map(|l| l.replace('\t', " "))
+        .collect()
 }
 
 #[test]
@@ -65,8 +84,17 @@ fn a_module_of_another_user() {
         let absolute = [&request.module_path[..], b"/../outside"].concat();
         let outside = rustix::fs::open(&absolute[..], OFlags::RDONLY, Mode::empty()).is_ok();
         let flags = OFlags::CREATE | OFlags::WRONLY;
-        let made = rustix::fs::openat(&request.root, "made", flags, Mode::from_raw_mode(0o644)).expect("create");
-        let owner = fs::File::from(made).metadata().map(|m| (m.uid(), m.gid())).expect("stat");
+        let made = rustix::fs::openat(
+            request.root.root(),
+            "made",
+            flags,
+            Mode::from_raw_mode(0o644),
+        )
+        .expect("create");
+        let owner = fs::File::from(made)
+            .metadata()
+            .map(|m| (m.uid(), m.gid()))
+            .expect("stat");
         let name = request.names.user_name(0).map(<[u8]>::to_vec);
         (secret, outside, owner, name)
     });
@@ -89,9 +117,14 @@ fn who_the_threads_are() {
     let dir = directory();
     let run = move |request: SessionRequest| {
         let own = rustix::thread::gettid().as_raw_nonzero().get();
-        let child = std::thread::Builder::new().spawn(move || rustix::thread::gettid().as_raw_nonzero().get());
+        let child = std::thread::Builder::new()
+            .spawn(move || rustix::thread::gettid().as_raw_nonzero().get());
         let _ = child.expect("thread").join().expect("no panic");
-        send_tid.lock().expect("lock").send(own).expect("test waits");
+        send_tid
+            .lock()
+            .expect("lock")
+            .send(own)
+            .expect("test waits");
         let _ = wait.lock().expect("lock").recv();
         drop(request);
         SessionEnd::default()
@@ -103,9 +136,20 @@ fn who_the_threads_are() {
     let session = tids.recv().expect("session");
     let of = |tid: i32| -> Vec<String> {
         let text = fs::read_to_string(format!("/proc/self/task/{tid}/status")).expect("status");
-        let wanted = ["Uid:", "Gid:", "Groups:", "CapPrm:", "CapEff:", "NoNewPrivs:", "Seccomp:"];
+        let wanted = [
+            "Uid:",
+            "Gid:",
+            "Groups:",
+            "CapPrm:",
+            "CapEff:",
+            "NoNewPrivs:",
+            "Seccomp:",
+        ];
         let line = |l: &str| l.split_whitespace().collect::<Vec<_>>().join(" ");
-        text.lines().filter(|l| wanted.iter().any(|w| l.starts_with(w))).map(line).collect()
+        text.lines()
+            .filter(|l| wanted.iter().any(|w| l.starts_with(w)))
+            .map(line)
+            .collect()
     };
     assert_eq!(
         of(session),
@@ -119,13 +163,27 @@ fn who_the_threads_are() {
             "Seccomp: 2",
         ]
     );
-    assert!(status().contains(&"Uid: 0 0 0 0".to_owned()), "this thread is root");
+    assert!(
+        status().contains(&"Uid: 0 0 0 0".to_owned()),
+        "this thread is root"
+    );
     // Every other thread of the daemon is root, too.
     for task in fs::read_dir("/proc/self/task").expect("tasks") {
-        let tid: i32 = task.expect("task").file_name().into_string().expect("text").parse().expect("number");
+        let tid: i32 = task
+            .expect("task")
+            .file_name()
+            .into_string()
+            .expect("text")
+            .parse()
+            .expect("number");
         // Other tests run beside this one and confine their own threads.
-        let Ok(comm) = fs::read_to_string(format!("/proc/self/task/{tid}/comm")) else { continue };
-        if ["tokio", "log", "names"].iter().any(|name| comm.starts_with(name)) {
+        let Ok(comm) = fs::read_to_string(format!("/proc/self/task/{tid}/comm")) else {
+            continue;
+        };
+        if ["tokio", "log", "names"]
+            .iter()
+            .any(|name| comm.starts_with(name))
+        {
             assert!(of(tid).contains(&"Uid: 0 0 0 0".to_owned()), "{comm}");
         }
     }
@@ -141,7 +199,13 @@ fn a_module_of_root_in_a_new_root() {
     let parameters = "uid = root\ngid = root\nuse chroot = yes\n";
     let (regime, munge, numeric, secret, etc) = in_session(parameters, |request| {
         let etc = rustix::fs::stat("/etc").is_ok();
-        (request.regime, request.munge_symlinks, request.numeric_ids, reads(request, "secret"), etc)
+        (
+            request.regime,
+            request.munge_symlinks,
+            request.numeric_ids,
+            reads(request, "secret"),
+            etc,
+        )
     });
     assert_eq!((regime, munge, numeric), (Regime::Chroot, false, true));
     assert!(secret, "root reads it");
@@ -153,8 +217,13 @@ fn regimes_without_chroot() {
     if !is_root() {
         return;
     }
-    let look = |request: &mut SessionRequest| (request.regime, request.munge_symlinks, request.numeric_ids);
-    assert_eq!(in_session("uid = 65534\n", look), (Regime::Plain, true, false));
+    let look = |request: &mut SessionRequest| {
+        (request.regime, request.munge_symlinks, request.numeric_ids)
+    };
+    assert_eq!(
+        in_session("uid = 65534\n", look),
+        (Regime::Plain, true, false)
+    );
     let set = "uid = 65534\nmunge symlinks = no\nnumeric ids = yes\n";
     assert_eq!(in_session(set, look), (Regime::Plain, false, true));
 }

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use rsyncd::limits::Limits;
 use rsyncd::session::{SessionEnd, SessionRequest, SessionRunner};
 use rsyncd::{Server, ServerOptions};
 use tempfile::TempDir;
+use testkit::{Exit, Rsync};
 use tokio::sync::oneshot;
 
 /// A running daemon. Dropping it stops it.
@@ -44,17 +44,27 @@ impl Recorder {
 
 impl SessionRunner for Recorder {
     fn run(&self, request: SessionRequest) -> SessionEnd {
-        // The client must not wait for the recorded socket.
-        let _ = request.stream.shutdown(std::net::Shutdown::Both);
-        self.0.lock().expect("lock").push(request);
-        SessionEnd { exit_code: 12, role: "receiver", reason: "recorded".into(), ..SessionEnd::default() }
+        let mut seen = self.0.lock().expect("lock");
+        seen.push(request);
+        // The client must not wait for the recorded socket; when it ends, the record is there.
+        let _ = seen
+            .last()
+            .expect("one")
+            .stream
+            .shutdown(std::net::Shutdown::Both);
+        SessionEnd {
+            exit_code: 12,
+            role: "receiver",
+            reason: "recorded".into(),
+            ..SessionEnd::default()
+        }
     }
 }
 
 /// A directory for a daemon, with a module directory `mod`.
 pub(crate) fn directory() -> Arc<TempDir> {
     use std::os::unix::fs::PermissionsExt as _;
-    let dir = tempfile::tempdir().expect("temp dir");
+    let dir = testkit::temp_dir();
     std::fs::create_dir(dir.path().join("mod")).expect("mkdir");
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).expect("chmod");
     Arc::new(dir)
@@ -88,9 +98,16 @@ impl Daemon {
             let shutdown = async {
                 let _ = stopped.await;
             };
-            runtime.block_on(server.serve(listeners, shutdown)).expect("served");
+            runtime
+                .block_on(server.serve(listeners, shutdown))
+                .expect("served");
         });
-        Self { dir, address, stop: Some(stop), thread: Some(thread) }
+        Self {
+            dir,
+            address,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
     }
 
     /// Asks the daemon to stop, and waits for it.
@@ -109,7 +126,10 @@ impl Daemon {
         for line in String::from_utf8_lossy(&log).lines() {
             let (_, rest) = line.split_once('[').expect("number");
             let (number, text) = rest.split_once("] ").expect("text");
-            lines.entry(number.parse().expect("number")).or_default().push(text.into());
+            lines
+                .entry(number.parse().expect("number"))
+                .or_default()
+                .push(text.into());
         }
         lines
     }
@@ -134,19 +154,18 @@ impl Daemon {
     }
 
     /// Runs the stock client. `URL` in an argument is the daemon's.
-    pub(crate) fn rsync(&self, arguments: &[&str]) -> Output {
-        self.rsync_as("", arguments)
+    pub(crate) fn rsync(&self, rsync: &Rsync, arguments: &[&str]) -> Exit {
+        self.rsync_as(rsync, "", arguments)
     }
 
     /// The same with a password.
-    pub(crate) fn rsync_as(&self, password: &str, arguments: &[&str]) -> Output {
+    pub(crate) fn rsync_as(&self, rsync: &Rsync, password: &str, arguments: &[&str]) -> Exit {
         let url = format!("rsync://{}", self.address);
-        Command::new(rsync())
-            .args(arguments.iter().map(|a| a.replace("URL", &url).replace("HOST", &self.address.to_string())))
-            .env("RSYNC_PASSWORD", password)
-            .env("LC_ALL", "C")
-            .output()
-            .expect("rsync runs")
+        rsync
+            .client()
+            .args(arguments.iter().map(|a| a.replace("URL", &url)))
+            .password(password)
+            .run()
     }
 }
 
@@ -167,7 +186,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn write_config(dir: &TempDir, config: &str) -> PathBuf {
     let root = dir.path().to_str().expect("text");
-    let header = format!("log file = {root}/log\nlock file = {root}/lock\nreverse lookup = no\nuse chroot = no\n");
+    let header = format!(
+        "log file = {root}/log\nlock file = {root}/lock\nreverse lookup = no\nuse chroot = no\n"
+    );
     let path = dir.path().join("rsyncd.conf");
     // Replaced whole: a running daemon must not see half of it.
     let new = dir.path().join("rsyncd.conf.new");
@@ -195,30 +216,16 @@ pub(crate) fn read_reply(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&reply).into_owned()
 }
 
-fn rsync() -> PathBuf {
-    let path = std::env::var_os("SYNCLINE_RSYNC").map_or_else(|| Path::new("/usr/bin/rsync").to_owned(), PathBuf::from);
-    path.to_owned()
-}
-
-/// There is a stock client. Tests that want one end early without it, unless they must not.
-pub(crate) fn has_rsync() -> bool {
-    let found = rsync().exists();
-    assert!(found || std::env::var_os("SYNCLINE_REQUIRE_INTEROP").is_none(), "no rsync");
-    if !found {
-        eprintln!("skipped: no rsync");
-    }
-    found
-}
-
+/// Identities change for root only.
 pub(crate) fn is_root() -> bool {
-    let root = rustix::process::geteuid().is_root();
+    let root = testkit::is_root();
     if !root {
-        eprintln!("skipped: needs root");
+        testkit::skipped("needs root");
     }
     root
 }
 
 /// What both streams of a command say, for messages.
-pub(crate) fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+pub(crate) fn said(exit: &Exit) -> String {
+    exit.out() + &exit.err()
 }
