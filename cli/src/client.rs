@@ -1,7 +1,12 @@
 //! Runs what the command line asks for.
 
+use std::sync::Arc;
+
+use rsyncd::serve::EngineRunner;
+use rsyncd::{Server, ServerOptions};
+
 use crate::daemon::DaemonPlan;
-use crate::exit::{Failure, UNSUPPORTED};
+use crate::exit::{Failure, UNSUPPORTED, USAGE};
 use crate::hiargs::HiArgs;
 use crate::transfer;
 use crate::watch::WatchPlan;
@@ -23,10 +28,39 @@ pub(crate) fn run_watch(plan: &WatchPlan) -> Result<(), Failure> {
 
 /// Serves modules until told to stop.
 pub(crate) fn run_daemon(plan: &DaemonPlan) -> Result<(), Failure> {
-    tracing::debug!(?plan, "daemon");
-    Err(Failure::new(
-        UNSUPPORTED,
-        crate::exit::Role::Client,
-        "the daemon is not built in yet",
-    ))
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::new(
+            USAGE,
+            crate::exit::Role::Client,
+            format!("syncline daemon: {error}"),
+        )
+    };
+    if let Some((name, _)) = plan.dparam.first() {
+        return Err(failed(&format!(
+            "--dparam {name}: not supported yet, set it in the configuration"
+        )));
+    }
+    let options = ServerOptions {
+        address: plan.address.map(|address| address.to_string()),
+        port: plan.port,
+        log_file: plan.log_file.clone(),
+        ..ServerOptions::default()
+    };
+    let server = Server::new(&plan.config, Arc::new(EngineRunner), options)
+        .map_err(|error| failed(&error))?;
+    let listeners = server.bind().map_err(|error| failed(&error))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| failed(&error))?;
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    crate::interrupt::on_signal(move || {
+        // The server has ended by itself otherwise.
+        let _ = stop.send(());
+    });
+    let served = runtime.block_on(server.serve(listeners, async {
+        let _ = stopped.await;
+    }));
+    served.map_err(|error| failed(&error))
 }

@@ -302,6 +302,10 @@ impl Events for Terminal {
         let sending = self.role == Role::Sender;
         self.with(|report| match event {
             Event::Item(item) => report.item(&entry(&item)),
+            Event::Transferred { item, literal, .. } => report.transferred(&Entry {
+                moved: literal,
+                ..entry(&item)
+            }),
             Event::Listed(item) => report.listed(&entry(&item)),
             Event::Deleted { name, is_dir } => report.deleted(name, is_dir, sending),
             Event::Message {

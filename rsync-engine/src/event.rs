@@ -34,12 +34,10 @@ impl Events for NoEvents {
 pub enum Event<'a> {
     /// An entry was created, changed or will be transferred (03-transfer 2.2, 9.1).
     Item(Item<'a>),
-    /// The data of a file has gone out or has come in and is in place.
+    /// The data of a file has gone out, or has come in and is in place.
     Transferred {
-        /// Name relative to the transfer root.
-        name: &'a [u8],
-        /// Size of the file.
-        size: u64,
+        /// The file.
+        item: Item<'a>,
         /// Literal bytes.
         literal: u64,
         /// Bytes matched in the basis.

@@ -18,7 +18,7 @@ const RECORD_MAX: usize = 1 << 20;
 /// What one read from the connection takes at most.
 const CHUNK: usize = 64 << 10;
 /// What receives the messages that stand between data frames.
-pub trait Messages: Send {
+pub(crate) trait Messages: Send {
     /// One message that this peer may send. Returning an error ends the session.
     ///
     /// # Errors
@@ -35,6 +35,15 @@ enum Mode {
     Raw,
     /// Framed, with this many payload bytes of the current data frame still to come.
     Framed(Demux, usize),
+}
+
+/// There are no messages before the roles start.
+struct Unheard;
+
+impl Messages for Unheard {
+    fn message(&mut self, _message: Message<'_>) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// The only reader of a connection.
@@ -67,12 +76,7 @@ impl fmt::Debug for WireIn {
 impl WireIn {
     /// A raw stream that reads `source` itself, behind `unread` bytes that came with the handshake.
     #[must_use]
-    pub fn new(
-        source: Box<dyn Read + Send>,
-        unread: Vec<u8>,
-        messages: Box<dyn Messages>,
-        clock: Arc<IoClock>,
-    ) -> Self {
+    pub fn new(source: Box<dyn Read + Send>, unread: Vec<u8>, clock: Arc<IoClock>) -> Self {
         Self {
             source: Source::Direct(source),
             received: unread.len() as u64,
@@ -82,7 +86,7 @@ impl WireIn {
             spill: Vec::new(),
             mode: Mode::Raw,
             message: Vec::new(),
-            messages,
+            messages: Box::new(Unheard),
             clock,
         }
     }
@@ -136,7 +140,7 @@ impl WireIn {
     }
 
     /// Replaces what receives the messages.
-    pub fn set_messages(&mut self, messages: Box<dyn Messages>) {
+    pub(crate) fn set_messages(&mut self, messages: Box<dyn Messages>) {
         self.messages = messages;
     }
 

@@ -19,6 +19,7 @@ mod pid_file;
 pub mod refuse;
 pub mod request;
 mod resolve;
+pub mod serve;
 mod server;
 pub mod session;
 mod slots;

@@ -8,12 +8,10 @@ use rsync_engine::fs::umask;
 use rsync_engine::options::{self, Direction, TransferOptions};
 use rsync_engine::receive::{Destination, Receive};
 use rsync_engine::send::{Send, Source};
-use rsync_engine::wire_in::Messages;
 use rsync_engine::{
     Cancel, Event, Events, IoClock, Outcome, Session, TextKind, Trouble, WireIn, WireOut, setup,
 };
 use rsync_proto::args::put_arguments;
-use rsync_proto::mux::Message;
 use rsync_proto::setup::{Capabilities, Negotiated};
 use rsync_proto::{PeerText, Protocol};
 
@@ -134,12 +132,7 @@ impl OpenSession {
         let reader = TcpReader::new(clone()?, Arc::clone(&clock)).map_err(Error::Handshake)?;
         let writer = TcpWriter::new(clone()?, Arc::clone(&clock), options.bwlimit)
             .map_err(Error::Handshake)?;
-        let mut input = WireIn::new(
-            Box::new(reader),
-            granted.unread,
-            Box::new(Silent),
-            Arc::clone(&clock),
-        );
+        let mut input = WireIn::new(Box::new(reader), granted.unread, Arc::clone(&clock));
         let mut out = WireOut::new(Box::new(writer), Arc::clone(&clock));
         let sent: Vec<Vec<u8>> = paths
             .iter()
@@ -265,14 +258,5 @@ impl OpenSession {
             munge_links: false,
         };
         Ok(rsync_engine::receive(session, self.input, self.out, what)?)
-    }
-}
-
-/// There are no messages before the roles start.
-struct Silent;
-
-impl Messages for Silent {
-    fn message(&mut self, _message: Message<'_>) -> Result<(), rsync_engine::Error> {
-        Ok(())
     }
 }

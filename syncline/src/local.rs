@@ -7,11 +7,10 @@ use rsync_engine::options::TransferOptions;
 use rsync_engine::pipe::pipe;
 use rsync_engine::receive::{Destination, Receive};
 use rsync_engine::send::{Send, Source};
-use rsync_engine::wire_in::Messages;
 use rsync_engine::{
     Cancel, Events, IoClock, NoEvents, Outcome, Session, Trouble, WireIn, WireOut, setup,
 };
-use rsync_proto::mux::{Message, Peer};
+use rsync_proto::mux::Peer;
 use rsync_proto::setup::{Capabilities, ClientOffer, Negotiated, ServerOffer};
 use rsync_proto::{DecodeError, Protocol};
 
@@ -52,12 +51,7 @@ pub fn copy(
         clock: Arc::clone(&clock),
         trouble: Arc::new(Trouble::default()),
     };
-    let mut receiver_in = WireIn::new(
-        Box::new(data_in),
-        Vec::new(),
-        Box::new(Silent),
-        Arc::clone(&clock),
-    );
+    let mut receiver_in = WireIn::new(Box::new(data_in), Vec::new(), Arc::clone(&clock));
     receiver_in.start_framing(
         Peer {
             is_server: false,
@@ -67,12 +61,7 @@ pub fn copy(
     );
     let mut receiver_out = WireOut::new(Box::new(request_out), Arc::clone(&clock));
     receiver_out.start_framing(protocol);
-    let mut sender_in = WireIn::new(
-        Box::new(request_in),
-        Vec::new(),
-        Box::new(Silent),
-        Arc::clone(&clock),
-    );
+    let mut sender_in = WireIn::new(Box::new(request_in), Vec::new(), Arc::clone(&clock));
     sender_in.start_framing(
         Peer {
             is_server: true,
@@ -158,13 +147,4 @@ pub(crate) fn here(numeric: bool) -> (bool, IdMapper) {
 /// The system's users and groups.
 pub(crate) fn names() -> Box<dyn NameService> {
     Box::new(SystemNames::new())
-}
-
-/// There are no messages before the roles start.
-struct Silent;
-
-impl Messages for Silent {
-    fn message(&mut self, _message: Message<'_>) -> Result<(), rsync_engine::Error> {
-        Ok(())
-    }
 }

@@ -11,6 +11,7 @@ use crate::fs::{Atime, Dir, Errno, Name, ReadFile, Stat, Temp, TempPlace};
 use crate::list::FileEntry;
 
 use super::channel::{Basis, Request};
+use super::generator::item_of;
 use super::receiver::Receiver;
 
 /// Bytes between two looks at the cancel flag and two reports of progress.
@@ -105,9 +106,9 @@ impl Receiver {
         }
         match self.publish(output, entry) {
             Ok(()) => {
+                let item = item_of(&request.list, entry, name, request.flags, None, false);
                 self.session.events.event(Event::Transferred {
-                    name,
-                    size: entry.size,
+                    item,
                     literal,
                     matched,
                 });

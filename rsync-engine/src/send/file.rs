@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::event::{Event, FileFailure, Progress};
 use crate::fs::{Atime, Errno, ReadFile, RelPath};
 use crate::outcome::{IO_GENERAL, IO_VANISHED};
+use crate::receive::item_of;
 use crate::wire_out::WireOut;
 
 use super::Sender;
@@ -85,9 +86,16 @@ impl Sender {
         if self.session.events.wants_progress() {
             self.progress(&name, literal + matched, entry.size, true);
         }
+        let item = item_of(
+            &self.held[at],
+            &entry,
+            &name,
+            header.flags,
+            header.xname,
+            true,
+        );
         self.session.events.event(Event::Transferred {
-            name: &name,
-            size: entry.size,
+            item,
             literal,
             matched,
         });
