@@ -1,7 +1,7 @@
 //! A daemon in this process, and clients for it.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -200,20 +200,28 @@ pub(crate) fn write_config(dir: &TempDir, config: &str) -> PathBuf {
 /// What a daemon says up to its end, or to its OK.
 pub(crate) fn read_reply(stream: &mut TcpStream) -> String {
     let mut reply = Vec::new();
-    let mut byte = [0];
-    loop {
-        match stream.read(&mut byte) {
-            Ok(0) => break,
-            Ok(_) => reply.push(byte[0]),
-            // The daemon does not read what nobody should send.
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => break,
-            Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&reply)),
-        }
+    while let Some(byte) = read_byte(stream) {
+        reply.push(byte);
         if reply.ends_with(b"@RSYNCD: OK\n") {
             break;
         }
     }
     String::from_utf8_lossy(&reply).into_owned()
+}
+
+/// The next byte; `None` at the end. A socket with a timeout may be interrupted at any time.
+pub(crate) fn read_byte(stream: &mut TcpStream) -> Option<u8> {
+    let mut byte = [0];
+    loop {
+        match stream.read(&mut byte) {
+            Ok(0) => return None,
+            Ok(_) => return Some(byte[0]),
+            // The daemon does not read what nobody should send.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 /// Identities change for root only.

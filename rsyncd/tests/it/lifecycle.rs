@@ -1,6 +1,6 @@
 //! Deadlines, limits, reload, shutdown.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use rsyncd::limits::Limits;
 use rsyncd::session::{SessionEnd, SessionRequest};
 
-use crate::harness::{Daemon, Recorder, Run, directory, read_reply, write_config};
+use crate::harness::{Daemon, Recorder, Run, directory, read_byte, read_reply, write_config};
 
 const GREETING: &[u8] = b"@RSYNCD: 31.0 md5\n";
 
@@ -48,8 +48,8 @@ fn every_phase_has_a_deadline() {
         let reply = read_reply(&mut client);
         assert!(reply.ends_with(last), "{reply}");
         assert_eq!(
-            client.read(&mut [0]).ok(),
-            Some(0),
+            read_byte(&mut client),
+            None,
             "closed after {}",
             String::from_utf8_lossy(sent)
         );
@@ -74,10 +74,11 @@ fn a_full_house_says_so() {
     };
     let daemon = Daemon::start(directory(), &own(), Arc::new(Recorder::default()), limits);
     let mut first = daemon.connect();
-    let mut byte = [0];
-    first
-        .read_exact(&mut byte)
-        .expect("the greeting begins: the first is counted");
+    assert_eq!(
+        read_byte(&mut first),
+        Some(b'@'),
+        "the greeting begins: the first is counted"
+    );
     let reply = daemon.talk(b"@RSYNCD: 31.0 md5\nm\n");
     assert!(reply.starts_with("@RSYNCD: 32.0 "), "{reply}");
     assert!(
@@ -220,8 +221,7 @@ fn shutdown_lets_sessions_end_and_cuts_off_the_others() {
     let run = move |mut request: SessionRequest| {
         seen.lock().expect("lock").send(()).expect("test waits");
         // Nobody writes: only the end of the connection lets this return.
-        let read = request.stream.read(&mut [0]).expect("end");
-        assert_eq!(read, 0);
+        assert_eq!(read_byte(&mut request.stream), None);
         SessionEnd::default()
     };
     let mut daemon = Daemon::start(directory(), &own(), Arc::new(Run(run)), limits);
@@ -251,7 +251,7 @@ fn a_panic_ends_one_session() {
             .write_all(b"@RSYNCD: 31.0 md5\nm\n--server\0-r\0.\0m/\0\0")
             .expect("write");
         assert!(read_reply(&mut client).ends_with("@RSYNCD: OK\n"));
-        assert_eq!(client.read(&mut [0]).ok(), Some(0));
+        assert_eq!(read_byte(&mut client), None);
     }
     let log = daemon.all_log();
     assert_eq!(
