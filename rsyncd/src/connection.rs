@@ -219,8 +219,8 @@ impl Connection {
         };
         let text = &mut self.text;
         let greeting = async {
-            text.write(&hello).await?;
-            Ok::<_, LineError>(text.line(GREETING_LINE).await?)
+            text.write(&hello).await.map_err(LineError::Io)?;
+            text.line(GREETING_LINE).await
         };
         let (name, greeting) = tokio::join!(lookup, greeting);
         self.log_connect(name.as_ref());
