@@ -242,6 +242,10 @@ impl Sender {
                 self.ahead += list.len() as u64;
             }
             self.held.push_back(list);
+            let (entries, more) = (self.lists.entries, self.lists.more());
+            self.session
+                .events
+                .event(Event::ListComplete { entries, more });
         }
         if !self.lists.more() {
             self.end_of_lists()?;
