@@ -8,6 +8,7 @@ use rsync_engine::fs::Errno;
 use crate::clock::Moment;
 use crate::dirty::Subtree;
 use crate::event::WatchEvent;
+use crate::inotify;
 use crate::path::PathBytes;
 use crate::shared::{Inner, Shared};
 use crate::state::Lost;
@@ -119,6 +120,10 @@ impl Worker {
             if std::mem::replace(&mut inner.worker_busy, false) {
                 inner.note_settled();
                 shared.wake_all();
+            }
+            if moves.is_some_and(|at| at <= now.mono) {
+                // Only the queue has to be looked at once more; the reader wakes us when it has.
+                inotify::wake(&shared.waker);
             }
             let wake = [
                 moves,
@@ -313,4 +318,4 @@ const MAX_RESCAN_PAUSE: Duration = Duration::from_secs(60);
 /// Both clocks are read one after the other, and the wall clock is slewed.
 const CLOCK_SLACK: Duration = Duration::from_secs(1);
 /// A wait shorter than this is not worth a timer.
-const MIN_WAIT: Duration = Duration::from_millis(1);
+const MIN_WAIT: Duration = Duration::from_millis(5);

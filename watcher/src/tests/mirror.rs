@@ -9,7 +9,7 @@ use std::os::unix::fs::{
 };
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
@@ -33,10 +33,47 @@ pub(crate) struct Control {
     pub(crate) no_deletes: AtomicBool,
     /// Names that are always refused.
     pub(crate) refused: Mutex<Vec<PathBytes>>,
+    /// Sessions wait here until it is opened again.
+    pub(crate) gate: Gate,
     /// What was asked, a line each.
     pub(crate) log: Mutex<Vec<String>>,
     pub(crate) sessions: AtomicU64,
     pub(crate) comparisons: AtomicU64,
+}
+
+/// Lets sessions pass, or keeps them.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    /// Closed, and whether somebody waits.
+    state: Mutex<(bool, bool)>,
+    changed: Condvar,
+}
+
+impl Gate {
+    pub(crate) fn close(&self) {
+        self.state.lock().unwrap().0 = true;
+    }
+
+    pub(crate) fn open(&self) {
+        self.state.lock().unwrap().0 = false;
+        self.changed.notify_all();
+    }
+
+    /// Returns when a session stands before the gate.
+    pub(crate) fn wait_for_session(&self) {
+        let state = self.state.lock().unwrap();
+        drop(self.changed.wait_while(state, |state| !state.1).unwrap());
+    }
+
+    fn pass(&self) {
+        let mut state = self.state.lock().unwrap();
+        if state.0 {
+            state.1 = true;
+            self.changed.notify_all();
+            let mut state = self.changed.wait_while(state, |state| state.0).unwrap();
+            state.1 = false;
+        }
+    }
 }
 
 pub(crate) struct Mirror {
@@ -195,6 +232,7 @@ impl Pusher for Mirror {
     fn push(&mut self, batch: &Batch, _events: &mut dyn FnMut(PushEvent)) -> PushResult {
         self.control.sessions.fetch_add(1, Ordering::Relaxed);
         check_batch(batch);
+        self.control.gate.pass();
         let mut result = PushResult::default();
         if let Some(error) = self.cut() {
             self.log("push: no connection".to_owned());
@@ -213,6 +251,13 @@ impl Pusher for Mirror {
                 "push {:?} {}",
                 entry.kind,
                 entry.path.escape_ascii()
+            ));
+        }
+        for hint in &batch.renames {
+            self.log(format!(
+                "rename {} {}",
+                hint.from.escape_ascii(),
+                hint.to.escape_ascii()
             ));
         }
         let mut skip = None::<PathBytes>;
