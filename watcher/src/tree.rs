@@ -51,7 +51,7 @@ pub(crate) struct Node {
     /// What is no directory, with its inode number (0: not known).
     names: HashMap<Box<[u8]>, u64>,
     /// Of a polled directory: what each entry looked like.
-    pub(crate) looks: Option<Box<HashMap<Box<[u8]>, u64>>>,
+    pub(crate) looks: Option<HashMap<Box<[u8]>, u64>>,
 }
 
 impl Node {
@@ -69,10 +69,6 @@ impl Node {
             names: HashMap::new(),
             looks: None,
         }
-    }
-
-    pub(crate) fn wd(&self) -> Option<i32> {
-        self.wd
     }
 
     pub(crate) fn is_placed(&self) -> bool {
@@ -497,12 +493,12 @@ mod tests {
         let dir = FileId { dev: 1, ino: 9 };
         tree.set_watch(a, 1, dir);
         tree.set_watch(b, 1, dir);
-        assert_eq!(tree.get(a).unwrap().wd(), None);
+        assert_eq!(tree.get(a).unwrap().wd, None);
         assert_eq!(tree.by_wd(1), Some(b));
         tree.set_watch(b, 2, dir);
         assert_eq!(tree.by_wd(1), None);
         assert_eq!(tree.clear_watch(2), Some(b));
-        assert_eq!(tree.get(b).unwrap().wd(), None);
+        assert_eq!(tree.get(b).unwrap().wd, None);
     }
 
     #[test]

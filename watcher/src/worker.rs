@@ -233,9 +233,7 @@ impl Worker {
             // From here on a new loss needs a new comparison.
             inner.state.lost = None;
             inner.state.rescanning = true;
-            if !began.set_back_since(lost.since).is_zero()
-                && began.set_back_since(lost.since) > CLOCK_SLACK
-            {
+            if began.set_back_since(lost.since) > CLOCK_SLACK {
                 // No ctime since then can be compared with any moment.
                 let root: PathBytes = Arc::from(&b""[..]);
                 let all = Subtree {
@@ -246,16 +244,13 @@ impl Worker {
             }
         }
         let reason = Reason::Lost(lost.since);
-        let mut places = match self.surveyor.look_at_root(reason) {
-            Ok(places) => places,
-            Err(_) => {
-                let mut inner = self.shared.lock();
-                inner.state.check_root = true;
-                inner.state.rescanning = false;
-                inner.state.lost = Some(lost);
-                self.rescan_after = began.mono + ROOT_CHECK;
-                return;
-            }
+        let Ok(mut places) = self.surveyor.look_at_root(reason) else {
+            let mut inner = self.shared.lock();
+            inner.state.check_root = true;
+            inner.state.rescanning = false;
+            inner.state.lost = Some(lost);
+            self.rescan_after = began.mono + ROOT_CHECK;
+            return;
         };
         while let Some(place) = places.pop() {
             if self.shared.lock().stopping {
