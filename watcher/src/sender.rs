@@ -76,7 +76,8 @@ impl Sender {
                     let work = self.take();
                     if work.taken.is_empty() {
                         // An event came in between: it waits a little longer.
-                        self.shared.lock().running -= 1;
+                        let mut inner = self.shared.lock();
+                        self.end_session(&mut inner);
                         continue;
                     }
                     self.cycle(work);
@@ -203,7 +204,7 @@ impl Sender {
             // Nothing of what is seen now can be trusted. The tree worker finds out what is the matter.
             let mut inner = shared.lock();
             inner.state.targets[self.target].set.give_back();
-            inner.running -= 1;
+            self.end_session(&mut inner);
             if !inner.state.source_lost {
                 inner.state.source_lost = true;
                 shared.report(WatchEvent::SourceLost { text });
@@ -411,7 +412,7 @@ impl Sender {
         let kept = not_replaced(&work.source, &plan.replacing);
         let now = shared.now();
         let mut inner = shared.lock();
-        inner.running -= 1;
+        self.end_session(&mut inner);
         let jitter = self.jitter();
         let failed = outcome.failed.len();
         if !plan.comparisons.is_empty() {
@@ -459,9 +460,8 @@ impl Sender {
                 change
             }
         };
-        let others_wait = inner.running + 1 >= shared.options.max_sessions;
         drop(inner);
-        if others_wait || change != Change::None {
+        if change != Change::None {
             shared.wake_all();
         } else {
             shared.waiters.notify_all();
@@ -469,6 +469,14 @@ impl Sender {
         if outcome.error.is_none() {
             self.report_batch(work, plan, outcome.stats, failed, now);
         }
+    }
+
+    /// Gives the slot of a session to whoever waits for one.
+    fn end_session(&self, inner: &mut Inner) {
+        if inner.running >= self.shared.options.max_sessions {
+            self.shared.wake_all();
+        }
+        inner.running -= 1;
     }
 
     fn fail(&self, inner: &mut Inner, path: &PathBytes, text: &str, subtree: Subtree, now: Moment) {
