@@ -6,10 +6,10 @@ use rsyncd::serve::EngineRunner;
 use rsyncd::{Server, ServerOptions};
 
 use crate::daemon::DaemonPlan;
-use crate::exit::{Failure, UNSUPPORTED, USAGE};
+use crate::exit::{Failure, USAGE};
 use crate::hiargs::HiArgs;
-use crate::transfer;
 use crate::watch::WatchPlan;
+use crate::{mirror, transfer};
 
 /// A one-shot transfer or listing.
 pub(crate) fn run_transfer(args: &HiArgs) -> Result<(), Failure> {
@@ -18,12 +18,7 @@ pub(crate) fn run_transfer(args: &HiArgs) -> Result<(), Failure> {
 
 /// Follows a tree until told to stop.
 pub(crate) fn run_watch(plan: &WatchPlan) -> Result<(), Failure> {
-    tracing::debug!(?plan, "watch");
-    Err(Failure::new(
-        UNSUPPORTED,
-        crate::exit::Role::Client,
-        "watching is not built in yet",
-    ))
+    mirror::run(plan)
 }
 
 /// Serves modules until told to stop.

@@ -39,6 +39,14 @@ impl Escaper {
         Self { eight_bit, ..self }
     }
 
+    /// Text as it may be shown.
+    pub(crate) fn text(self, bytes: &[u8]) -> String {
+        let mut out = Vec::new();
+        // Writing to memory does not fail.
+        let _ = self.write(&mut out, bytes);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
     /// Writes `text`: control characters but tab, bytes that are no character, and a backslash that would
     /// read as an escape become `\#ooo`.
     pub(crate) fn write(self, out: &mut impl Write, text: &[u8]) -> io::Result<()> {

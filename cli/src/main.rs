@@ -11,6 +11,7 @@ mod hostspec;
 mod interrupt;
 mod log;
 mod lowargs;
+mod mirror;
 mod output;
 mod password;
 #[cfg(test)]

@@ -81,7 +81,7 @@ pub enum Event<'a> {
     Progress(Progress<'a>),
     /// An entry of a listing (no transfer happens).
     Listed(Item<'a>),
-    /// The first file list is complete: so many entries.
+    /// A file list is complete: so many entries are known now.
     ListComplete {
         /// Entries known so far.
         entries: u64,

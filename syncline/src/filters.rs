@@ -17,6 +17,8 @@ use crate::error::Error;
 #[derive(Debug, Clone, Default)]
 pub struct Filters {
     rules: RuleList,
+    /// Sent as they are, in place of the rules; nothing is hidden here.
+    wire: Option<Vec<Vec<u8>>>,
 }
 
 impl Filters {
@@ -34,7 +36,16 @@ impl Filters {
         };
         let rules =
             RuleList::from_options(&options.filter_texts, settings, read).map_err(failed)?;
-        Ok(Self { rules })
+        Ok(Self { rules, wire: None })
+    }
+
+    /// Rules for the receiving side alone, in their wire form (07-filters 11).
+    #[must_use]
+    pub fn from_wire_texts(texts: Vec<Vec<u8>>) -> Self {
+        Self {
+            rules: RuleList::default(),
+            wire: Some(texts),
+        }
     }
 
     pub(crate) fn wire_rules(
@@ -42,6 +53,9 @@ impl Filters {
         protocol: Protocol,
         sending: bool,
     ) -> Result<Vec<Vec<u8>>, Error> {
+        if let Some(texts) = &self.wire {
+            return Ok(texts.clone());
+        }
         let role = if sending {
             Role::Sender
         } else {

@@ -210,7 +210,8 @@ impl Chain {
     /// of it and of those directories on the way that are not entered yet. The root counts as on the way only
     /// if it was entered itself, as it is by an argument that names contents (`dir/`).
     ///
-    /// Fails on a fault in a file; a missing file is none.
+    /// # Errors
+    /// A fault in a file, which ends the run. A file that is missing or cannot be read is none.
     pub fn enter_dir(
         &mut self,
         rel: &[u8],
@@ -353,49 +354,56 @@ impl Chain {
         Ok(Some(reading.finish()))
     }
 
-    /// The rule that decides about a name, the first that matches. The directory the name lies in must have been
+    /// The rule that decides about a name: the first that matches. The directory the name lies in must have been
     /// entered.
     ///
     /// `name` is relative to the transfer root, without slashes around it; the root itself (empty or `.`) is
-    /// never matched. `removing`: perishable rules do not count, as while a directory is removed that is gone on
-    /// the sender (07-filters 6.4).
+    /// never matched.
     #[must_use]
-    pub fn deciding_rule(&self, name: &[u8], is_dir: bool, removing: bool) -> Option<&Rule> {
+    pub fn deciding_rule(&self, name: &[u8], is_dir: bool) -> Option<&Rule> {
+        self.decide(name, is_dir, |_| true)
+    }
+
+    fn decide(&self, name: &[u8], is_dir: bool, counts: impl Fn(&Rule) -> bool) -> Option<&Rule> {
         if self.entries.is_empty() || name == b"." {
             return None;
         }
         let subject = Subject::new(name, is_dir);
         self.first_match(&self.entries, &|rule: &Rule| {
-            let off = rule.xattr || (removing && rule.perishable);
-            !off && rule.matches(&subject, &self.root)
+            !rule.xattr && counts(rule) && rule.matches(&subject, &self.root)
         })
     }
 
     /// What the rules say of a name; see [`Self::deciding_rule`].
     #[must_use]
     pub fn check(&self, name: &[u8], is_dir: bool) -> Verdict {
-        verdict(self.deciding_rule(name, is_dir, false))
+        verdict(self.deciding_rule(name, is_dir))
     }
 
-    /// True if a path or one of the directories on the way to it is excluded.
+    /// True if a path or one of the directories on the way to it is excluded. Only the rules of directories that
+    /// are entered are asked.
     #[must_use]
     pub fn excludes_path(&self, path: &[u8], is_dir: bool) -> bool {
-        let ends = path
+        if self.is_empty() {
+            return false;
+        }
+        let end = path
             .iter()
-            .enumerate()
-            .filter(|&(_, &b)| b == b'/')
-            .map(|(at, _)| at);
-        !self.is_empty()
-            && (ends
-                .into_iter()
-                .any(|end| self.check(&path[..end], true).is_excluded())
-                || self.check(path, is_dir).is_excluded())
+            .rposition(|&b| b != b'/')
+            .map_or(0, |last| last + 1);
+        let path = &path[..end];
+        let slashes = path.iter().enumerate().filter(|&(_, &b)| b == b'/');
+        slashes
+            .map(|(at, _)| &path[..at])
+            .any(|dir| self.check(dir, true).is_excluded())
+            || self.check(path, is_dir).is_excluded()
     }
 
-    /// What the rules say of a name below a directory that is being removed; see [`Self::deciding_rule`].
+    /// What the rules say of a name below a directory that is removed because the sender has none: perishable
+    /// rules do not count (07-filters 6.4).
     #[must_use]
     pub fn check_removing(&self, name: &[u8], is_dir: bool) -> Verdict {
-        verdict(self.deciding_rule(name, is_dir, true))
+        verdict(self.decide(name, is_dir, |rule| !rule.perishable))
     }
 
     /// What the rules for extended attributes say of one, by its full name (07-filters 14.4).

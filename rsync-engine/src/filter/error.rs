@@ -1,8 +1,10 @@
 //! What can be wrong with rules, in rsync's words (07-filters 15).
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::io;
 use std::sync::Arc;
+
+use rsync_proto::PeerText;
 
 use super::{MAX_RULE, MAX_RULE_BYTES, MAX_RULES, MERGE_DEPTH};
 
@@ -109,7 +111,7 @@ impl fmt::Display for ModifierText<'_> {
         if matches!(self.rule, RuleSource::File { .. }) {
             return write!(f, "invalid modifier in filter rule: {}", self.rule);
         }
-        let modifier = Shown(&[self.modifier]).to_string();
+        let modifier = PeerText([self.modifier]).to_string();
         write!(
             f,
             "invalid modifier '{modifier}' at position {} in filter rule: {}",
@@ -191,7 +193,7 @@ pub enum RuleSource {
 impl fmt::Display for RuleSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text(text) => write!(f, "{}", Shown(text)),
+            Self::Text(text) => write!(f, "{}", PeerText(text)),
             Self::File {
                 file,
                 line: Some(line),
@@ -245,31 +247,6 @@ impl FileLabel {
 impl fmt::Display for FileLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (0..self.nesting).try_for_each(|_| f.write_str("a file named at "))?;
-        write!(f, "{}", Shown(&self.first))
-    }
-}
-
-/// Bytes for a person: what is no printable UTF-8 as `\#` and three octal digits.
-pub(super) struct Shown<'a>(pub(super) &'a [u8]);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            for c in chunk.valid().chars() {
-                if c.is_control() {
-                    let mut buffer = [0; 4];
-                    c.encode_utf8(&mut buffer)
-                        .bytes()
-                        .try_for_each(|b| write!(f, "\\#{b:03o}"))?;
-                } else {
-                    f.write_char(c)?;
-                }
-            }
-            chunk
-                .invalid()
-                .iter()
-                .try_for_each(|b| write!(f, "\\#{b:03o}"))?;
-        }
-        Ok(())
+        write!(f, "{}", PeerText(&*self.first))
     }
 }

@@ -71,6 +71,9 @@ impl RuleList {
     }
 
     /// The rules of the options in command-line order. `read` opens the files they name.
+    ///
+    /// # Errors
+    /// A rule that cannot be parsed, a file that cannot be read, more rules than the limit.
     pub fn from_options(
         texts: &[FilterText],
         settings: RuleSettings,
@@ -82,6 +85,9 @@ impl RuleList {
     }
 
     /// Appends the rules of one option. An empty rule or pattern adds nothing.
+    ///
+    /// # Errors
+    /// As [`Self::from_options`].
     pub fn add(&mut self, text: &FilterText, read: &mut ReadRules<'_>) -> Result<(), FilterError> {
         let (text, syntax) = match text {
             FilterText::Rule(text) => (text, Syntax::Rules),
@@ -237,18 +243,27 @@ impl RuleList {
     }
 
     /// Appends what `--old-dirs` stands for: no contents of directories below the transfer root.
+    ///
+    /// # Errors
+    /// More rules than the limit.
     pub fn add_old_dirs(&mut self) -> Result<(), FilterError> {
         self.add_pattern(b"/*/*", Sides::NONE, false)
     }
 
     /// Appends what `--backup` with `--delete` stands for: backups are kept. For a client without
     /// `--delete-excluded` and without `--backup-dir`.
+    ///
+    /// # Errors
+    /// More rules than the limit.
     pub fn add_backup_suffix(&mut self, suffix: &[u8]) -> Result<(), FilterError> {
         self.add_pattern(&[b"*", suffix].concat(), Sides::RECEIVER, false)
     }
 
     /// Appends what a `--partial-dir` (or `--delay-updates`, with `.~tmp~`) stands for, unless it is absolute.
     /// After the handshake, before [`Self::add_cvs_exclude`]. `role` is the client's own.
+    ///
+    /// # Errors
+    /// More rules than the limit.
     pub fn add_partial_dir(
         &mut self,
         dir: &[u8],
@@ -285,6 +300,9 @@ impl RuleList {
     }
 
     /// Appends what `-C` stands for, after all other rules (07-filters 9).
+    ///
+    /// # Errors
+    /// More rules than the limit.
     pub fn add_cvs_exclude(&mut self, protocol: Protocol) -> Result<(), FilterError> {
         let files = Merge {
             name: Arc::from(&b".cvsignore"[..]),

@@ -26,6 +26,9 @@ pub enum Place<'a> {
 pub trait ReadMergeFile {
     /// The content of a file, `None` if there is none. `name` is one component, except when a `.` rule in a
     /// per-directory file names a path; that path is relative to the directory, and may try to leave the tree.
+    ///
+    /// # Errors
+    /// What keeps the file from being read. It matters for a file that a `.` rule names only.
     fn read(&mut self, place: Place<'_>, name: &[u8]) -> io::Result<Option<Vec<u8>>>;
 }
 

@@ -38,7 +38,7 @@ pub use merge_files::{Place, ReadMergeFile};
 pub use module::{ModuleParameters, module_rules};
 pub use pattern::Pattern;
 pub use received::{Descent, Requested, RequestedNames, SentRules};
-pub use rule::{Role, Rule, Sides};
+pub use rule::{Role, Rule};
 
 /// Longest rule from the wire or in a file, in bytes (07-filters 15).
 pub const MAX_RULE: usize = rsync_proto::limits::FILTER_RULE;

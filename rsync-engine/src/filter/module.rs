@@ -33,6 +33,9 @@ pub struct ModuleParameters<'a> {
 ///
 /// Unlike rsync, which tests some paths without their parents, this lets nothing through below a hidden
 /// directory. An exclude of a directory hides what is below it in any case: `dir/` counts as `dir/***`.
+///
+/// # Errors
+/// As [`RuleList::from_options`].
 pub fn module_rules(
     parameters: &ModuleParameters<'_>,
     read: &mut ReadRules<'_>,

@@ -3,27 +3,28 @@
 use std::ops::{BitOr, BitOrAssign};
 use std::sync::Arc;
 
+use rsync_proto::PeerText;
+
 use super::glob::Text;
 use super::pattern::{Pattern, Subject};
 
 /// The sides a rule names. None named means both, but is not the same: `--delete-excluded` takes the receiver's
 /// side from such rules only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Sides(u8);
+pub(super) struct Sides(u8);
 
 impl Sides {
     /// No side named.
-    pub const NONE: Self = Self(0);
+    pub(super) const NONE: Self = Self(0);
     /// The side that sends files.
-    pub const SENDER: Self = Self(1);
+    pub(super) const SENDER: Self = Self(1);
     /// The side that receives files.
-    pub const RECEIVER: Self = Self(2);
+    pub(super) const RECEIVER: Self = Self(2);
     /// Both named.
-    pub const BOTH: Self = Self(3);
+    pub(super) const BOTH: Self = Self(3);
 
     /// True if a side is named.
-    #[must_use]
-    pub fn is_named(self) -> bool {
+    pub(super) fn is_named(self) -> bool {
         self != Self::NONE
     }
 }
@@ -118,7 +119,7 @@ impl Rule {
     pub fn origin(&self) -> String {
         match &self.origin {
             Origin::List | Origin::MergeFileName => String::new(),
-            Origin::PerDir(name) => format!(" [per-dir {}]", super::error::Shown(name)),
+            Origin::PerDir(name) => format!(" [per-dir {}]", PeerText(&**name)),
             Origin::Cvs => " [global CVS]".to_owned(),
             Origin::Daemon => " [daemon]".to_owned(),
         }

@@ -13,7 +13,8 @@ impl RuleList {
     /// own: a sender pushes, a receiver pulls. Whether a list is sent at all is another question
     /// (02-file-list 2.1).
     ///
-    /// Fails on a perishable rule in a push below protocol 30.
+    /// # Errors
+    /// [`FilterError::TooModern`] for a perishable rule in a push below protocol 30.
     pub fn wire_rules(&self, protocol: Protocol, role: Role) -> Result<Vec<Vec<u8>>, FilterError> {
         let mut out = Vec::new();
         for item in &self.items {
@@ -92,6 +93,9 @@ impl RuleList {
 
     /// The rules that a client sent, in the full syntax. The list then applies all of them, whatever sides they
     /// name.
+    ///
+    /// # Errors
+    /// A rule that cannot be parsed or would open a file at once, more rules than the limit.
     pub fn from_wire<R: AsRef<[u8]>>(
         rules: &[R],
         settings: RuleSettings,

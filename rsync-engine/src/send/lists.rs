@@ -56,6 +56,8 @@ pub(super) struct ListWriter {
     next_dir: u32,
     /// Directories in the order in which their lists go out; the next is last.
     pending: Vec<Pending>,
+    /// Picked directories whose extra entries the receiver may delete.
+    content: HashSet<Vec<u8>>,
     inodes: HashMap<FileId, i32>,
     named_users: HashSet<u32>,
     named_groups: HashSet<u32>,
@@ -89,6 +91,7 @@ impl ListWriter {
             roots: Vec::new(),
             next_dir: 0,
             pending: Vec::new(),
+            content: HashSet::new(),
             inodes: HashMap::new(),
             named_users: HashSet::new(),
             named_groups: HashSet::new(),
@@ -131,7 +134,9 @@ impl ListWriter {
         let mut seen = HashSet::new();
         let mut names = picked.names;
         names.sort_by(|a, b| a.path.cmp(&b.path));
-        self.directory_entry(root, b".", Marks::PARENT, &mut list, out)?;
+        self.content = picked.content;
+        let marks = self.marks_of(b"");
+        self.directory_entry(root, b".", marks, &mut list, out)?;
         for name in &names {
             self.parents(root, &name.path, &mut seen, Marks::PARENT, &mut list, out)?;
             match name.action {
@@ -389,6 +394,11 @@ impl ListWriter {
         {
             let parent = &name[..slash];
             if seen.insert(parent.to_vec()) {
+                let marks = if marks.top {
+                    marks
+                } else {
+                    self.marks_of(parent)
+                };
                 self.directory_entry(root, parent, marks, list, out)?;
             }
         }
@@ -450,6 +460,15 @@ impl ListWriter {
                 self.vanished("link_stat", name, errno, out)
             }
             Err(errno) => self.problem("link_stat", name, errno, out),
+        }
+    }
+
+    /// The flags of a picked directory, or of one above a picked name.
+    fn marks_of(&self, path: &[u8]) -> Marks {
+        if self.content.contains(path) {
+            Marks::NONE
+        } else {
+            Marks::PARENT
         }
     }
 

@@ -224,6 +224,10 @@ impl Sender {
     fn next_list(&mut self) -> Result<(), Error> {
         if let Some(list) = self.lists.next(&mut self.ndx_out, &mut self.out)? {
             self.held.push_back(list);
+            let (entries, more) = (self.lists.entries, self.lists.more());
+            self.session
+                .events
+                .event(Event::ListComplete { entries, more });
         }
         if !self.lists.more() {
             self.end_of_lists()?;

@@ -1,5 +1,7 @@
 //! What a sender sends: source arguments, and the names a watcher picked.
 
+use std::collections::HashSet;
+
 use crate::error::Error;
 use crate::fs::{Dir, Links, RelPath, Tree};
 
@@ -57,6 +59,9 @@ pub struct Picked {
     pub tree: Tree,
     /// The names, in any order; none twice.
     pub names: Vec<PickedName>,
+    /// Directories in which the receiver may delete what is not listed, as far as its rules let it; the empty
+    /// path is the root.
+    pub content: HashSet<Vec<u8>>,
 }
 
 /// One picked name.

@@ -1,14 +1,19 @@
 //! Tests of the module as a whole.
 
-mod behaviour;
 mod command;
+mod directories;
+mod names;
+mod properties;
 mod reference;
+mod rules;
 mod trees;
 mod vectors;
 
 use std::io;
 
-use super::{FilterError, RuleList, RuleSettings};
+use rsync_proto::Protocol;
+
+use super::{Chain, FilterError, Role, RuleList, RuleSettings};
 use crate::options::FilterText;
 
 /// A file of the captured filter data.
@@ -38,4 +43,17 @@ fn rules(texts: &[&str]) -> Result<RuleList, FilterError> {
 fn travels_both_ways<S: AsRef<str>>(rule: &S) -> bool {
     let prefix = rule.as_ref().split(' ').next().unwrap();
     !prefix.contains('r') || prefix.contains('s')
+}
+
+/// What a list sends at the newest protocol.
+fn wire(list: &RuleList, role: Role) -> Vec<String> {
+    let rules = list.wire_rules(Protocol::V32, role).unwrap();
+    rules
+        .into_iter()
+        .map(|rule| String::from_utf8(rule).unwrap())
+        .collect()
+}
+
+fn excluded(chain: &Chain, name: &str) -> bool {
+    chain.check(name.as_bytes(), false).is_excluded()
 }

@@ -1,0 +1,474 @@
+//! The dirty set of one target: which names may differ there, which of them are ready, which are on their way.
+//!
+//! Pure: no I/O and no clock. Events come in as [`Hint`]s, ready marks go out with [`DirtySet::take`], and each taken mark is either confirmed
+//! or comes back. A mark taken is not a mark gone: what arrives for the same name meanwhile is a mark of its own and is handled by a
+//! later batch, so nothing that was read before the change can pass for what came after it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
+use std::time::Duration;
+
+use rsync_engine::fs::Timestamp;
+
+use crate::clock::Moment;
+use crate::dirty::{Hint, Mark, Subtree, Timing, Wait};
+use crate::path::{self, PathBytes};
+
+/// Marks of one target above which directories fold into one mark each.
+pub const MAX_MARKS: usize = 200_000;
+
+/// A path that failed and is tried again, with the reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The words of whoever refused it.
+    pub text: String,
+    /// Failures in a row.
+    pub attempts: u32,
+    /// The first of them.
+    pub since: Duration,
+}
+
+/// A mark handed out by [`DirtySet::take`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Taken {
+    /// The name.
+    pub path: PathBytes,
+    /// What was known of it.
+    pub mark: Mark,
+}
+
+/// The dirty names of one target.
+#[derive(Debug)]
+pub struct DirtySet {
+    timing: Timing,
+    max_marks: usize,
+    /// Byte order keeps everything below a directory in one range.
+    marks: BTreeMap<PathBytes, Mark>,
+    /// The same paths by the moment they are due; held ones are not in it.
+    due: BTreeSet<(Duration, PathBytes)>,
+    in_flight: BTreeMap<PathBytes, Mark>,
+    /// Deletions that wait for a release.
+    held: BTreeMap<PathBytes, Mark>,
+    problems: BTreeMap<PathBytes, Problem>,
+}
+
+impl DirtySet {
+    /// An empty set.
+    pub fn new(timing: Timing) -> Self {
+        Self::with_limit(timing, MAX_MARKS)
+    }
+
+    /// An empty set that folds above `max_marks`.
+    pub fn with_limit(timing: Timing, max_marks: usize) -> Self {
+        Self {
+            timing,
+            max_marks,
+            marks: BTreeMap::new(),
+            due: BTreeSet::new(),
+            in_flight: BTreeMap::new(),
+            held: BTreeMap::new(),
+            problems: BTreeMap::new(),
+        }
+    }
+
+    /// How long changes wait.
+    pub fn timing(&self) -> &Timing {
+        &self.timing
+    }
+
+    /// Takes in a hint about one name.
+    pub fn hint(&mut self, path: &PathBytes, hint: Hint, now: Moment) {
+        if hint == Hint::DirGone {
+            self.absorb_below(path);
+        }
+        self.change(path, now, |mark| mark.note(hint, now));
+        self.fold_above_limit();
+    }
+
+    /// Marks a directory with everything below it (a name that is no directory: its content).
+    pub fn subtree(&mut self, path: &PathBytes, subtree: Subtree, now: Moment) {
+        // The walk of an ancestor that is still to come will meet it.
+        if subtree == Subtree::FORCE && self.forced_from_above(path) {
+            return;
+        }
+        self.change(path, now, |mark| {
+            mark.note(Hint::Differs, now);
+            mark.subtree = mark.subtree.union(subtree);
+        });
+        self.fold_above_limit();
+    }
+
+    /// A file that a listing found, complete at `ready` unless an event says otherwise.
+    pub fn found(&mut self, path: &PathBytes, ready: Duration, now: Moment) {
+        let known = self.marks.contains_key(path);
+        self.change(path, now, |mark| {
+            mark.note(Hint::Differs, now);
+            if !known {
+                mark.not_before = ready;
+            }
+        });
+    }
+
+    /// The next moment at which [`DirtySet::take`] gives something.
+    pub fn next_due(&self) -> Option<Duration> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    /// Takes up to `max` marks that are due. They are in flight until confirmed or given back.
+    pub fn take(&mut self, now: Duration, max: usize) -> Vec<Taken> {
+        let mut taken = Vec::new();
+        while taken.len() < max {
+            let Some((due, _)) = self.due.first() else {
+                break;
+            };
+            if *due > now {
+                break;
+            }
+            let Some((_, path)) = self.due.pop_first() else {
+                break;
+            };
+            let Some(mark) = self.marks.remove(&path) else {
+                continue;
+            };
+            let flying = match self.in_flight.remove(&path) {
+                Some(older) => older.merged_with_newer(mark.clone()),
+                None => mark.clone(),
+            };
+            self.in_flight.insert(path.clone(), flying);
+            taken.push(Taken { path, mark });
+        }
+        taken
+    }
+
+    /// The target has what was read after the mark was taken.
+    pub fn confirm(&mut self, path: &[u8]) {
+        self.in_flight.remove(path);
+        if !self.marks.contains_key(path) {
+            self.problems.remove(path);
+        }
+    }
+
+    /// All that is in flight and was not given back or failed is confirmed.
+    pub fn confirm_rest(&mut self) {
+        let done = std::mem::take(&mut self.in_flight);
+        if !self.problems.is_empty() {
+            for path in done.keys() {
+                if !self.marks.contains_key(path) {
+                    self.problems.remove(path);
+                }
+            }
+        }
+    }
+
+    /// Puts a taken mark back: it has to wait for `wait` first.
+    pub fn defer(&mut self, path: &PathBytes, wait: Wait) {
+        if let Some(mut mark) = self.in_flight.remove(path) {
+            mark.wait = wait;
+            self.put_back(path.clone(), mark);
+        }
+    }
+
+    /// The file changed or vanished while it was sent: once more, after the quiet time unless its writer closes it.
+    pub fn again(&mut self, path: &PathBytes, now: Moment) {
+        let mut mark = self
+            .in_flight
+            .remove(path)
+            .unwrap_or_else(|| Mark::new(now));
+        mark.content = true;
+        mark.last = now.mono;
+        mark.wait = Wait::Open;
+        mark.closed = false;
+        self.put_back(path.clone(), mark);
+    }
+
+    /// Something refused this name: again later, with growing delays. If it is a directory, `subtree` says what to do about
+    /// everything below, which may have been skipped without a word. Returns the failures in a row.
+    pub fn fail(&mut self, path: &PathBytes, text: &str, subtree: Subtree, now: Moment) -> u32 {
+        let problem = self
+            .problems
+            .entry(path.clone())
+            .or_insert_with(|| Problem {
+                text: String::new(),
+                attempts: 0,
+                since: now.mono,
+            });
+        problem.attempts = problem.attempts.saturating_add(1);
+        if problem.text != text {
+            problem.text = text.to_owned();
+        }
+        let attempts = problem.attempts;
+        let delay = doubled(self.timing.retry, attempts - 1, self.timing.path_retry_max);
+        let not_before = now.mono + delay;
+        if !subtree.is_none() {
+            for below in paths(range_below(&self.in_flight, path)) {
+                if let Some(mut mark) = self.in_flight.remove(&below) {
+                    mark.not_before = not_before;
+                    self.put_back(below, mark);
+                }
+            }
+        }
+        let mut mark = self
+            .in_flight
+            .remove(path)
+            .unwrap_or_else(|| Mark::new(now));
+        mark.content = true;
+        mark.closed = true;
+        mark.wait = Wait::Look;
+        mark.not_before = not_before;
+        mark.subtree = mark.subtree.union(subtree);
+        self.put_back(path.clone(), mark);
+        attempts
+    }
+
+    /// The session failed: everything in flight comes back.
+    pub fn give_back(&mut self) {
+        for (path, mark) in std::mem::take(&mut self.in_flight) {
+            self.put_back(path, mark);
+        }
+    }
+
+    /// Sets a taken deletion aside until [`DirtySet::release`].
+    pub fn hold(&mut self, path: &PathBytes) {
+        if let Some(mark) = self.in_flight.remove(path) {
+            let mark = match self.held.remove(path) {
+                Some(older) => older.merged_with_newer(mark),
+                None => mark,
+            };
+            self.held.insert(path.clone(), mark);
+        }
+    }
+
+    /// Lets held deletions go; each is looked at afresh.
+    pub fn release(&mut self) {
+        for (path, mark) in std::mem::take(&mut self.held) {
+            self.put_back(path, mark);
+        }
+    }
+
+    /// Deletions that wait for a release.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// True if nothing is marked, in flight or held at or below `path`.
+    pub fn is_clean_below(&self, path: &[u8]) -> bool {
+        [&self.marks, &self.in_flight, &self.held]
+            .into_iter()
+            .all(|map| range_within(map, path).next().is_none())
+    }
+
+    /// Paths strictly below `dir` (or `dir` itself, if it is no directory) that have a mark of their own.
+    pub fn waiting_below(&self, dir: &[u8]) -> impl Iterator<Item = &PathBytes> {
+        range_within(&self.marks, dir).map(|(path, _)| path)
+    }
+
+    /// Makes sure that the mark of `path` covers its content, because a mark above it does and leaves it to this one.
+    pub fn strengthen(&mut self, path: &PathBytes, now: Moment) {
+        if self.marks.contains_key(path) {
+            self.change(path, now, |mark| mark.content = true);
+        } else {
+            // It was taken or confirmed meanwhile: once more.
+            self.hint(path, Hint::Differs, now);
+        }
+    }
+
+    /// The oldest change not confirmed.
+    pub fn oldest(&self) -> Option<Moment> {
+        [&self.marks, &self.in_flight, &self.held]
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .map(|mark| mark.first)
+            .reduce(Moment::min)
+    }
+
+    /// The wall-clock moment before which no change is owed, if any is.
+    pub fn owed_since(&self) -> Option<Timestamp> {
+        [&self.marks, &self.in_flight, &self.held]
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .map(|mark| {
+                let first = mark.first.real;
+                mark.subtree.since.map_or(first, |since| since.min(first))
+            })
+            .min()
+    }
+
+    /// Marks waiting, not counting those in flight.
+    pub fn len(&self) -> usize {
+        self.marks.len()
+    }
+
+    /// True if no mark waits or is in flight. Held deletions do not count.
+    pub fn is_empty(&self) -> bool {
+        self.marks.is_empty() && self.in_flight.is_empty()
+    }
+
+    /// The paths that failed, with their reasons.
+    pub fn problems(&self) -> impl ExactSizeIterator<Item = (&PathBytes, &Problem)> {
+        self.problems.iter()
+    }
+
+    /// True if every mark that is left is one of a path that failed.
+    pub fn only_problems_left(&self) -> bool {
+        self.in_flight.is_empty()
+            && self
+                .marks
+                .keys()
+                .all(|path| self.problems.contains_key(path))
+    }
+
+    fn change(&mut self, path: &PathBytes, now: Moment, change: impl FnOnce(&mut Mark)) {
+        if let Some(mark) = self.marks.get_mut(path) {
+            let before = mark.due(&self.timing);
+            change(mark);
+            let after = mark.due(&self.timing);
+            if before != after {
+                // The set's own key is the one to reuse: one allocation a path however many events name it.
+                self.due.remove(&(before, path.clone()));
+                self.due.insert((after, path.clone()));
+            }
+        } else {
+            let mut mark = Mark::new(now);
+            change(&mut mark);
+            self.due.insert((mark.due(&self.timing), path.clone()));
+            self.marks.insert(path.clone(), mark);
+        }
+    }
+
+    fn put_back(&mut self, path: PathBytes, older: Mark) {
+        let mark = match self.remove(&path) {
+            Some(newer) => older.merged_with_newer(newer),
+            None => older,
+        };
+        self.due.insert((mark.due(&self.timing), path.clone()));
+        self.marks.insert(path, mark);
+    }
+
+    fn remove(&mut self, path: &PathBytes) -> Option<Mark> {
+        let mark = self.marks.remove(path)?;
+        self.due.remove(&(mark.due(&self.timing), path.clone()));
+        Some(mark)
+    }
+
+    /// The directory went with all below it: its own mark, with `purge`, says as much as theirs.
+    fn absorb_below(&mut self, dir: &PathBytes) {
+        let below = paths(range_below(&self.marks, dir));
+        let mut first = None::<Moment>;
+        for path in below {
+            if let Some(mark) = self.remove(&path) {
+                first = Some(first.map_or(mark.first, |first| first.min(mark.first)));
+            }
+            self.problems.remove(&path);
+        }
+        for path in paths(range_below(&self.held, dir)) {
+            self.held.remove(&path);
+        }
+        if let Some(first) = first {
+            self.change(dir, first, |mark| mark.first = mark.first.min(first));
+        }
+    }
+
+    fn forced_from_above(&self, path: &[u8]) -> bool {
+        path::ancestors(path).any(|above| {
+            self.marks
+                .get(above)
+                .is_some_and(|mark| mark.subtree.force && mark.not_before.is_zero())
+        })
+    }
+
+    /// Memory is bounded by folding the fullest directories into one mark each, deepest first. Deletions are never folded: only
+    /// their names say that the target may remove them.
+    fn fold_above_limit(&mut self) {
+        if self.marks.len() <= self.max_marks {
+            return;
+        }
+        let goal = self.max_marks / 2;
+        let deepest = self.marks.keys().map(|path| path::depth(path)).max();
+        for depth in (0..deepest.unwrap_or(0)).rev() {
+            let mut groups: HashMap<&[u8], usize> = HashMap::new();
+            for (path, _) in self.marks.iter().filter(|(_, mark)| foldable(mark)) {
+                if path::depth(path) > depth {
+                    *groups.entry(path::cut(path, depth)).or_default() += 1;
+                }
+            }
+            let mut groups: Vec<(PathBytes, usize)> = groups
+                .into_iter()
+                .filter(|&(_, count)| count > 1)
+                .map(|(dir, count)| (dir.into(), count))
+                .collect();
+            groups.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+            for (dir, _) in groups {
+                self.fold(&dir);
+                if self.marks.len() <= goal {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn fold(&mut self, dir: &PathBytes) {
+        let below = paths(range_below(&self.marks, dir).filter(|(_, mark)| foldable(mark)));
+        let mut folded = Subtree::default();
+        let mut first = None::<Moment>;
+        let mut last = Duration::ZERO;
+        for path in below {
+            let Some(mark) = self.remove(&path) else {
+                continue;
+            };
+            let mut subtree = mark.subtree;
+            subtree.since = subtree.since.or(Some(mark.first.real));
+            folded = folded.union(subtree);
+            first = Some(first.map_or(mark.first, |first| first.min(mark.first)));
+            last = last.max(mark.last);
+        }
+        let Some(first) = first else { return };
+        self.change(dir, first, |mark| {
+            mark.first = mark.first.min(first);
+            mark.last = mark.last.max(last);
+            mark.subtree = mark.subtree.union(folded);
+        });
+    }
+}
+
+fn foldable(mark: &Mark) -> bool {
+    mark.wait != Wait::Missing && !mark.subtree.purge
+}
+
+fn paths<'a>(marks: impl Iterator<Item = (&'a PathBytes, &'a Mark)>) -> Vec<PathBytes> {
+    marks.map(|(path, _)| path.clone()).collect()
+}
+
+/// `dir` and everything below it.
+fn range_within<'a>(
+    map: &'a BTreeMap<PathBytes, Mark>,
+    dir: &[u8],
+) -> impl Iterator<Item = (&'a PathBytes, &'a Mark)> + use<'a> {
+    map.get_key_value(dir)
+        .into_iter()
+        .chain(range_below(map, dir))
+}
+
+/// Everything strictly below `dir`.
+fn range_below<'a>(
+    map: &'a BTreeMap<PathBytes, Mark>,
+    dir: &[u8],
+) -> impl Iterator<Item = (&'a PathBytes, &'a Mark)> + use<'a> {
+    let (from, to) = if dir.is_empty() {
+        (Bound::Excluded(Vec::new()), Bound::Unbounded)
+    } else {
+        let (from, to) = path::below(dir);
+        (Bound::Included(from), Bound::Excluded(to))
+    };
+    map.range::<[u8], _>((
+        from.as_ref().map(Vec::as_slice),
+        to.as_ref().map(Vec::as_slice),
+    ))
+}
+
+/// `first`, doubled `times` times, at most `longest`.
+pub(crate) fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
+    longest.min(first.saturating_mul(1 << times.min(20)))
+}
+
+#[cfg(test)]
+mod tests;

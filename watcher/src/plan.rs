@@ -1,0 +1,442 @@
+//! From marks to a batch: the source is looked at afresh, and only what is seen now decides.
+//!
+//! What exists is sent. What does not exist in a directory that could be opened is deleted, at its topmost missing name. What cannot be
+//! examined is neither sent nor deleted.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
+use std::time::Duration;
+
+use rsync_engine::fs::{Errno, FileId, ListBuf, Name, Stat, Timestamp, describe};
+
+use crate::clock::{Moment, age, seconds_before};
+use crate::coalesce::Taken;
+use crate::dirty::{Mark, Present, Subtree, Timing, Wait};
+use crate::path::{self, PathBytes};
+use crate::push::{BatchEntry, EntryKind};
+use crate::shared::DeletePolicy;
+use crate::source::{Found, Looker, Source};
+use crate::state::Excludes;
+
+/// What the planner has to know beside the marks.
+pub(crate) struct Context<'a> {
+    pub(crate) source: &'a Source,
+    pub(crate) excludes: &'a Excludes,
+    pub(crate) timing: &'a Timing,
+    pub(crate) policy: DeletePolicy,
+    pub(crate) now: Moment,
+    pub(crate) max_batch: usize,
+    /// Names below marked directories that wait for a later batch.
+    pub(crate) waiting: BTreeSet<PathBytes>,
+    /// Paths at or below which nothing may be deleted.
+    pub(crate) blocked: Vec<PathBytes>,
+}
+
+/// A directory to compare as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Comparison {
+    pub(crate) path: PathBytes,
+    pub(crate) ignore_times: bool,
+    pub(crate) delete_extras: bool,
+    /// It was asked for as a comparison: it goes before the batch. Else it only replaces a batch that is too big, or removes what a
+    /// replaced directory left, which may be the basis of something in the batch.
+    pub(crate) first: bool,
+}
+
+/// What to do about a set of marks.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) entries: BTreeMap<PathBytes, BatchEntry>,
+    pub(crate) comparisons: Vec<Comparison>,
+    /// Marks that are not ready after all.
+    pub(crate) deferred: Vec<(PathBytes, Wait)>,
+    /// Files that are complete at a later moment.
+    pub(crate) found: Vec<(PathBytes, Duration)>,
+    /// Names whose own mark must cover their content.
+    pub(crate) strengthened: Vec<PathBytes>,
+    /// Names that cannot be examined.
+    pub(crate) problems: Vec<(PathBytes, String)>,
+    /// For each name to delete the marks that led to it.
+    deletions: BTreeMap<PathBytes, Vec<PathBytes>>,
+    /// Marks of directories whose leftovers are to be deleted.
+    purges: Vec<PathBytes>,
+    /// Files with several names, and what is asked for all of them.
+    pub(crate) linked: HashMap<FileId, EntryKind>,
+    /// The inode numbers of the files named by marks.
+    pub(crate) numbers: Vec<(PathBytes, u64)>,
+}
+
+/// Looks at every marked name.
+pub(crate) fn plan(context: &Context<'_>, taken: &[Taken]) -> Plan {
+    let mut planner = Planner {
+        context,
+        looker: Looker::new(context.source),
+        list: ListBuf::default(),
+        plan: Plan::default(),
+        own: taken.iter().map(|taken| &*taken.path).collect(),
+    };
+    for taken in taken {
+        planner.look(&taken.path, &taken.mark);
+    }
+    planner.finish()
+}
+
+impl Plan {
+    /// True if it deletes anything at the target.
+    pub(crate) fn deletes(&self) -> bool {
+        !self.deletions.is_empty()
+            || self
+                .comparisons
+                .iter()
+                .any(|comparison| comparison.delete_extras)
+    }
+
+    /// Takes all deletions out of the plan; gives the marks that asked for them.
+    pub(crate) fn without_deletions(&mut self) -> Vec<PathBytes> {
+        for path in self.deletions.keys() {
+            self.entries.remove(path);
+        }
+        for comparison in &mut self.comparisons {
+            comparison.delete_extras = false;
+        }
+        std::mem::take(&mut self.deletions)
+            .into_values()
+            .flatten()
+            .chain(std::mem::take(&mut self.purges))
+            .collect()
+    }
+
+    /// Adds the other names of files in the plan, found in the tree.
+    pub(crate) fn add_links(&mut self, context: &Context<'_>, names: Vec<(PathBytes, FileId)>) {
+        let mut looker = Looker::new(context.source);
+        for (path, id) in names {
+            let Some(&kind) = self.linked.get(&id) else {
+                continue;
+            };
+            if self.entries.contains_key(&path) || context.waiting.contains(&path) {
+                continue;
+            }
+            if let Ok(Found::Object(stat)) = looker.look(&path)
+                && stat.id == id
+            {
+                add_with_parents(&mut self.entries, &mut looker, &path, kind, stat);
+            }
+        }
+    }
+}
+
+struct Planner<'a> {
+    context: &'a Context<'a>,
+    looker: Looker<'a>,
+    list: ListBuf,
+    plan: Plan,
+    /// The paths of all marks in the batch.
+    own: BTreeSet<&'a [u8]>,
+}
+
+impl Planner<'_> {
+    fn look(&mut self, path: &PathBytes, mark: &Mark) {
+        let found = match self.looker.look(path) {
+            Ok(found) => found,
+            Err((_, errno)) => {
+                self.plan.problems.push((path.clone(), describe(errno)));
+                return;
+            }
+        };
+        let present = match &found {
+            Found::Missing(_) | Found::Blocked(..) => Present::Missing,
+            Found::Object(stat) if stat.is_file() => Present::Regular(stat.nlink),
+            Found::Object(_) => Present::Other,
+        };
+        if let Err(wait) = mark.verdict(present, self.context.now.mono, self.context.timing) {
+            self.plan.deferred.push((path.clone(), wait));
+            return;
+        }
+        match found {
+            Found::Object(stat) => self.exists(path, mark, stat),
+            Found::Missing(end) => self.missing(path, end),
+            // What is there instead replaces a directory with everything below.
+            Found::Blocked(end, stat) => {
+                let there: PathBytes = path[..end].into();
+                self.add(&there, EntryKind::Content, stat);
+            }
+        }
+    }
+
+    fn exists(&mut self, path: &PathBytes, mark: &Mark, stat: Stat) {
+        let kind = if mark.content {
+            EntryKind::Content
+        } else {
+            EntryKind::Attr
+        };
+        if !stat.is_dir() {
+            self.plan.numbers.push((path.clone(), stat.id.ino));
+            if stat.is_file() && stat.nlink > 1 {
+                // Only an event says that the file changed; another name of it was not named by one.
+                let kind = if mark.own { kind } else { EntryKind::Attr };
+                self.link(stat.id, kind);
+            }
+            self.add(path, kind, stat);
+            return;
+        }
+        self.add(path, EntryKind::Attr, stat);
+        if !mark.subtree.is_none() {
+            self.subtree(path, mark.subtree);
+        }
+    }
+
+    fn missing(&mut self, path: &PathBytes, end: usize) {
+        let top: PathBytes = path[..end].into();
+        let refused = self
+            .context
+            .blocked
+            .iter()
+            .any(|blocked| path::is_within(&top, blocked));
+        if refused {
+            self.plan.problems.push((
+                path.clone(),
+                "not deleted: its directory cannot be read".to_owned(),
+            ));
+            return;
+        }
+        if self.context.policy != DeletePolicy::Keep {
+            self.plan
+                .deletions
+                .entry(top.clone())
+                .or_default()
+                .push(path.clone());
+        }
+        // The directory it was in has a new mtime.
+        let parent: PathBytes = path::parent(&top).into();
+        match self.looker.look(&parent) {
+            Ok(Found::Object(stat)) if stat.is_dir() => self.add(&parent, EntryKind::Parent, stat),
+            _ => self.undo_deletion(&top),
+        }
+    }
+
+    fn subtree(&mut self, path: &PathBytes, subtree: Subtree) {
+        let delete_extras = match self.context.policy {
+            DeletePolicy::Keep => false,
+            DeletePolicy::Watched => subtree.purge,
+            DeletePolicy::All => subtree.purge || subtree.full,
+        };
+        let delete_extras = delete_extras
+            && !self
+                .context
+                .blocked
+                .iter()
+                .any(|blocked| path::is_within(blocked, path));
+        if subtree.full || delete_extras {
+            self.plan.comparisons.push(Comparison {
+                path: path.clone(),
+                ignore_times: subtree.force,
+                delete_extras,
+                first: subtree.full,
+            });
+            if delete_extras {
+                self.plan.purges.push(path.clone());
+            }
+            if subtree.force {
+                return;
+            }
+        }
+        let since = match (subtree.force, subtree.since) {
+            (true, _) => None,
+            (false, Some(since)) => Some(seconds_before(since, 1)),
+            (false, None) => return,
+        };
+        let before = self.plan.entries.len();
+        if !self.expand(path, since) {
+            // Too much to name one by one.
+            debug_assert!(self.plan.entries.len() >= before);
+            self.plan.comparisons.push(Comparison {
+                path: path.clone(),
+                ignore_times: true,
+                delete_extras: false,
+                first: false,
+            });
+        }
+    }
+
+    /// Adds everything below `top` with a ctime from `since` on. False: that is more than a batch holds, and nothing was added.
+    fn expand(&mut self, top: &PathBytes, since: Option<Timestamp>) -> bool {
+        let mut directories = vec![top.clone()];
+        let mut seen: Vec<(PathBytes, Stat)> = Vec::new();
+        let mut problems = Vec::new();
+        while let Some(dir) = directories.pop() {
+            match self.read(&dir, since, &mut directories, &mut seen) {
+                // A directory that vanished has its own mark by now.
+                Ok(()) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                Err(errno) => problems.push((dir, describe(errno))),
+            }
+            if self.plan.entries.len() + seen.len() > self.context.max_batch {
+                return false;
+            }
+        }
+        self.plan.problems.append(&mut problems);
+        seen.sort_by(|a, b| a.0.cmp(&b.0));
+        for (path, stat) in seen {
+            self.meet(&path, stat, since.is_none());
+        }
+        true
+    }
+
+    fn read(
+        &mut self,
+        dir: &PathBytes,
+        since: Option<Timestamp>,
+        directories: &mut Vec<PathBytes>,
+        seen: &mut Vec<(PathBytes, Stat)>,
+    ) -> Result<(), Errno> {
+        let handle = self.context.source.open_list(dir)?;
+        let mut listing = handle.list(&mut self.list)?;
+        while let Some(entry) = listing.next() {
+            let name = entry?.name;
+            let path = path::join(dir, name);
+            let Ok(name) = Name::new(name) else { continue };
+            let stat = match handle.stat(name) {
+                Ok(stat) => stat,
+                Err(Errno::NOENT) => continue,
+                Err(errno) => return Err(errno),
+            };
+            if (self.context.excludes)(&path, stat.is_dir()) {
+                continue;
+            }
+            if stat.is_dir() {
+                directories.push(path.clone());
+            }
+            if since.is_none_or(|since| stat.ctime >= since) {
+                seen.push((path, stat));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in a name found below a marked directory.
+    fn meet(&mut self, path: &PathBytes, stat: Stat, force: bool) {
+        // A mark of the same batch decides for itself.
+        if self.own.contains(&**path) && !stat.is_dir() {
+            if force {
+                self.force_entry(path);
+            }
+            return;
+        }
+        if !stat.is_file() {
+            self.add(path, EntryKind::Attr, stat);
+            return;
+        }
+        if self.context.waiting.contains(path) {
+            self.plan.strengthened.push(path.clone());
+            return;
+        }
+        let since_written = age(self.context.now.real, stat.mtime);
+        if since_written < self.context.timing.found {
+            let ready = self.context.now.mono + (self.context.timing.found - since_written);
+            self.plan.found.push((path.clone(), ready));
+            return;
+        }
+        if stat.nlink > 1 {
+            self.link(stat.id, EntryKind::Attr);
+        }
+        self.add(path, EntryKind::Content, stat);
+    }
+
+    /// A mark of only attributes lies below a directory all of whose content is in question.
+    fn force_entry(&mut self, path: &PathBytes) {
+        match self.plan.entries.get_mut(path) {
+            Some(entry) if entry.kind == EntryKind::Attr => entry.kind = EntryKind::Content,
+            Some(_) => {}
+            // Its own look is still to come, or it was deferred: then it has a mark again.
+            None => self.plan.strengthened.push(path.clone()),
+        }
+    }
+
+    fn link(&mut self, id: FileId, kind: EntryKind) {
+        let known = self.plan.linked.entry(id).or_insert(kind);
+        *known = (*known).max(kind);
+    }
+
+    fn add(&mut self, path: &PathBytes, kind: EntryKind, stat: Stat) {
+        let kind = if kind == EntryKind::Content && !stat.is_file() {
+            EntryKind::Attr
+        } else {
+            kind
+        };
+        if !add_with_parents(&mut self.plan.entries, &mut self.looker, path, kind, stat) {
+            self.plan.deferred.push((path.clone(), Wait::Open));
+        }
+    }
+
+    /// Something reappeared while it was looked at: the marks wait for what the events say.
+    fn undo_deletion(&mut self, top: &PathBytes) {
+        for path in self.plan.deletions.remove(top).into_iter().flatten() {
+            self.plan.deferred.push((path, Wait::Missing));
+        }
+    }
+
+    fn finish(mut self) -> Plan {
+        let tops: Vec<PathBytes> = self.plan.deletions.keys().cloned().collect();
+        for top in tops {
+            let (from, to) = path::below(&top);
+            let bounds = (Bound::Included(&from[..]), Bound::Excluded(&to[..]));
+            let below = self.plan.entries.range::<[u8], _>(bounds).next();
+            if below.is_some() || self.plan.entries.contains_key(&top) {
+                self.undo_deletion(&top);
+            }
+        }
+        for top in self.plan.deletions.keys() {
+            self.plan.entries.insert(
+                top.clone(),
+                BatchEntry {
+                    path: top.clone(),
+                    kind: EntryKind::Delete,
+                    stat: None,
+                },
+            );
+        }
+        self.plan
+    }
+}
+
+/// Adds an entry and the directories above it. False, and nothing added, if one of them is not there any more.
+fn add_with_parents(
+    entries: &mut BTreeMap<PathBytes, BatchEntry>,
+    looker: &mut Looker<'_>,
+    path: &PathBytes,
+    kind: EntryKind,
+    stat: Stat,
+) -> bool {
+    if let Some(known) = entries.get_mut(path) {
+        known.kind = known.kind.max(kind);
+        known.stat = Some(stat);
+        return true;
+    }
+    let mut parents = Vec::new();
+    for above in path::ancestors(path) {
+        if entries.contains_key(above) {
+            break;
+        }
+        match looker.look(above) {
+            Ok(Found::Object(stat)) if stat.is_dir() => {
+                parents.push((PathBytes::from(above), stat))
+            }
+            _ => return false,
+        }
+    }
+    let all = parents
+        .into_iter()
+        .map(|(path, stat)| (path, EntryKind::Parent, stat))
+        .chain([(path.clone(), kind, stat)]);
+    for (path, kind, stat) in all {
+        let entry = BatchEntry {
+            path: path.clone(),
+            kind,
+            stat: Some(stat),
+        };
+        entries.insert(path, entry);
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests;

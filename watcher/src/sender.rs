@@ -1,0 +1,536 @@
+//! One thread a target: takes what is ready, looks at the source, pushes, and settles what came of it.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rsync_engine::fs::Tree;
+
+use crate::clock::Moment;
+use crate::coalesce::Taken;
+use crate::dirty::Subtree;
+use crate::event::{BatchSummary, WatchEvent};
+use crate::path::PathBytes;
+use crate::plan::{Comparison, Context, Plan, plan};
+use crate::push::{
+    Batch, EntryKind, FailureKind, FullSync, PathFailure, PushEvent, PushStats, Pusher, RenameHint,
+    SessionError,
+};
+use crate::shared::{DeletePolicy, Inner, Shared};
+use crate::source::Source;
+use crate::target::{Change, Phase};
+
+/// The thread of one target.
+pub(crate) struct Sender {
+    shared: Arc<Shared>,
+    target: usize,
+    pusher: Box<dyn Pusher>,
+    /// When the pusher wants to be asked to prepare.
+    prepare_at: Option<Duration>,
+    random: u64,
+}
+
+/// What one cycle works on.
+struct Work {
+    taken: Vec<Taken>,
+    source: Source,
+    began: Moment,
+}
+
+enum Task {
+    Stop,
+    Push(Work),
+    Prepare,
+}
+
+/// What the sessions of one cycle gave.
+#[derive(Default)]
+struct Outcome {
+    failed: Vec<(PathFailure, Subtree)>,
+    confirmed: Vec<PathBytes>,
+    stats: PushStats,
+    error: Option<SessionError>,
+}
+
+impl Sender {
+    pub(crate) fn new(shared: Arc<Shared>, target: usize, pusher: Box<dyn Pusher>) -> Self {
+        let seed = shared.now().real;
+        Self {
+            shared,
+            target,
+            pusher,
+            prepare_at: None,
+            random: (u64::from(seed.nsec) << 32)
+                ^ (target as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
+        }
+    }
+
+    pub(crate) fn run(mut self) {
+        loop {
+            match self.next_task() {
+                Task::Stop => return,
+                Task::Push(work) => {
+                    self.cycle(work);
+                    self.prepare_at = Some(Duration::ZERO);
+                }
+                Task::Prepare => {
+                    let next = self.pusher.prepare();
+                    self.prepare_at = next.map(|next| self.shared.now().mono + next);
+                }
+            }
+        }
+    }
+
+    fn next_task(&mut self) -> Task {
+        let shared = self.shared.clone();
+        let mut inner = shared.lock();
+        loop {
+            if inner.stopping {
+                return Task::Stop;
+            }
+            let now = shared.now();
+            let mut wake = None;
+            if inner.watching && !inner.state.source_lost {
+                self.begin_audit(&mut inner, now);
+                let next = inner.state.targets[self.target].next_push();
+                match next {
+                    Some(at) if at <= now.mono => {
+                        if inner.running < shared.options.max_sessions {
+                            if let Some(work) = self.take(&mut inner, now) {
+                                return Task::Push(work);
+                            }
+                            continue;
+                        }
+                        // Whoever ends a session wakes all.
+                    }
+                    next => wake = next,
+                }
+                self.report_in_sync(&mut inner);
+                let audit = inner.state.targets[self.target].next_audit;
+                wake = earliest(wake, audit);
+            }
+            if let Some(at) = self.prepare_at {
+                let idle = inner.state.targets[self.target].phase() == Phase::Following
+                    && wake.is_none_or(|wake| wake > now.mono);
+                if idle && at <= now.mono {
+                    return Task::Prepare;
+                }
+                wake = earliest(wake, Some(at).filter(|_| idle));
+            }
+            inner = self.sleep(inner, wake, now);
+        }
+    }
+
+    fn sleep<'a>(
+        &self,
+        mut inner: MutexGuard<'a, Inner>,
+        until: Option<Duration>,
+        now: Moment,
+    ) -> MutexGuard<'a, Inner> {
+        inner.asleep[self.target] = Some(until.unwrap_or(Duration::MAX));
+        let sender = self.shared.sender(self.target);
+        let mut inner = match until {
+            None => sender.wait(inner).unwrap_or_else(PoisonError::into_inner),
+            Some(until) => {
+                let wait = until.saturating_sub(now.mono);
+                sender
+                    .wait_timeout(inner, wait)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0
+            }
+        };
+        inner.asleep[self.target] = None;
+        inner
+    }
+
+    fn begin_audit(&self, inner: &mut Inner, now: Moment) {
+        let target = &mut inner.state.targets[self.target];
+        if target.next_audit.is_some_and(|at| at <= now.mono) {
+            target.audit(now);
+            target.next_audit = self
+                .shared
+                .options
+                .audit_interval
+                .map(|interval| now.mono + interval);
+        }
+    }
+
+    fn take(&self, inner: &mut Inner, now: Moment) -> Option<Work> {
+        let max = self.shared.options.max_batch;
+        let taken = inner.state.targets[self.target].set.take(now.mono, max);
+        if taken.is_empty() {
+            return None;
+        }
+        inner.running += 1;
+        let target = &mut inner.state.targets[self.target];
+        let full = taken.iter().any(|taken| taken.mark.subtree.full);
+        target.begin();
+        if full {
+            self.shared.report(WatchEvent::Comparing {
+                target: self.target,
+            });
+        }
+        Some(Work {
+            taken,
+            source: inner.source.clone(),
+            began: now,
+        })
+    }
+
+    fn cycle(&mut self, work: Work) {
+        let shared = self.shared.clone();
+        if let Err(text) = work.source.check() {
+            // Nothing of what is seen now can be trusted. The tree worker finds out what is the matter.
+            let mut inner = shared.lock();
+            inner.state.targets[self.target].set.give_back();
+            inner.running -= 1;
+            if !inner.state.source_lost {
+                inner.state.source_lost = true;
+                shared.report(WatchEvent::SourceLost { text });
+            }
+            inner.state.check_root = true;
+            drop(inner);
+            shared.wake_all();
+            return;
+        }
+        let (mut plan, renames) = self.plan(&work);
+        let outcome = self.push(&mut plan, renames, &work.source);
+        self.settle(&work, &plan, outcome);
+    }
+
+    /// Looks at the source and notes what is not ready, not readable or not to be deleted.
+    fn plan(&mut self, work: &Work) -> (Plan, Vec<RenameHint>) {
+        let shared = self.shared.clone();
+        let context = {
+            let inner = shared.lock();
+            let target = &inner.state.targets[self.target];
+            let mut waiting = BTreeSet::new();
+            for taken in work
+                .taken
+                .iter()
+                .filter(|taken| !taken.mark.subtree.is_none())
+            {
+                waiting.extend(target.set.waiting_below(&taken.path).cloned());
+            }
+            Context {
+                source: &work.source,
+                excludes: &shared.options.exclude,
+                timing: &shared.options.timing,
+                policy: if target.deletes_refused() {
+                    DeletePolicy::Keep
+                } else {
+                    shared.options.delete
+                },
+                now: shared.now(),
+                max_batch: shared.options.max_batch,
+                waiting,
+                blocked: inner.state.tree.blocked().collect(),
+            }
+        };
+        let mut plan = plan(&context, &work.taken);
+        let mut inner = shared.lock();
+        let state = &mut inner.state;
+        for (path, ino) in plan.numbers.drain(..) {
+            if let Some((parent, name)) = crate::path::split(&path)
+                && let Some(dir) = state.tree.find(parent)
+                && state.tree.has_name(dir, name)
+            {
+                state.tree.add_name(dir, name, ino);
+            }
+        }
+        let linked: HashSet<_> = plan.linked.keys().copied().collect();
+        let names = if linked.is_empty() {
+            Vec::new()
+        } else {
+            state.tree.names_of(&linked)
+        };
+        let held = self.hold_deletions(&mut inner, &mut plan);
+        let now = context.now;
+        let target = &mut inner.state.targets[self.target];
+        for path in held {
+            target.set.hold(&path);
+        }
+        for (path, wait) in plan.deferred.drain(..) {
+            target.set.defer(&path, wait);
+        }
+        for (path, ready) in plan.found.drain(..) {
+            target.set.found(&path, ready, now);
+        }
+        for path in plan.strengthened.drain(..) {
+            target.set.strengthen(&path, now);
+        }
+        let problems = std::mem::take(&mut plan.problems);
+        for (path, text) in problems {
+            self.fail(&mut inner, &path, &text, Subtree::default(), now);
+        }
+        let target = &mut inner.state.targets[self.target];
+        let entries = &plan.entries;
+        let renames = target.take_renames(&|path| entries.contains_key(path));
+        drop(inner);
+        if !names.is_empty() {
+            plan.add_links(&context, names);
+        }
+        (plan, renames)
+    }
+
+    /// Takes the deletions out of a plan, if too much vanished; gives their marks.
+    fn hold_deletions(&self, inner: &mut Inner, plan: &mut Plan) -> Vec<PathBytes> {
+        let Some(limit) = self.shared.options.delete_limit else {
+            return Vec::new();
+        };
+        if !plan.deletes() {
+            return Vec::new();
+        }
+        let entries = inner.state.tree.entries();
+        let now = self.shared.now().mono;
+        let exceeded = inner.state.shrinkage.exceeds(limit, entries, now);
+        let target = &mut inner.state.targets[self.target];
+        if let Some((vanished, known)) = exceeded
+            && !target.holding
+            && !target.released(now)
+        {
+            target.holding = true;
+            self.shared.report(WatchEvent::DeletesHeld {
+                target: self.target,
+                vanished,
+                known,
+            });
+        }
+        if target.holding {
+            plan.without_deletions()
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn push(&mut self, plan: &mut Plan, renames: Vec<RenameHint>, source: &Source) -> Outcome {
+        let mut outcome = Outcome::default();
+        for comparison in plan
+            .comparisons
+            .iter()
+            .filter(|comparison| comparison.first)
+        {
+            self.compare(comparison, source, &mut outcome);
+        }
+        if !plan.entries.is_empty() && outcome.error.is_none() {
+            let batch = Batch {
+                root: source.tree().clone(),
+                entries: plan.entries.values().cloned().collect(),
+                renames,
+            };
+            let result = {
+                let mut events = forward(&self.shared, self.target);
+                self.pusher.push(&batch, &mut events)
+            };
+            outcome.stats.add(result.stats);
+            outcome.confirmed.extend(result.confirmed);
+            outcome.error = result.error;
+            for failure in result.failed {
+                let directory = plan
+                    .entries
+                    .get(&failure.path)
+                    .is_some_and(|entry| entry.stat.is_some_and(|stat| stat.is_dir()));
+                let subtree = if directory {
+                    Subtree::FORCE
+                } else {
+                    Subtree::default()
+                };
+                outcome.failed.push((failure, subtree));
+            }
+        }
+        for comparison in plan
+            .comparisons
+            .iter()
+            .filter(|comparison| !comparison.first)
+        {
+            self.compare(comparison, source, &mut outcome);
+        }
+        outcome
+    }
+
+    fn compare(&mut self, comparison: &Comparison, source: &Source, outcome: &mut Outcome) {
+        if outcome.error.is_some() {
+            return;
+        }
+        let request = FullSync {
+            root: Tree::clone(source.tree()),
+            path: comparison.path.clone(),
+            ignore_times: comparison.ignore_times,
+            delete_extras: comparison.delete_extras,
+        };
+        let result = {
+            let mut events = forward(&self.shared, self.target);
+            self.pusher.full_sync(&request, &mut events)
+        };
+        outcome.stats.add(result.stats);
+        outcome.error = result.error;
+        let subtree = Subtree {
+            full: true,
+            force: comparison.ignore_times,
+            purge: comparison.delete_extras,
+            since: None,
+        };
+        outcome
+            .failed
+            .extend(result.failed.into_iter().map(|failure| (failure, subtree)));
+    }
+
+    /// Confirms what arrived and puts back what did not.
+    fn settle(&mut self, work: &Work, plan: &Plan, outcome: Outcome) {
+        let shared = self.shared.clone();
+        let now = shared.now();
+        let mut inner = shared.lock();
+        inner.running -= 1;
+        let jitter = self.jitter();
+        let failed = outcome.failed.len();
+        let change = match &outcome.error {
+            Some(error) => {
+                let target = &mut inner.state.targets[self.target];
+                for path in &outcome.confirmed {
+                    target.set.confirm(path);
+                }
+                let change = target.failed(error, now, jitter);
+                self.report_change(&inner, &change, &error.text);
+                change
+            }
+            None => {
+                for (failure, subtree) in &outcome.failed {
+                    match failure.kind {
+                        FailureKind::Changed => {
+                            let target = &mut inner.state.targets[self.target];
+                            target.set.again(&failure.path, now);
+                        }
+                        FailureKind::Refused => {
+                            self.fail(&mut inner, &failure.path, &failure.text, *subtree, now);
+                        }
+                    }
+                }
+                let target = &mut inner.state.targets[self.target];
+                target.set.confirm_rest();
+                let change = target.succeeded(now);
+                self.report_change(&inner, &change, "");
+                change
+            }
+        };
+        let others_wait = inner.running + 1 >= shared.options.max_sessions;
+        drop(inner);
+        if others_wait || change != Change::None {
+            shared.wake_all();
+        } else {
+            shared.waiters.notify_all();
+        }
+        if outcome.error.is_none() {
+            self.report_batch(work, plan, outcome.stats, failed, now);
+        }
+    }
+
+    fn fail(&self, inner: &mut Inner, path: &PathBytes, text: &str, subtree: Subtree, now: Moment) {
+        let set = &mut inner.state.targets[self.target].set;
+        let attempts = set.fail(path, text, subtree, now);
+        if attempts == 1 {
+            self.shared.report(WatchEvent::PathFailed {
+                target: self.target,
+                path: path.clone(),
+                text: text.to_owned(),
+                failing: set.problems().len(),
+            });
+        }
+    }
+
+    fn report_change(&self, inner: &Inner, change: &Change, text: &str) {
+        let target = self.target;
+        let text = text.to_owned();
+        match *change {
+            Change::None => {}
+            Change::Up { away } => self.shared.report(WatchEvent::TargetUp { target, away }),
+            Change::Down { retry_in } => self.shared.report(WatchEvent::TargetDown {
+                target,
+                text,
+                retry_in,
+                waiting: inner.state.targets[target].set.len(),
+            }),
+            Change::DeletesRefused => self
+                .shared
+                .report(WatchEvent::DeletesRefused { target, text }),
+        }
+    }
+
+    fn report_batch(&self, work: &Work, plan: &Plan, stats: PushStats, failed: usize, now: Moment) {
+        let (mut changed, mut deleted) = (0, 0);
+        let mut examples = Vec::new();
+        for entry in plan.entries.values() {
+            match entry.kind {
+                EntryKind::Parent => continue,
+                EntryKind::Delete => deleted += 1,
+                EntryKind::Attr | EntryKind::Content => changed += 1,
+            }
+            if examples.len() < EXAMPLES {
+                examples.push(entry.path.clone());
+            }
+        }
+        let full = !plan.comparisons.is_empty();
+        if changed + deleted == 0 && !full {
+            return;
+        }
+        let oldest = work.taken.iter().map(|taken| taken.mark.first.mono).min();
+        self.shared.report(WatchEvent::BatchDone {
+            target: self.target,
+            summary: BatchSummary {
+                examples,
+                changed,
+                deleted,
+                full,
+                stats,
+                took: now.mono.saturating_sub(work.began.mono),
+                lag: now.mono.saturating_sub(oldest.unwrap_or(now.mono)),
+                failed,
+            },
+        });
+    }
+
+    fn report_in_sync(&self, inner: &mut Inner) {
+        let settled = inner.is_settled();
+        let target = &mut inner.state.targets[self.target];
+        let in_sync = settled
+            && target.set.is_empty()
+            && target.set.held() == 0
+            && target.phase() == Phase::Following;
+        if in_sync && !std::mem::replace(&mut target.in_sync, true) {
+            self.shared.report(WatchEvent::InSync {
+                target: self.target,
+            });
+        }
+    }
+
+    /// A number from -1 to 1 (xorshift; only to spread attempts).
+    fn jitter(&mut self) -> f64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        (self.random % 2_001) as f64 / 1_000.0 - 1.0
+    }
+}
+
+/// Passes news of a push on; progress at most ten times a second.
+fn forward(shared: &Arc<Shared>, target: usize) -> impl FnMut(PushEvent) + use<> {
+    let shared = shared.clone();
+    let mut last = None::<Duration>;
+    move |event| {
+        let now = shared.now().mono;
+        if matches!(event, PushEvent::Progress { .. }) {
+            if last.is_some_and(|last| now < last + PROGRESS_INTERVAL) {
+                return;
+            }
+            last = Some(now);
+        }
+        shared.report(WatchEvent::Push { target, event });
+    }
+}
+
+fn earliest(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    [a, b].into_iter().flatten().min()
+}
+
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+/// Names in the summary of a batch.
+const EXAMPLES: usize = 3;

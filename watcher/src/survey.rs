@@ -1,0 +1,628 @@
+//! Looking at a place: open what stands there, watch it, compare it with the tree, list it.
+//!
+//! One handle serves watch, identity and listing, and the watch is set before the listing: what was made before is listed, what is made after
+//! has an event. A look can be repeated at any time; the last look at a place after its last change makes the tree right there.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+
+use rsync_engine::fs::{Dir, Errno, FileId, FileKind, ListBuf, Name, Stat, Timestamp, describe};
+
+use crate::clock::Moment;
+use crate::dirty::{Hint, Subtree};
+use crate::event::WatchEvent;
+use crate::filesystem;
+use crate::inotify;
+use crate::path::{self, PathBytes};
+use crate::shared::{Inner, Shared};
+use crate::source::Source;
+use crate::state::State;
+use crate::tree::{Access, NodeId, Place, Tree};
+
+/// Why a place is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// The first reading of the tree: a comparison with every target follows.
+    Start,
+    /// An event named it.
+    Event,
+    /// Events were lost since: every name is compared with what was known of it.
+    Lost(Timestamp),
+    /// It has no watch.
+    Poll,
+}
+
+/// Looks at places, for the tree worker.
+pub(crate) struct Surveyor {
+    shared: Arc<Shared>,
+    list: ListBuf,
+    /// Devices whose file system was asked for, with whether it tells of all changes.
+    devices: Vec<(u64, bool)>,
+    limit_reported: bool,
+}
+
+/// One entry of a listing.
+struct Entry {
+    name: Box<[u8]>,
+    directory: bool,
+    ino: u64,
+    stat: Option<Stat>,
+}
+
+/// An open directory and where it stands.
+struct Sight<'a> {
+    place: &'a Place,
+    path: &'a PathBytes,
+    dir: &'a Dir,
+    stat: &'a Stat,
+    watchable: bool,
+    reason: Reason,
+}
+
+/// A listing and what it is compared with.
+struct Listing {
+    entries: Vec<Entry>,
+    /// The directory itself.
+    own: Option<Stat>,
+    /// [`crate::state::State::events`] before it.
+    events: u64,
+    /// The directory has no watch: each entry is compared with how it looked.
+    polled: bool,
+    /// Nothing in it was known before.
+    fresh: bool,
+    reason: Reason,
+}
+
+/// What became of the directory at a place.
+enum Adopted {
+    /// It is the one that was known, watched since.
+    Known(NodeId),
+    /// It is new here and must be listed.
+    New(NodeId),
+    /// It has the watch of another node, at this path: is it still there, too?
+    Elsewhere(NodeId, PathBytes),
+    /// Its place is gone.
+    Nowhere,
+}
+
+impl Surveyor {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            list: ListBuf::default(),
+            devices: Vec::new(),
+            limit_reported: false,
+        }
+    }
+
+    /// Looks at the root. `Err`: it cannot be read.
+    pub(crate) fn look_at_root(&mut self, reason: Reason) -> Result<Vec<Place>, Errno> {
+        let source = self.shared.lock().source.clone();
+        let dir = source.open_list(b"")?;
+        let id = source.id();
+        let watchable = self.is_watchable(&dir, id.dev, b"");
+        let mut inner = self.shared.lock();
+        let watch = if watchable {
+            self.shared.instance.watch(dir.as_fd())
+        } else {
+            Err(Errno::OPNOTSUPP)
+        };
+        match watch {
+            Ok(wd) => inner.state.tree.set_watch(Tree::ROOT, wd, id),
+            Err(errno @ (Errno::NOSPC | Errno::OPNOTSUPP)) => {
+                set_polled(&mut inner, Tree::ROOT, id, errno);
+            }
+            Err(errno) => return Err(errno),
+        }
+        drop(inner);
+        let path: PathBytes = Arc::from(&b""[..]);
+        Ok(self.list_into(Tree::ROOT, &path, &dir, true, reason))
+    }
+
+    /// Looks at a place below the root. Gives the places of directories in it, if it was compared.
+    pub(crate) fn look(&mut self, place: &Place, reason: Reason) -> Vec<Place> {
+        let (path, source) = {
+            let inner = self.shared.lock();
+            let tree = &inner.state.tree;
+            let Some(path) = tree.path_in(place.parent, &place.name) else {
+                return Vec::new();
+            };
+            // What is seen there now is what the missing file system covered.
+            if tree.is_within_access(place.parent, Access::Unavailable) {
+                return Vec::new();
+            }
+            (path, inner.source.clone())
+        };
+        if (self.shared.options.exclude)(&path, true) {
+            return Vec::new();
+        }
+        match self.open(&source, &path) {
+            Ok((dir, stat)) => {
+                let sight = Sight {
+                    place,
+                    path: &path,
+                    watchable: self.is_watchable(&dir, stat.id.dev, &path),
+                    dir: &dir,
+                    stat: &stat,
+                    reason,
+                };
+                self.found(&sight, &source)
+            }
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+                self.nothing_there(place, &path);
+                Vec::new()
+            }
+            Err(errno) => {
+                self.unreadable(place, &path, errno);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Looks at a directory that has no watch.
+    pub(crate) fn poll(&mut self, node: NodeId) {
+        let place = self
+            .shared
+            .lock()
+            .state
+            .tree
+            .get(node)
+            .map(|node| node.place());
+        match place {
+            // The root could be read before; what it is now the root check tells.
+            Some(None) => drop(self.look_at_root(Reason::Poll)),
+            Some(Some(place)) => drop(self.look(&place, Reason::Poll)),
+            None => {}
+        }
+    }
+
+    fn open(&self, source: &Source, path: &[u8]) -> Result<(Dir, Stat), Errno> {
+        let dir = source.open_list(path)?;
+        let stat = dir.self_stat()?;
+        Ok((dir, stat))
+    }
+
+    fn found(&mut self, sight: &Sight<'_>, source: &Source) -> Vec<Place> {
+        let Sight { place, reason, .. } = *sight;
+        let mut still_elsewhere = None;
+        loop {
+            let now = self.shared.now();
+            let mut inner = self.shared.lock();
+            if inner.state.tree.path_in(place.parent, &place.name).as_ref() != Some(sight.path) {
+                // Something above it moved meanwhile: what is open is not what stands there.
+                inner.state.look_at(place.clone());
+                return Vec::new();
+            }
+            let adopted = self.adopt(&mut inner, sight, still_elsewhere, now);
+            drop(inner);
+            match adopted {
+                Adopted::Nowhere => return Vec::new(),
+                Adopted::Known(_) if matches!(reason, Reason::Event | Reason::Start) => {
+                    return Vec::new();
+                }
+                Adopted::Known(node) => {
+                    return self.list_into(node, sight.path, sight.dir, false, reason);
+                }
+                Adopted::New(node) => {
+                    return self.list_into(node, sight.path, sight.dir, true, reason);
+                }
+                Adopted::Elsewhere(node, other) => {
+                    still_elsewhere = Some((node, source.id_at(&other) == Ok(sight.stat.id)));
+                }
+            }
+        }
+    }
+
+    /// Gives the directory behind a handle its node. Under the lock: a record that carries the new watch cannot be read before the tree
+    /// knows it. `still_elsewhere` answers [`Adopted::Elsewhere`].
+    fn adopt(
+        &self,
+        inner: &mut Inner,
+        sight: &Sight<'_>,
+        still_elsewhere: Option<(NodeId, bool)>,
+        now: Moment,
+    ) -> Adopted {
+        let Sight { place, stat, .. } = *sight;
+        let watch = if sight.watchable {
+            self.shared.instance.watch(sight.dir.as_fd())
+        } else {
+            Err(Errno::OPNOTSUPP)
+        };
+        let there = inner.state.tree.child(place);
+        if let Ok(wd) = watch
+            && let Some(holder) = inner.state.tree.by_wd(wd)
+        {
+            if Some(holder) == there {
+                return Adopted::Known(holder);
+            }
+            let is_placed = inner
+                .state
+                .tree
+                .get(holder)
+                .is_some_and(|node| node.is_placed());
+            let seen = still_elsewhere.and_then(|(node, still)| (node == holder).then_some(still));
+            match (is_placed, seen) {
+                (true, None) => {
+                    let path = inner.state.tree.path(holder);
+                    return path.map_or(Adopted::Nowhere, |path| Adopted::Elsewhere(holder, path));
+                }
+                // The same directory at two places (a bind mount): the second one is polled.
+                (true, Some(true)) => {
+                    let Some(node) = inner.state.tree.ensure(place) else {
+                        return Adopted::Nowhere;
+                    };
+                    let known =
+                        inner.state.tree.get(node).and_then(|node| node.id) == Some(stat.id);
+                    set_polled(inner, node, stat.id, Errno::EXIST);
+                    return if known {
+                        Adopted::Known(node)
+                    } else {
+                        appeared(inner, sight, Subtree::FORCE, now);
+                        Adopted::New(node)
+                    };
+                }
+                _ => {
+                    if let Some(node) = claim(&mut inner.state, holder, place, now) {
+                        // Its events were taken for ones under the old path, deletions included.
+                        appeared(inner, sight, WITH_PURGE, now);
+                        return Adopted::Known(node);
+                    }
+                    inner.state.tree.clear_watch(wd);
+                }
+            }
+        }
+        let mut mark = Some(Subtree::FORCE);
+        if let Some(there) = there
+            && let Some(known) = inner.state.tree.get(there)
+            && let Some(id) = known.id
+        {
+            match known.access {
+                // What the missing file system covered.
+                Access::Unavailable if id != stat.id => return Adopted::Nowhere,
+                Access::Unavailable => {}
+                // Another directory was here.
+                _ if id != stat.id => {
+                    inner.state.displace(there, now);
+                    mark = Some(WITH_PURGE);
+                }
+                Access::Polled if watch.is_err() => return Adopted::Known(there),
+                // Only its own names are in question, not those of the directories below; or everything is compared anyway.
+                Access::Polled | Access::New => mark = None,
+                // It lost its watch, so that nobody knows what happened.
+                _ => mark = Some(WITH_PURGE),
+            }
+        }
+        let Some(node) = inner.state.tree.ensure(place) else {
+            return Adopted::Nowhere;
+        };
+        match watch {
+            Ok(wd) => inner.state.tree.set_watch(node, wd, stat.id),
+            Err(errno) => set_polled(inner, node, stat.id, errno),
+        }
+        if let Some(mark) = mark {
+            appeared(inner, sight, mark, now);
+        }
+        Adopted::New(node)
+    }
+
+    fn nothing_there(&self, place: &Place, path: &PathBytes) {
+        let now = self.shared.now();
+        let mut inner = self.shared.lock();
+        if inner.state.tree.path_in(place.parent, &place.name).as_ref() != Some(path) {
+            inner.state.look_at(place.clone());
+            return;
+        }
+        match inner.state.tree.child(place) {
+            Some(node) => {
+                // It may turn up elsewhere: the record of its move can still be in the queue.
+                inner.state.displace(node, now);
+                inner.state.hint(path, Hint::DirGone, now);
+            }
+            None => inner.state.hint(path, Hint::Differs, now),
+        }
+        self.shared.wake_senders(&mut inner);
+    }
+
+    fn unreadable(&self, place: &Place, path: &PathBytes, errno: Errno) {
+        let mut inner = self.shared.lock();
+        let Some(node) = inner.state.tree.ensure(place) else {
+            return;
+        };
+        let before = inner.state.tree.get(node).map(|node| node.access);
+        inner.state.tree.set_access(node, Access::Unreadable);
+        drop(inner);
+        if before != Some(Access::Unreadable) {
+            self.shared.report(WatchEvent::Unreadable {
+                path: path.clone(),
+                text: describe(errno),
+            });
+        }
+    }
+
+    /// Says once what the limit of watches is and how to raise it.
+    pub(crate) fn report_limit(&mut self) {
+        let (reached, needed) = {
+            let inner = self.shared.lock();
+            let state = &inner.state;
+            (state.watch_limit_reached, state.tree.directories())
+        };
+        if !reached || std::mem::replace(&mut self.limit_reported, true) {
+            return;
+        }
+        self.shared.report(WatchEvent::WatchLimit {
+            used: self.shared.instance.used(),
+            limit: inotify::watch_limit(),
+            needed,
+            advice: format!("sysctl fs.inotify.max_user_watches={}", needed * 2),
+            interval: self.shared.options.poll_interval,
+        });
+    }
+
+    /// Whether the file system tells of every change made on it. Asked once a device.
+    fn is_watchable(&mut self, dir: &Dir, device: u64, path: &[u8]) -> bool {
+        if let Some((_, tells)) = self.devices.iter().find(|(known, _)| *known == device) {
+            return *tells;
+        }
+        let unwatchable = dir.fs_magic().ok().and_then(filesystem::changed_elsewhere);
+        self.devices.push((device, unwatchable.is_none()));
+        if let Some(file_system) = unwatchable {
+            self.shared.report(WatchEvent::NotWatchable {
+                path: path.into(),
+                file_system,
+                interval: self.shared.options.poll_interval,
+            });
+        }
+        unwatchable.is_none()
+    }
+
+    /// Lists a directory and compares it with what is known of it. Gives the places of the directories in it, after a loss of events.
+    fn list_into(
+        &mut self,
+        node: NodeId,
+        path: &PathBytes,
+        dir: &Dir,
+        adopted: bool,
+        reason: Reason,
+    ) -> Vec<Place> {
+        let (events, polled, fresh) = {
+            let inner = self.shared.lock();
+            let known = inner.state.tree.get(node);
+            (
+                inner.state.events,
+                known.is_some_and(|node| node.access == Access::Polled),
+                known.is_none_or(|node| node.is_empty()),
+            )
+        };
+        let examine = polled || matches!(reason, Reason::Lost(_));
+        let entries = match self.read(dir, examine) {
+            Ok(entries) => entries,
+            Err(errno) => {
+                // Half a listing says nothing about what is missing.
+                let place = self
+                    .shared
+                    .lock()
+                    .state
+                    .tree
+                    .get(node)
+                    .and_then(|node| node.place());
+                if let Some(place) = place {
+                    self.unreadable(&place, path, errno);
+                }
+                return Vec::new();
+            }
+        };
+        let listing = Listing {
+            entries,
+            own: dir.self_stat().ok(),
+            events,
+            polled,
+            fresh,
+            reason,
+        };
+        let mut places = Vec::new();
+        for chunk in listing.entries.chunks(CHUNK) {
+            let mut inner = self.shared.lock();
+            for entry in chunk {
+                let full = path::join(path, &entry.name);
+                if (self.shared.options.exclude)(&full, entry.directory) {
+                    continue;
+                }
+                if entry.directory {
+                    let place = Place {
+                        parent: node,
+                        name: Arc::from(&*entry.name),
+                    };
+                    inner.state.tree.remove_name(node, &entry.name);
+                    if matches!(reason, Reason::Lost(_)) {
+                        places.push(place);
+                    } else if adopted || inner.state.tree.child(&place).is_none() {
+                        inner.state.look_at(place);
+                    }
+                } else {
+                    self.note_name(&mut inner, node, &full, entry, &listing);
+                }
+            }
+        }
+        self.finish_list(node, path, &listing);
+        places
+    }
+
+    /// Compares one name that is no directory with what is known of it.
+    fn note_name(
+        &self,
+        inner: &mut Inner,
+        node: NodeId,
+        path: &PathBytes,
+        entry: &Entry,
+        listing: &Listing,
+    ) {
+        let is_new = !inner.state.tree.has_name(node, &entry.name);
+        let mut differs = match listing.reason {
+            Reason::Start | Reason::Event => false,
+            Reason::Lost(since) => is_new || entry.stat.is_none_or(|stat| stat.ctime >= since),
+            // It was polled until now, and nobody has looked since the last time.
+            Reason::Poll => !listing.polled,
+        };
+        if listing.polled
+            && let Some(known) = inner.state.tree.get_mut(node)
+            && let Some(looks) = &mut known.looks
+        {
+            let look = entry.stat.as_ref().map_or(0, look_of);
+            differs |= looks.insert(entry.name.clone(), look) != Some(look);
+        }
+        inner.state.tree.add_name(node, &entry.name, entry.ino);
+        if differs {
+            inner.state.hint(path, Hint::Differs, self.shared.now());
+        }
+    }
+
+    /// Finds what is known and was not listed.
+    fn finish_list(&self, node: NodeId, path: &PathBytes, listing: &Listing) {
+        if listing.fresh && !listing.polled {
+            return;
+        }
+        let now = self.shared.now();
+        let listed: HashSet<&[u8]> = listing.entries.iter().map(|entry| &*entry.name).collect();
+        let mut inner = self.shared.lock();
+        let state = &mut inner.state;
+        let Some(known) = state.tree.get_mut(node) else {
+            return;
+        };
+        let untouched = known.touched <= listing.events;
+        let gone: Vec<PathBytes> = known
+            .names()
+            .filter(|(name, _)| !listed.contains(name))
+            .map(|(name, _)| name.into())
+            .collect();
+        let directories: Vec<Place> = known
+            .children()
+            .filter(|(name, _)| !listed.contains(&***name))
+            .map(|(name, _)| Place {
+                parent: node,
+                name: name.clone(),
+            })
+            .collect();
+        let mut own_differs = match listing.reason {
+            Reason::Lost(since) => listing.own.is_none_or(|own| own.ctime >= since),
+            _ => false,
+        };
+        if listing.polled {
+            let own_look = (Box::default(), listing.own.as_ref().map_or(0, look_of));
+            if let Some(looks) = &mut known.looks {
+                looks.retain(|name, _| name.is_empty() || listed.contains(&**name));
+                own_differs |= looks.insert(own_look.0, own_look.1) != Some(own_look.1);
+            } else {
+                let all = listing.entries.iter().filter(|entry| !entry.directory);
+                let all = all.map(|entry| {
+                    let look = entry.stat.as_ref().map_or(0, look_of);
+                    (entry.name.clone(), look)
+                });
+                known.looks = Some(Box::new(all.chain([own_look]).collect()));
+            }
+        }
+        for name in gone {
+            // An event may have named it since the listing; then it is known already, and a look does no harm.
+            if untouched {
+                state.tree.remove_name(node, &name);
+            }
+            state.hint(&path::join(path, &name), Hint::Gone, now);
+        }
+        for place in directories {
+            state.look_at(place);
+        }
+        if own_differs {
+            state.hint(path, Hint::Attributes, now);
+        }
+        self.shared.wake_senders(&mut inner);
+    }
+
+    fn read(&mut self, dir: &Dir, examine: bool) -> Result<Vec<Entry>, Errno> {
+        let mut entries = Vec::new();
+        let mut listing = dir.list(&mut self.list)?;
+        while let Some(entry) = listing.next() {
+            let entry = entry?;
+            let mut directory = entry.kind == Some(FileKind::Directory);
+            let mut stat = None;
+            if entry.kind.is_none() || (examine && !directory) {
+                let Ok(name) = Name::new(entry.name) else {
+                    continue;
+                };
+                match dir.stat(name) {
+                    Ok(found) => {
+                        directory = found.is_dir();
+                        stat = Some(found);
+                    }
+                    Err(Errno::NOENT) => continue,
+                    Err(errno) => return Err(errno),
+                }
+            }
+            entries.push(Entry {
+                name: entry.name.into(),
+                directory,
+                ino: entry.ino,
+                stat,
+            });
+        }
+        Ok(entries)
+    }
+}
+
+/// Moves a known directory to the place where it was found. `None` if the tree has the place inside that directory: then the tree is
+/// wrong further up, and the directory's own place is looked at.
+fn claim(state: &mut State, node: NodeId, place: &Place, now: Moment) -> Option<NodeId> {
+    let known = state.tree.get(node)?;
+    if known.is_placed()
+        && let Some(old) = known.place()
+    {
+        state.look_at(old);
+    }
+    if state.tree.is_at_or_above(node, place.parent) {
+        return None;
+    }
+    if let Some(there) = state.tree.child(place) {
+        state.displace(there, now);
+    }
+    state.tree.unplace(node);
+    if state.tree.put(node, place) {
+        return Some(node);
+    }
+    state.displace(node, now);
+    None
+}
+
+/// Marks a directory that is new at its place.
+fn appeared(inner: &mut Inner, sight: &Sight<'_>, subtree: Subtree, now: Moment) {
+    // At the start a comparison of everything follows. Else the mark comes after the watch, so that the walk it asks for sees everything that
+    // has no event.
+    if sight.reason != Reason::Start {
+        inner.state.hint(sight.path, Hint::DirCreated, now);
+        inner.state.subtree(sight.path, subtree, now);
+    }
+}
+
+fn set_polled(inner: &mut Inner, node: NodeId, id: FileId, why: Errno) {
+    inner.state.watch_limit_reached |= why == Errno::NOSPC;
+    inner.state.tree.set_access(node, Access::Polled);
+    if let Some(node) = inner.state.tree.get_mut(node) {
+        node.id = Some(id);
+    }
+}
+
+/// A number that changes when what a look can tell changes.
+fn look_of(stat: &Stat) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (stat.id.ino, stat.size, stat.mode, stat.uid, stat.gid).hash(&mut hasher);
+    (stat.mtime, stat.ctime).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Another directory, or one of which events were lost: what the target has and the source has not goes, too.
+const WITH_PURGE: Subtree = Subtree {
+    purge: true,
+    ..Subtree::FORCE
+};
+
+/// Entries of a listing taken in under one hold of the lock.
+const CHUNK: usize = 2_048;

@@ -1,0 +1,309 @@
+//! What is known of one target: its dirty set, its state, when to try again.
+//!
+//! ```text
+//!             first push             all went well
+//!  Starting ──────────────> Comparing ───────────> Following <──┐
+//!                               │                    │          │ a session succeeds
+//!                               └──── session failed ┴──> Down ─┘
+//! ```
+//!
+//! Held deletions, refused deletions and failing paths are beside that: the rest goes on.
+
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::coalesce::{DirtySet, doubled};
+use crate::dirty::{Hint, Subtree, Timing};
+use crate::path::{self, PathBytes};
+use crate::push::{RenameHint, Retry, SessionError};
+
+/// Where a target is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing was sent yet.
+    Starting,
+    /// The first comparison runs.
+    Comparing,
+    /// Changes are sent as they come.
+    Following,
+    /// The last session failed.
+    Down,
+}
+
+/// One target.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) set: DirtySet,
+    /// Renames whose new name is in the set.
+    renames: Vec<RenameHint>,
+    phase: Phase,
+    timing: Timing,
+    /// Failed sessions in a row.
+    failures: u32,
+    retry_at: Duration,
+    down_since: Duration,
+    deletes_refused: bool,
+    /// The guard tripped: deletions wait until they are released.
+    pub(crate) holding: bool,
+    released_at: Option<Duration>,
+    /// The last news was that it is in sync.
+    pub(crate) in_sync: bool,
+    pub(crate) last_success: Option<Duration>,
+    pub(crate) next_audit: Option<Duration>,
+}
+
+/// What a finished session changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    None,
+    Up { away: Duration },
+    Down { retry_in: Duration },
+    DeletesRefused,
+}
+
+impl Target {
+    pub(crate) fn new(timing: Timing) -> Self {
+        Self {
+            set: DirtySet::new(timing.clone()),
+            renames: Vec::new(),
+            phase: Phase::Starting,
+            timing,
+            failures: 0,
+            retry_at: Duration::ZERO,
+            down_since: Duration::ZERO,
+            deletes_refused: false,
+            holding: false,
+            released_at: None,
+            in_sync: false,
+            last_success: None,
+            next_audit: None,
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    pub(crate) fn deletes_refused(&self) -> bool {
+        self.deletes_refused
+    }
+
+    /// When the next batch may start; `None` if nothing waits.
+    pub(crate) fn next_push(&self) -> Option<Duration> {
+        Some(self.set.next_due()?.max(self.retry_at))
+    }
+
+    /// Notes that `to` was `from`, unless the target may not have `from` as it was. Called before the names are marked; `clean` says
+    /// whether nothing was owed at or below the old name when it went away.
+    pub(crate) fn renamed(
+        &mut self,
+        from: &PathBytes,
+        to: &PathBytes,
+        directory: bool,
+        clean: bool,
+    ) {
+        if clean && self.set.is_clean_below(to) && self.renames.len() < MAX_RENAMES {
+            self.renames.push(RenameHint {
+                from: from.clone(),
+                to: to.clone(),
+                directory,
+            });
+        }
+    }
+
+    /// The hints whose new name is in a batch; those of names that are marked no more are dropped.
+    pub(crate) fn take_renames(&mut self, taken: &dyn Fn(&[u8]) -> bool) -> Vec<RenameHint> {
+        let (now, later) = std::mem::take(&mut self.renames)
+            .into_iter()
+            .partition(|hint| taken(&hint.to));
+        self.renames = later;
+        let set = &self.set;
+        self.renames
+            .retain(|hint| set.waiting_below(&hint.to).next().is_some());
+        now
+    }
+
+    /// A session begins.
+    pub(crate) fn begin(&mut self) {
+        self.in_sync = false;
+        if self.phase == Phase::Starting {
+            self.phase = Phase::Comparing;
+        }
+    }
+
+    /// A session came to its clean end.
+    pub(crate) fn succeeded(&mut self, now: Moment) -> Change {
+        self.failures = 0;
+        self.retry_at = Duration::ZERO;
+        self.last_success = Some(now.mono);
+        let before = std::mem::replace(&mut self.phase, Phase::Following);
+        if before == Phase::Down {
+            return Change::Up {
+                away: now.mono.saturating_sub(self.down_since),
+            };
+        }
+        Change::None
+    }
+
+    /// A session failed; everything in flight and not confirmed comes back. `jitter` is from -1 to 1.
+    pub(crate) fn failed(&mut self, error: &SessionError, now: Moment, jitter: f64) -> Change {
+        self.set.give_back();
+        if error.retry == Retry::WithoutDeletes && !self.deletes_refused {
+            self.deletes_refused = true;
+            return Change::DeletesRefused;
+        }
+        let longest = self.timing.session_retry_max;
+        let delay = match error.retry {
+            Retry::Slow => longest,
+            Retry::Backoff | Retry::WithoutDeletes => {
+                doubled(self.timing.retry, self.failures, longest)
+            }
+        };
+        // So that many targets of one host do not come back at once.
+        let delay = delay.mul_f64(1.0 + 0.2 * jitter.clamp(-1.0, 1.0));
+        self.failures = self.failures.saturating_add(1);
+        if std::mem::replace(&mut self.phase, Phase::Down) != Phase::Down {
+            self.down_since = now.mono;
+        }
+        self.retry_at = now.mono + delay;
+        Change::Down { retry_in: delay }
+    }
+
+    /// Lets held deletions go; what vanished before now does not trip the guard again.
+    pub(crate) fn release(&mut self, now: Duration) {
+        self.holding = false;
+        self.released_at = Some(now);
+        self.set.release();
+    }
+
+    /// True for a while after a release.
+    pub(crate) fn released(&self, now: Duration) -> bool {
+        self.released_at
+            .is_some_and(|at| now < at + crate::guard::WINDOW)
+    }
+
+    /// Asks for a comparison of everything.
+    pub(crate) fn audit(&mut self, now: Moment) {
+        let root: PathBytes = PathBytes::from(&b""[..]);
+        self.set.subtree(&root, Subtree::FULL, now);
+    }
+
+    /// Marks one name.
+    pub(crate) fn hint(&mut self, path: &PathBytes, hint: Hint, now: Moment) {
+        self.set.hint(path, hint, now);
+        if matches!(hint, Hint::Gone | Hint::DirGone) {
+            // What was moved there is gone again.
+            self.renames
+                .retain(|rename| !path::is_within(&rename.to, path));
+        }
+    }
+}
+
+/// Hints kept at most; more renames than that at once are sent as new names.
+const MAX_RENAMES: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: u64) -> Moment {
+        Moment {
+            mono: Duration::from_secs(secs),
+            ..Moment::default()
+        }
+    }
+
+    fn key(path: &str) -> PathBytes {
+        path.as_bytes().into()
+    }
+
+    fn error(retry: Retry) -> SessionError {
+        SessionError {
+            text: "connection refused".to_owned(),
+            retry,
+        }
+    }
+
+    #[test]
+    fn delays_double_to_a_minute() {
+        let mut target = Target::new(Timing::default());
+        let mut delays = Vec::new();
+        for _ in 0..8 {
+            if let Change::Down { retry_in } = target.failed(&error(Retry::Backoff), at(0), 0.0) {
+                delays.push(retry_in.as_secs());
+            }
+        }
+        assert_eq!(delays, [1, 2, 4, 8, 16, 32, 60, 60]);
+        target.succeeded(at(0));
+        let varied = target.failed(&error(Retry::Backoff), at(0), -7.0);
+        let retry_in = Duration::from_millis(800);
+        assert_eq!(varied, Change::Down { retry_in });
+    }
+
+    #[test]
+    fn from_start_through_an_outage() {
+        let mut target = Target::new(Timing::default());
+        target.audit(at(0));
+        assert!(target.next_push().is_some());
+        target.begin();
+        assert_eq!(target.phase(), Phase::Comparing);
+        target.set.take(at(1).mono, 9);
+        let change = target.failed(&error(Retry::Backoff), at(1), 0.0);
+        assert_eq!(
+            change,
+            Change::Down {
+                retry_in: Duration::from_secs(1)
+            }
+        );
+        assert_eq!(target.next_push(), Some(at(2).mono));
+        target.set.take(at(2).mono, 9);
+        target.failed(&error(Retry::Slow), at(2), 0.0);
+        assert_eq!(target.next_push(), Some(at(62).mono));
+        target.set.take(at(62).mono, 9);
+        target.set.confirm_rest();
+        assert_eq!(
+            target.succeeded(at(63)),
+            Change::Up {
+                away: Duration::from_secs(62)
+            }
+        );
+        assert_eq!(
+            (target.phase(), target.next_push()),
+            (Phase::Following, None)
+        );
+    }
+
+    #[test]
+    fn refused_deletions_are_given_up_once_and_at_once() {
+        let mut target = Target::new(Timing::default());
+        target.hint(&key("a"), Hint::Gone, at(0));
+        target.set.take(at(1).mono, 9);
+        let refused = error(Retry::WithoutDeletes);
+        assert_eq!(target.failed(&refused, at(1), 0.0), Change::DeletesRefused);
+        assert!(target.deletes_refused());
+        assert_eq!(
+            target.next_push(),
+            Some(at(0).mono + Duration::from_millis(50))
+        );
+        assert!(matches!(
+            target.failed(&refused, at(1), 0.0),
+            Change::Down { .. }
+        ));
+    }
+
+    #[test]
+    fn a_rename_is_a_hint_only_between_clean_names() {
+        let mut target = Target::new(Timing::default());
+        target.renamed(&key("a"), &key("b"), true, true);
+        target.hint(&key("b"), Hint::DirCreated, at(0));
+        target.renamed(&key("x"), &key("y"), true, false);
+        target.renamed(&key("x"), &key("b"), true, true);
+        target.renamed(&key("c"), &key("d"), false, true);
+        target.hint(&key("d"), Hint::MovedIn, at(0));
+        target.hint(&key("d"), Hint::Gone, at(0));
+        let hints = target.take_renames(&|path| path == b"b");
+        assert_eq!(hints.len(), 1);
+        assert_eq!(&*hints[0].from, b"a");
+        assert!(target.renames.is_empty());
+    }
+}

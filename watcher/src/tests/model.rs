@@ -1,0 +1,442 @@
+//! The contract: once writes stop, the mirror equals the source, whatever happened before.
+//!
+//! Several writers do random things to a small tree (few names, so that they get into each other's way) while events are lost, sessions are cut,
+//! names are refused, the target is away and the watcher is stopped and started. Then everything is let be, and the trees are compared.
+//!
+//! `SYNCLINE_MODEL_SEEDS=first..end` runs more of it, `SYNCLINE_MODEL_SEEDS=n..` until it is ended.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rsync_engine::fs::Timestamp;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps};
+
+use super::faults::{Faults, Faulty};
+use super::mirror::{Control, Mirror};
+use super::random::Random;
+use super::snapshot::differences;
+use crate::dirty::Timing;
+use crate::driver::{TargetSpec, Watcher};
+use crate::shared::{DeletePolicy, WatchOptions};
+
+#[test]
+fn the_mirror_converges() {
+    let seeds = match std::env::var("SYNCLINE_MODEL_SEEDS") {
+        Err(_) => 0..6,
+        Ok(text) => {
+            let (first, end) = text.split_once("..").expect("first..end");
+            let first = first.parse().unwrap();
+            first..end.parse().unwrap_or(u64::MAX)
+        }
+    };
+    for seed in seeds {
+        run(seed);
+    }
+}
+
+fn run(seed: u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("source");
+    let mirrors = [dir.path().join("mirror-0"), dir.path().join("mirror-1")];
+    for path in [
+        &source,
+        &mirrors[0],
+        &mirrors[1],
+        &dir.path().join("outside"),
+    ] {
+        fs::create_dir(path).unwrap();
+    }
+    let mut random = Random::new(seed);
+    let hostile = random.below(4);
+    println!("seed {seed}, kind {hostile}");
+    let controls = [Arc::new(Control::default()), Arc::new(Control::default())];
+    let faults = Arc::new(Faults::default());
+    faults
+        .break_pairs
+        .store(random.one_in(4), Ordering::Relaxed);
+    if hostile >= 1 {
+        controls[0].cut_one_in.store(40, Ordering::Relaxed);
+    }
+    if hostile >= 2 {
+        controls[0].refuse_one_in.store(50, Ordering::Relaxed);
+    }
+    // A tree to start with, made before anybody watches.
+    let mut first = Writer::new(&source, random.next());
+    for _ in 0..60 {
+        first.act();
+    }
+    let options = WatchOptions {
+        timing: timing(&mut random),
+        delete: DeletePolicy::All,
+        delete_limit: None,
+        max_batch: *random.pick(&[7, 60, 50_000]),
+        max_watches: *random.pick(&[usize::MAX, usize::MAX, 5]),
+        poll_interval: Duration::from_millis(50),
+        audit_interval: None,
+        ..WatchOptions::default()
+    };
+    let mut stamps: [Option<Timestamp>; 2] = [None, None];
+    let mut rounds = 1 + random.below(3);
+    loop {
+        rounds -= 1;
+        let last = rounds == 0;
+        let targets = (0..2)
+            .map(|i| TargetSpec {
+                pusher: Box::new(Mirror::new(
+                    &source,
+                    &mirrors[i],
+                    &controls[i],
+                    random.next(),
+                )),
+                confirmed_until: stamps[i],
+            })
+            .collect();
+        let (watcher, events) = Watcher::start_with(&source, targets, options.clone(), |applier| {
+            Faulty::new(applier, faults.clone())
+        })
+        .unwrap();
+        disturb(&mut random, hostile, &source, &controls, &faults);
+        if !last {
+            watcher.begin_stop();
+            let status = watcher.status();
+            for (stamp, target) in stamps.iter_mut().zip(&status.targets) {
+                *stamp = Some(target.confirmed_until);
+            }
+            watcher.stop();
+            // Nobody watches this.
+            let mut writer = Writer::new(&source, random.next());
+            for _ in 0..random.below(40) {
+                writer.act();
+            }
+            continue;
+        }
+        let in_sync = watcher.wait_in_sync(Duration::from_secs(30));
+        let status = watcher.status();
+        let mut report = String::new();
+        for (mirror, control) in mirrors.iter().zip(&controls) {
+            let differences = differences(&source, mirror);
+            if !differences.is_empty() || !in_sync {
+                let log = control.log.lock().unwrap();
+                report += &format!("{mirror:?}:\n{differences}\nlast sessions:\n");
+                for line in &log[log.len().saturating_sub(60)..] {
+                    report += &format!("  {line}\n");
+                }
+            }
+        }
+        if !report.is_empty() {
+            let events: Vec<_> = events.try_iter().collect();
+            let events = &events[events.len().saturating_sub(40)..];
+            panic!("seed {seed}: in sync: {in_sync}\n{report}\n{status:#?}\n{events:#?}");
+        }
+        watcher.stop();
+        break;
+    }
+}
+
+/// Lets writers write while things go wrong.
+fn disturb(
+    random: &mut Random,
+    hostile: u64,
+    source: &Path,
+    controls: &[Arc<Control>; 2],
+    faults: &Arc<Faults>,
+) {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..1 + random.below(4))
+            .map(|_| {
+                let mut writer = Writer::new(source, random.next());
+                let actions = 20 + random.below(200);
+                let mut pauses = Random::new(random.next());
+                scope.spawn(move || {
+                    for _ in 0..actions {
+                        writer.act();
+                        if pauses.one_in(4) {
+                            std::thread::sleep(Duration::from_micros(pauses.below(3_000)));
+                        }
+                    }
+                })
+            })
+            .collect();
+        let mut trouble = Random::new(random.next());
+        let stop = &stop;
+        scope.spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(trouble.below(30)));
+                if hostile >= 3 && trouble.one_in(3) {
+                    faults
+                        .lose
+                        .store(trouble.below(60) as u32, Ordering::Relaxed);
+                }
+                let control = trouble.pick(controls);
+                control.down.store(trouble.one_in(3), Ordering::Relaxed);
+            }
+            for control in controls {
+                control.down.store(false, Ordering::Relaxed);
+            }
+        });
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+fn timing(random: &mut Random) -> Timing {
+    let ms = Duration::from_millis;
+    Timing {
+        settle: ms(*random.pick(&[0, 1, 10])),
+        quiet: ms(*random.pick(&[5, 50])),
+        found: ms(*random.pick(&[1, 20])),
+        delete_hold: ms(*random.pick(&[0, 10])),
+        max_delay: ms(*random.pick(&[50, 300])),
+        retry: ms(3),
+        session_retry_max: ms(20),
+        path_retry_max: ms(50),
+    }
+}
+
+/// Somebody who changes the tree.
+struct Writer {
+    root: PathBuf,
+    random: Random,
+    written: u64,
+}
+
+const NAMES: [&[u8]; 9] = [
+    b"a",
+    b"b",
+    b"c",
+    b"d e",
+    b"new\nline",
+    b"\xff\xfe",
+    b"-x",
+    b"[*]?\\",
+    b"zz",
+];
+
+impl Writer {
+    fn new(root: &Path, seed: u64) -> Self {
+        Self {
+            root: root.to_owned(),
+            random: Random::new(seed),
+            written: seed,
+        }
+    }
+
+    fn path(&mut self) -> PathBuf {
+        let mut path = self.root.clone();
+        for _ in 0..1 + self.random.below(3) {
+            path.push(std::ffi::OsStr::from_bytes(*self.random.pick(&NAMES)));
+        }
+        path
+    }
+
+    fn content(&mut self) -> Vec<u8> {
+        self.written += 1;
+        // Few sizes, so that the quick check is fooled where it can be.
+        let mut content = self.written.to_le_bytes().to_vec();
+        content.resize(*self.random.pick(&[8, 8, 40, 9_000]), b'.');
+        content
+    }
+
+    /// Does one thing; that it fails because of another writer is fine.
+    fn act(&mut self) {
+        let path = self.path();
+        let _ = match self.random.below(29) {
+            0..=4 => fs::write(&path, self.content()),
+            5 => self.append_slowly(&path),
+            6 => self.same_size_and_time(&path),
+            7 => self.truncate(&path),
+            8 | 9 => self.safe_save(&path),
+            10 | 11 => fs::rename(&path, self.path()),
+            12 => self.exchange(&path),
+            13 => fs::create_dir(&path),
+            14 => {
+                fs::create_dir_all(&path).and_then(|()| fs::write(path.join("f"), self.content()))
+            }
+            15 => self.populate(&path),
+            16 => fs::remove_file(&path),
+            17 => fs::remove_dir_all(&path),
+            18 => fs::remove_dir(&path),
+            19 => self.out_and_back(&path),
+            20 => self.move_in(&path),
+            21 => std::os::unix::fs::symlink(self.path(), &path),
+            22 => fs::hard_link(&path, self.path()),
+            23 => self.chmod(&path),
+            24 => self.touch(&path),
+            25 => self.tmpfile(&path),
+            26 => rustix::fs::mknodat(
+                CWD,
+                &path,
+                rustix::fs::FileType::Fifo,
+                Mode::from_raw_mode(0o600),
+                0,
+            )
+            .map_err(Into::into),
+            27 => self.replace_by_other_type(&path),
+            _ => self.rotate(&path),
+        };
+    }
+
+    fn append_slowly(&mut self, path: &Path) -> std::io::Result<()> {
+        let content = self.content();
+        let mut file = fs::OpenOptions::new().append(true).open(path)?;
+        for part in content.chunks(4_000) {
+            file.write_all(part)?;
+            std::thread::sleep(Duration::from_micros(self.random.below(2_000)));
+        }
+        Ok(())
+    }
+
+    fn same_size_and_time(&mut self, path: &Path) -> std::io::Result<()> {
+        let meta = fs::symlink_metadata(path)?;
+        if !meta.is_file() || meta.len() < 8 {
+            return Ok(());
+        }
+        let content = self.content();
+        let mut file = fs::OpenOptions::new().write(true).open(path)?;
+        file.write_all(&content[..8])?;
+        drop(file);
+        set_mtime(path, meta.mtime(), meta.mtime_nsec())
+    }
+
+    fn truncate(&mut self, path: &Path) -> std::io::Result<()> {
+        let meta = fs::symlink_metadata(path)?;
+        if !meta.is_file() {
+            return Ok(());
+        }
+        fs::OpenOptions::new()
+            .write(true)
+            .open(path)?
+            .set_len(self.random.below(50))
+    }
+
+    fn safe_save(&mut self, path: &Path) -> std::io::Result<()> {
+        let temp = path.with_file_name(format!(".save-{}", self.written));
+        fs::write(&temp, self.content())?;
+        fs::rename(&temp, path).inspect_err(|_| {
+            let _ = fs::remove_file(&temp);
+        })
+    }
+
+    fn exchange(&mut self, path: &Path) -> std::io::Result<()> {
+        let other = self.path();
+        rustix::fs::renameat_with(CWD, path, CWD, &other, RenameFlags::EXCHANGE)?;
+        Ok(())
+    }
+
+    fn populate(&mut self, path: &Path) -> std::io::Result<()> {
+        for i in 0..self.random.below(20) {
+            let dir = path.join(format!("p{}", i % 4));
+            fs::create_dir_all(&dir)?;
+            fs::write(dir.join(format!("{i}")), self.content())?;
+        }
+        Ok(())
+    }
+
+    fn outside(&self) -> PathBuf {
+        self.root.parent().unwrap().join("outside")
+    }
+
+    fn out_and_back(&mut self, path: &Path) -> std::io::Result<()> {
+        self.written += 1;
+        let away = self.outside().join(format!("{}", self.written));
+        fs::rename(path, &away)?;
+        if self.random.one_in(2) {
+            std::thread::sleep(Duration::from_millis(self.random.below(80)));
+        }
+        if away.is_dir() {
+            fs::write(away.join("b"), self.content())?;
+        }
+        if self.random.one_in(3) {
+            return Ok(());
+        }
+        let back = self.path();
+        fs::rename(&away, if self.random.one_in(2) { path } else { &back })
+    }
+
+    /// A directory from elsewhere, with old time stamps.
+    fn move_in(&mut self, path: &Path) -> std::io::Result<()> {
+        self.written += 1;
+        let made = self.outside().join(format!("in-{}", self.written));
+        fs::create_dir_all(made.join("a"))?;
+        for name in ["a/b", "c", "f"] {
+            fs::write(made.join(name), self.content())?;
+            set_mtime(&made.join(name), 1_000_000_000, 0)?;
+        }
+        fs::rename(&made, path)
+    }
+
+    fn chmod(&mut self, path: &Path) -> std::io::Result<()> {
+        if fs::symlink_metadata(path)?.is_symlink() {
+            return Ok(());
+        }
+        let mode = *self.random.pick(&[0o700, 0o755, 0o744, 0o711]);
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+    }
+
+    fn touch(&mut self, path: &Path) -> std::io::Result<()> {
+        set_mtime(path, 1_200_000_000 + self.random.below(4) as i64, 5)
+    }
+
+    fn tmpfile(&mut self, path: &Path) -> std::io::Result<()> {
+        let parent = path.parent().unwrap();
+        let fd = rustix::fs::openat(
+            CWD,
+            parent,
+            OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC,
+            Mode::from_raw_mode(0o600),
+        )?;
+        let mut file = fs::File::from(fd);
+        file.write_all(&self.content())?;
+        let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+        rustix::fs::linkat(CWD, link, CWD, path, AtFlags::SYMLINK_FOLLOW)?;
+        Ok(())
+    }
+
+    fn replace_by_other_type(&mut self, path: &Path) -> std::io::Result<()> {
+        let meta = fs::symlink_metadata(path)?;
+        if meta.is_dir() {
+            fs::remove_dir_all(path)?;
+            if self.random.one_in(2) {
+                fs::write(path, self.content())
+            } else {
+                std::os::unix::fs::symlink("a", path)
+            }
+        } else {
+            fs::remove_file(path)?;
+            fs::create_dir(path)?;
+            fs::write(path.join("a"), self.content())
+        }
+    }
+
+    fn rotate(&mut self, path: &Path) -> std::io::Result<()> {
+        let (b, c) = (self.path(), self.path());
+        self.written += 1;
+        let spare = self.root.join(format!("spare-{}", self.written));
+        fs::rename(&c, &spare)?;
+        let _ = fs::rename(&b, &c);
+        let _ = fs::rename(path, &b);
+        fs::rename(&spare, path)
+    }
+}
+
+fn set_mtime(path: &Path, secs: i64, nsec: i64) -> std::io::Result<()> {
+    let time = Timespec {
+        tv_sec: secs,
+        tv_nsec: nsec,
+    };
+    let times = Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
+    rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(())
+}

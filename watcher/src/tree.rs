@@ -1,0 +1,496 @@
+//! The directories of the watched tree, identified by their watches.
+//!
+//! A path is computed from the names up to the root when it is needed, never stored: a move is one change of parent, whatever lies below.
+//! Each directory also knows the names of what is in it that is no directory: after a loss of events only that tells which of them vanished.
+//!
+//! Pure: no system calls. What the kernel says about a place is compared with it elsewhere ([`crate::survey`]).
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use rsync_engine::fs::FileId;
+
+use crate::path::{self, PathBytes};
+
+/// A directory node. Never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct NodeId(u64);
+
+/// How changes in a directory are learnt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Not looked at yet.
+    #[default]
+    New,
+    /// By its watch.
+    Watched,
+    /// By looking at it now and then: no watch could be had, or its file system does not tell.
+    Polled,
+    /// Not at all: it must not be read. Nothing below is sent or deleted.
+    Unreadable,
+    /// Not at all: its file system was unmounted. Nothing below is deleted.
+    Unavailable,
+}
+
+/// A directory.
+#[derive(Debug)]
+pub(crate) struct Node {
+    parent: Option<NodeId>,
+    name: Arc<[u8]>,
+    /// False while it is between two places: moved away, its new place not known yet.
+    placed: bool,
+    wd: Option<i32>,
+    /// The directory that was found here.
+    pub(crate) id: Option<FileId>,
+    pub(crate) access: Access,
+    /// Its removal was announced; the rest of the records will follow.
+    pub(crate) dying: bool,
+    /// The number of the last event that named something in it.
+    pub(crate) touched: u64,
+    children: HashMap<Arc<[u8]>, NodeId>,
+    /// What is no directory, with its inode number (0: not known).
+    names: HashMap<Box<[u8]>, u64>,
+    /// Of a polled directory: what each entry looked like.
+    pub(crate) looks: Option<Box<HashMap<Box<[u8]>, u64>>>,
+}
+
+impl Node {
+    fn new(parent: Option<NodeId>, name: Arc<[u8]>) -> Self {
+        Self {
+            parent,
+            name,
+            placed: true,
+            wd: None,
+            id: None,
+            access: Access::New,
+            dying: false,
+            touched: 0,
+            children: HashMap::new(),
+            names: HashMap::new(),
+            looks: None,
+        }
+    }
+
+    pub(crate) fn wd(&self) -> Option<i32> {
+        self.wd
+    }
+
+    pub(crate) fn is_placed(&self) -> bool {
+        self.placed
+    }
+
+    /// Parent and name; the place it came from while it is unplaced. `None` for the root.
+    pub(crate) fn place(&self) -> Option<Place> {
+        Some(Place {
+            parent: self.parent?,
+            name: self.name.clone(),
+        })
+    }
+
+    pub(crate) fn children(&self) -> impl Iterator<Item = (&Arc<[u8]>, NodeId)> {
+        self.children.iter().map(|(name, id)| (name, *id))
+    }
+
+    /// True if nothing in it is known.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.children.is_empty() && self.names.is_empty()
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        self.names.iter().map(|(name, ino)| (&**name, *ino))
+    }
+}
+
+/// A name in a directory where a directory may be.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    pub(crate) parent: NodeId,
+    pub(crate) name: Arc<[u8]>,
+}
+
+/// All directories.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    nodes: HashMap<NodeId, Node>,
+    by_wd: HashMap<i32, NodeId>,
+    next: u64,
+    /// Names and directories below the root.
+    entries: usize,
+    /// Directories that are unreadable or unavailable.
+    blocked: BTreeSet<NodeId>,
+}
+
+impl Tree {
+    /// The root.
+    pub(crate) const ROOT: NodeId = NodeId(0);
+
+    pub(crate) fn new() -> Self {
+        Self {
+            nodes: HashMap::from([(Self::ROOT, Node::new(None, Arc::from(&b""[..])))]),
+            by_wd: HashMap::new(),
+            next: 1,
+            entries: 0,
+            blocked: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn get(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.get(&id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: NodeId) -> Option<&mut Node> {
+        self.nodes.get_mut(&id)
+    }
+
+    pub(crate) fn by_wd(&self, wd: i32) -> Option<NodeId> {
+        self.by_wd.get(&wd).copied()
+    }
+
+    /// Directories known.
+    pub(crate) fn directories(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Names known, directories included.
+    pub(crate) fn entries(&self) -> usize {
+        self.entries
+    }
+
+    /// The path of a directory; of an unplaced one where it was last. `None` if it is gone.
+    pub(crate) fn path(&self, id: NodeId) -> Option<PathBytes> {
+        let mut names = Vec::new();
+        let mut node = self.nodes.get(&id)?;
+        let mut length = 0;
+        while let Some(parent) = node.parent {
+            length += node.name.len() + 1;
+            names.push(&node.name);
+            node = self.nodes.get(&parent)?;
+        }
+        let mut path = Vec::with_capacity(length);
+        for name in names.into_iter().rev() {
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            path.extend_from_slice(name);
+        }
+        Some(path.into())
+    }
+
+    /// The path of a name in a directory.
+    pub(crate) fn path_in(&self, dir: NodeId, name: &[u8]) -> Option<PathBytes> {
+        Some(path::join(&self.path(dir)?, name))
+    }
+
+    pub(crate) fn child(&self, place: &Place) -> Option<NodeId> {
+        self.nodes
+            .get(&place.parent)?
+            .children
+            .get(&place.name)
+            .copied()
+    }
+
+    /// The directory at a path.
+    pub(crate) fn find(&self, path: &[u8]) -> Option<NodeId> {
+        let mut id = Self::ROOT;
+        if !path.is_empty() {
+            for name in path.split(|&b| b == b'/') {
+                id = *self.nodes.get(&id)?.children.get(name)?;
+            }
+        }
+        Some(id)
+    }
+
+    /// The node at a place, made if there is none. `None` if its parent is gone.
+    pub(crate) fn ensure(&mut self, place: &Place) -> Option<NodeId> {
+        let parent = self.nodes.get_mut(&place.parent)?;
+        if let Some(&child) = parent.children.get(&place.name) {
+            return Some(child);
+        }
+        let id = NodeId(self.next);
+        self.next += 1;
+        parent.children.insert(place.name.clone(), id);
+        self.nodes
+            .insert(id, Node::new(Some(place.parent), place.name.clone()));
+        self.entries += 1;
+        Some(id)
+    }
+
+    /// Takes a directory out of its place, with all below it, until it is placed again or removed.
+    pub(crate) fn unplace(&mut self, id: NodeId) {
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return;
+        };
+        let Some(parent) = node.parent else { return };
+        if !std::mem::replace(&mut node.placed, false) {
+            return;
+        }
+        let name = node.name.clone();
+        if let Some(parent) = self.nodes.get_mut(&parent) {
+            parent.children.remove(&name);
+        }
+    }
+
+    /// Puts an unplaced directory into a place. False, and nothing done, if the place is taken, its parent gone or inside the directory itself.
+    pub(crate) fn put(&mut self, id: NodeId, place: &Place) -> bool {
+        if self.is_at_or_above(id, place.parent) || self.child(place).is_some() {
+            return false;
+        }
+        let Some(parent) = self.nodes.get_mut(&place.parent) else {
+            return false;
+        };
+        parent.children.insert(place.name.clone(), id);
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return false;
+        };
+        node.parent = Some(place.parent);
+        node.name = place.name.clone();
+        node.placed = true;
+        true
+    }
+
+    /// Removes a directory and everything below it; gives the watches that are of no use any more.
+    pub(crate) fn remove(&mut self, id: NodeId) -> Vec<i32> {
+        self.unplace(id);
+        let mut unused = Vec::new();
+        let mut doomed = vec![id];
+        while let Some(id) = doomed.pop() {
+            let Some(node) = self.nodes.remove(&id) else {
+                continue;
+            };
+            self.entries = self.entries.saturating_sub(1 + node.names.len());
+            self.blocked.remove(&id);
+            if let Some(wd) = node.wd {
+                self.by_wd.remove(&wd);
+                unused.push(wd);
+            }
+            doomed.extend(node.children.into_values());
+        }
+        unused
+    }
+
+    /// Gives a directory its watch; takes it from whoever had it.
+    pub(crate) fn set_watch(&mut self, id: NodeId, wd: i32, dir: FileId) {
+        if let Some(before) = self.by_wd.insert(wd, id)
+            && before != id
+            && let Some(before) = self.nodes.get_mut(&before)
+        {
+            before.wd = None;
+        }
+        if let Some(node) = self.nodes.get_mut(&id) {
+            if let Some(old) = node.wd.replace(wd)
+                && old != wd
+            {
+                self.by_wd.remove(&old);
+            }
+            node.id = Some(dir);
+            node.dying = false;
+        }
+        self.set_access(id, Access::Watched);
+    }
+
+    /// Forgets a watch; gives the directory that had it.
+    pub(crate) fn clear_watch(&mut self, wd: i32) -> Option<NodeId> {
+        let id = self.by_wd.remove(&wd)?;
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.wd = None;
+        }
+        Some(id)
+    }
+
+    pub(crate) fn set_access(&mut self, id: NodeId, access: Access) {
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return;
+        };
+        node.access = access;
+        if access != Access::Polled {
+            node.looks = None;
+        }
+        match access {
+            Access::Unreadable | Access::Unavailable => self.blocked.insert(id),
+            _ => self.blocked.remove(&id),
+        };
+    }
+
+    /// What was unavailable is looked at again.
+    pub(crate) fn make_available(&mut self) {
+        for id in self.with_access(Access::Unavailable) {
+            self.set_access(id, Access::New);
+        }
+    }
+
+    /// The paths at or below which nothing may be deleted.
+    pub(crate) fn blocked(&self) -> impl Iterator<Item = PathBytes> {
+        self.blocked.iter().filter_map(|&id| self.path(id))
+    }
+
+    /// The directories with this access.
+    pub(crate) fn with_access(&self, access: Access) -> Vec<NodeId> {
+        self.nodes
+            .iter()
+            .filter(|(_, node)| node.access == access)
+            .map(|(&id, _)| id)
+            .collect()
+    }
+
+    /// Notes a name that is no directory. `ino` 0: not known.
+    pub(crate) fn add_name(&mut self, dir: NodeId, name: &[u8], ino: u64) {
+        let Some(node) = self.nodes.get_mut(&dir) else {
+            return;
+        };
+        match node.names.get_mut(name) {
+            Some(known) => *known = ino,
+            None => {
+                node.names.insert(name.into(), ino);
+                self.entries += 1;
+            }
+        }
+    }
+
+    /// Notes a name of which an event came, without losing its inode number.
+    pub(crate) fn see_name(&mut self, dir: NodeId, name: &[u8]) {
+        if let Some(node) = self.nodes.get(&dir)
+            && !node.names.contains_key(name)
+        {
+            self.add_name(dir, name, 0);
+        }
+    }
+
+    /// True if the name is known and no directory.
+    pub(crate) fn has_name(&self, dir: NodeId, name: &[u8]) -> bool {
+        self.nodes
+            .get(&dir)
+            .is_some_and(|node| node.names.contains_key(name))
+    }
+
+    /// Forgets a name; gives its inode number.
+    pub(crate) fn remove_name(&mut self, dir: NodeId, name: &[u8]) -> Option<u64> {
+        let ino = self.nodes.get_mut(&dir)?.names.remove(name)?;
+        self.entries = self.entries.saturating_sub(1);
+        Some(ino)
+    }
+
+    /// True if `upper` is `lower` or a directory above it.
+    pub(crate) fn is_at_or_above(&self, upper: NodeId, lower: NodeId) -> bool {
+        let mut at = Some(lower);
+        while let Some(id) = at {
+            if id == upper {
+                return true;
+            }
+            at = self.nodes.get(&id).and_then(|node| node.parent);
+        }
+        false
+    }
+
+    /// True if `id` or a directory above it has this access.
+    pub(crate) fn is_within_access(&self, id: NodeId, access: Access) -> bool {
+        let mut at = Some(id);
+        while let Some(node) = at.and_then(|id| self.nodes.get(&id)) {
+            if node.access == access {
+                return true;
+            }
+            at = node.parent;
+        }
+        false
+    }
+
+    /// All names of the files with these numbers: hard links whose other names got no event.
+    pub(crate) fn names_of(&self, wanted: &HashSet<FileId>) -> Vec<(PathBytes, FileId)> {
+        let mut found = Vec::new();
+        for (&id, node) in &self.nodes {
+            let Some(dev) = node.id.map(|id| id.dev) else {
+                continue;
+            };
+            for (name, &ino) in &node.names {
+                let file = FileId { dev, ino };
+                if ino != 0
+                    && wanted.contains(&file)
+                    && let Some(path) = self.path_in(id, name)
+                {
+                    found.push((path, file));
+                }
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(parent: NodeId, name: &str) -> Place {
+        Place {
+            parent,
+            name: name.as_bytes().into(),
+        }
+    }
+
+    fn path(tree: &Tree, id: NodeId) -> String {
+        String::from_utf8(tree.path(id).unwrap().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_move_changes_the_paths_below() {
+        let mut tree = Tree::new();
+        let a = tree.ensure(&place(Tree::ROOT, "a")).unwrap();
+        let b = tree.ensure(&place(a, "b")).unwrap();
+        let x = tree.ensure(&place(Tree::ROOT, "x")).unwrap();
+        tree.set_watch(b, 7, FileId { dev: 1, ino: 7 });
+        assert_eq!(path(&tree, b), "a/b");
+        tree.unplace(a);
+        assert_eq!(path(&tree, b), "a/b", "until its new place is known");
+        assert!(tree.find(b"a").is_none());
+        assert!(tree.put(a, &place(x, "y")));
+        assert_eq!(path(&tree, b), "x/y/b");
+        assert_eq!(tree.find(b"x/y/b"), Some(b));
+        assert_eq!(tree.by_wd(7), Some(b));
+        assert_eq!(tree.remove(x), [7]);
+        assert_eq!((tree.directories(), tree.entries()), (1, 0));
+        assert_eq!(tree.path(b), None);
+        assert_eq!(tree.by_wd(7), None);
+    }
+
+    #[test]
+    fn no_directory_goes_below_itself_or_onto_another() {
+        let mut tree = Tree::new();
+        let a = tree.ensure(&place(Tree::ROOT, "a")).unwrap();
+        let b = tree.ensure(&place(a, "b")).unwrap();
+        let c = tree.ensure(&place(Tree::ROOT, "c")).unwrap();
+        tree.unplace(a);
+        assert!(!tree.put(a, &place(b, "a")));
+        assert!(!tree.put(a, &place(Tree::ROOT, "c")));
+        assert!(tree.put(a, &place(c, "a")));
+    }
+
+    #[test]
+    fn a_watch_has_one_owner() {
+        let mut tree = Tree::new();
+        let a = tree.ensure(&place(Tree::ROOT, "a")).unwrap();
+        let b = tree.ensure(&place(Tree::ROOT, "b")).unwrap();
+        let dir = FileId { dev: 1, ino: 9 };
+        tree.set_watch(a, 1, dir);
+        tree.set_watch(b, 1, dir);
+        assert_eq!(tree.get(a).unwrap().wd(), None);
+        assert_eq!(tree.by_wd(1), Some(b));
+        tree.set_watch(b, 2, dir);
+        assert_eq!(tree.by_wd(1), None);
+        assert_eq!(tree.clear_watch(2), Some(b));
+        assert_eq!(tree.get(b).unwrap().wd(), None);
+    }
+
+    #[test]
+    fn names_are_counted_once_and_found_by_number() {
+        let mut tree = Tree::new();
+        tree.set_watch(Tree::ROOT, 1, FileId { dev: 1, ino: 2 });
+        tree.add_name(Tree::ROOT, b"f", 5);
+        tree.add_name(Tree::ROOT, b"f", 5);
+        tree.see_name(Tree::ROOT, b"f");
+        tree.add_name(Tree::ROOT, b"g", 5);
+        assert_eq!(tree.entries(), 2);
+        let wanted = [FileId { dev: 1, ino: 5 }].into();
+        assert_eq!(tree.names_of(&wanted).len(), 2);
+        assert_eq!(tree.remove_name(Tree::ROOT, b"f"), Some(5));
+        assert_eq!(tree.remove_name(Tree::ROOT, b"f"), None);
+        assert_eq!(tree.entries(), 1);
+    }
+}
