@@ -17,6 +17,7 @@ pub mod incremental;
 pub mod lists;
 pub mod mutate;
 pub mod recording;
+pub mod session;
 mod target;
 pub mod targets;
 pub mod vectors;

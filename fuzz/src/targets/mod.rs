@@ -38,6 +38,7 @@ targets! {
     request_paths,
     requests,
     sender_stream,
+    sending,
     server_options,
     setup_client,
     setup_server,
