@@ -217,7 +217,9 @@ impl WireIn {
             {
                 return Ok(None);
             }
-            let (start, len) = (self.pos, self.try_run()?);
+            let len = self.try_run()?;
+            // Not before: a new chunk may have come.
+            let start = self.pos;
             if len == 0 {
                 continue;
             }
