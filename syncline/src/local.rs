@@ -8,7 +8,8 @@ use rsync_engine::pipe::{PipeCloser, pipe};
 use rsync_engine::receive::{Destination, Receive};
 use rsync_engine::send::{Send, Source};
 use rsync_engine::{
-    Cancel, Events, IoClock, NoEvents, Outcome, Session, Trouble, WireIn, WireOut, setup,
+    Cancel, Event, Events, IoClock, NoEvents, Outcome, Session, TextKind, Trouble, WireIn, WireOut,
+    setup,
 };
 use rsync_proto::mux::Peer;
 use rsync_proto::setup::{Capabilities, ClientOffer, Negotiated, ServerOffer};
@@ -96,7 +97,12 @@ pub fn copy(
         names: names(),
         munge_links: false,
     };
-    let sent = rsync_engine::send(end(true, Arc::clone(events)), sender_in, sender_out, what);
+    let sent = rsync_engine::send(
+        end(true, Arc::new(WithoutFarewell(Arc::clone(events)))),
+        sender_in,
+        sender_out,
+        what,
+    );
     let received = receiving
         .join()
         .map_err(|_| Error::Thread("receiver".to_owned()))?;
@@ -117,6 +123,27 @@ pub fn copy(
         )
         | (Ok(_), Err(error))
         | (Err(error), _) => Err(error.into()),
+    }
+}
+
+/// Events without the last words of the receiving side: here its error itself comes back.
+struct WithoutFarewell(Arc<dyn Events>);
+
+impl Events for WithoutFarewell {
+    fn event(&self, event: Event<'_>) {
+        if !matches!(
+            event,
+            Event::Message {
+                kind: TextKind::Error,
+                ..
+            }
+        ) {
+            self.0.event(event);
+        }
+    }
+
+    fn wants_progress(&self) -> bool {
+        self.0.wants_progress()
     }
 }
 
