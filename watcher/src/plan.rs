@@ -26,6 +26,8 @@ pub(crate) struct Context<'a> {
     pub(crate) policy: DeletePolicy,
     pub(crate) now: Moment,
     pub(crate) max_batch: usize,
+    /// Whether the changes in this directory at this path are learnt.
+    pub(crate) is_attached: &'a dyn Fn(&[u8], FileId) -> bool,
     /// Names below marked directories that wait for a later batch.
     pub(crate) waiting: BTreeSet<PathBytes>,
     /// Paths at or below which nothing may be deleted.
@@ -60,10 +62,22 @@ pub(crate) struct Plan {
     deletions: BTreeMap<PathBytes, Vec<PathBytes>>,
     /// Marks of directories whose leftovers are to be deleted.
     purges: Vec<PathBytes>,
+    /// Names that are no directory and stand for everything that the target has below them: they replace a directory there.
+    pub(crate) replacing: Vec<PathBytes>,
     /// Files with several names, and what is asked for all of them.
     pub(crate) linked: HashMap<FileId, EntryKind>,
     /// The inode numbers of the files named by marks.
     pub(crate) numbers: Vec<(PathBytes, u64)>,
+}
+
+/// Of names that were to replace a directory at the target, those that are a directory now: the target's was not replaced.
+pub(crate) fn not_replaced(source: &Source, names: &[PathBytes]) -> Vec<PathBytes> {
+    let mut looker = Looker::new(source);
+    names
+        .iter()
+        .filter(|path| matches!(looker.look(path), Ok(Found::Object(stat)) if stat.is_dir()))
+        .cloned()
+        .collect()
 }
 
 /// Looks at every marked name.
@@ -159,6 +173,7 @@ impl Planner<'_> {
             Found::Blocked(end, stat) => {
                 let there: PathBytes = path[..end].into();
                 self.add(&there, EntryKind::Content, stat);
+                self.plan.replacing.push(there);
             }
         }
     }
@@ -177,6 +192,9 @@ impl Planner<'_> {
                 self.link(stat.id, kind);
             }
             self.add(path, kind, stat);
+            if !mark.subtree.is_none() {
+                self.plan.replacing.push(path.clone());
+            }
             return;
         }
         self.add(path, EntryKind::Attr, stat);
@@ -209,7 +227,11 @@ impl Planner<'_> {
         // The directory it was in has a new mtime.
         let parent: PathBytes = path::parent(&top).into();
         match self.looker.look(&parent) {
-            Ok(Found::Object(stat)) if stat.is_dir() => self.add(&parent, EntryKind::Parent, stat),
+            Ok(Found::Object(stat)) if stat.is_dir() => {
+                if !self.add_entry(&parent, EntryKind::Parent, stat) {
+                    self.undo_deletion(&top);
+                }
+            }
             _ => self.undo_deletion(&top),
         }
     }
@@ -220,12 +242,17 @@ impl Planner<'_> {
             DeletePolicy::Watched => subtree.purge,
             DeletePolicy::All => subtree.purge || subtree.full,
         };
-        let delete_extras = delete_extras
-            && !self
-                .context
-                .blocked
-                .iter()
-                .any(|blocked| path::is_within(blocked, path));
+        let blocked = self
+            .context
+            .blocked
+            .iter()
+            .any(|blocked| path::is_within(blocked, path));
+        if delete_extras && blocked {
+            // The mark stays until everything below can be read.
+            let text = "nothing is deleted: a directory in it cannot be read";
+            self.plan.problems.push((path.clone(), text.to_owned()));
+        }
+        let delete_extras = delete_extras && !blocked;
         if subtree.full || delete_extras {
             self.plan.comparisons.push(Comparison {
                 path: path.clone(),
@@ -289,6 +316,10 @@ impl Planner<'_> {
         seen: &mut Vec<(PathBytes, Stat)>,
     ) -> Result<(), Errno> {
         let handle = self.context.source.open_list(dir)?;
+        // What is in a directory that has no watch yet may vanish without an event. It has a mark of its own when it has its watch.
+        if !(self.context.is_attached)(dir, handle.id()?) {
+            return Ok(());
+        }
         let mut listing = handle.list(&mut self.list)?;
         while let Some(entry) = listing.next() {
             let name = entry?.name;
@@ -322,6 +353,11 @@ impl Planner<'_> {
             return;
         }
         if !stat.is_file() {
+            if !stat.is_dir() {
+                self.plan.numbers.push((path.clone(), stat.id.ino));
+            } else if !(self.context.is_attached)(path, stat.id) {
+                return;
+            }
             self.add(path, EntryKind::Attr, stat);
             return;
         }
@@ -338,6 +374,7 @@ impl Planner<'_> {
         if stat.nlink > 1 {
             self.link(stat.id, EntryKind::Attr);
         }
+        self.plan.numbers.push((path.clone(), stat.id.ino));
         self.add(path, EntryKind::Content, stat);
     }
 
@@ -357,14 +394,19 @@ impl Planner<'_> {
     }
 
     fn add(&mut self, path: &PathBytes, kind: EntryKind, stat: Stat) {
+        if !self.add_entry(path, kind, stat) {
+            self.plan.deferred.push((path.clone(), Wait::Open));
+        }
+    }
+
+    /// False, and nothing added, if what was seen at the paths above does not fit.
+    fn add_entry(&mut self, path: &PathBytes, kind: EntryKind, stat: Stat) -> bool {
         let kind = if kind == EntryKind::Content && !stat.is_file() {
             EntryKind::Attr
         } else {
             kind
         };
-        if !add_with_parents(&mut self.plan.entries, &mut self.looker, path, kind, stat) {
-            self.plan.deferred.push((path.clone(), Wait::Open));
-        }
+        add_with_parents(&mut self.plan.entries, &mut self.looker, path, kind, stat)
     }
 
     /// Something reappeared while it was looked at: the marks wait for what the events say.
@@ -407,14 +449,21 @@ fn add_with_parents(
     stat: Stat,
 ) -> bool {
     if let Some(known) = entries.get_mut(path) {
+        // Something may be listed below it.
+        if known.stat.is_some_and(|before| before.is_dir()) != stat.is_dir() {
+            return false;
+        }
         known.kind = known.kind.max(kind);
         known.stat = Some(stat);
         return true;
     }
     let mut parents = Vec::new();
     for above in path::ancestors(path) {
-        if entries.contains_key(above) {
-            break;
+        match entries.get(above).map(|entry| entry.stat) {
+            Some(Some(stat)) if stat.is_dir() => break,
+            // It was no directory when it was looked at before.
+            Some(_) => return false,
+            None => {}
         }
         match looker.look(above) {
             Ok(Found::Object(stat)) if stat.is_dir() => {

@@ -8,10 +8,11 @@ use rsync_engine::fs::Tree;
 
 use crate::clock::Moment;
 use crate::coalesce::Taken;
-use crate::dirty::Subtree;
+use crate::dirty::{Hint, Subtree};
 use crate::event::{BatchSummary, WatchEvent};
+use crate::inotify;
 use crate::path::PathBytes;
-use crate::plan::{Comparison, Context, Plan, plan};
+use crate::plan::{Comparison, Context, Plan, not_replaced, plan};
 use crate::push::{
     Batch, EntryKind, FailureKind, FullSync, PathFailure, PushEvent, PushStats, Pusher, RenameHint,
     SessionError,
@@ -223,6 +224,7 @@ impl Sender {
                 },
                 now: shared.now(),
                 max_batch: shared.options.max_batch,
+                is_attached: &|path, id| shared.lock().state.tree.is_attached(path, id),
                 waiting,
                 blocked: inner.state.tree.blocked().collect(),
             }
@@ -231,9 +233,9 @@ impl Sender {
         let mut inner = shared.lock();
         let state = &mut inner.state;
         for (path, ino) in plan.numbers.drain(..) {
+            // A name that is sent is known from here on, whether an event or a poll told of it or not.
             if let Some((parent, name)) = crate::path::split(&path)
                 && let Some(dir) = state.tree.find(parent)
-                && state.tree.has_name(dir, name)
             {
                 state.tree.add_name(dir, name, ino);
             }
@@ -266,6 +268,12 @@ impl Sender {
         let target = &mut inner.state.targets[self.target];
         let entries = &plan.entries;
         let renames = target.take_renames(&|path| entries.contains_key(path));
+        // Only then may something be deleted that this watcher has never seen.
+        if context.policy == DeletePolicy::All {
+            for comparison in &plan.comparisons {
+                target.comparison_begins(&comparison.path);
+            }
+        }
         drop(inner);
         if !names.is_empty() {
             plan.add_links(&context, names);
@@ -378,16 +386,30 @@ impl Sender {
     /// Confirms what arrived and puts back what did not.
     fn settle(&mut self, work: &Work, plan: &Plan, outcome: Outcome) {
         let shared = self.shared.clone();
+        let kept = not_replaced(&work.source, &plan.replacing);
         let now = shared.now();
         let mut inner = shared.lock();
         inner.running -= 1;
         let jitter = self.jitter();
         let failed = outcome.failed.len();
+        if !plan.comparisons.is_empty() {
+            inner.state.targets[self.target].comparisons_end(now.mono);
+            // The reader tells when everything from before is known.
+            inotify::wake(&shared.waker);
+        }
         let change = match &outcome.error {
             Some(error) => {
                 let target = &mut inner.state.targets[self.target];
                 for path in &outcome.confirmed {
+                    // A directory is done when everything in it is: its mtime comes last.
+                    let entry = plan.entries.get(path);
+                    if entry.is_none_or(|entry| entry.stat.is_some_and(|stat| stat.is_dir())) {
+                        continue;
+                    }
                     target.set.confirm(path);
+                    // Its directory got a new mtime by it, and the session that should have set it right ended before.
+                    let parent = crate::path::parent(path).into();
+                    target.set.hint(&parent, Hint::Attributes, now);
                 }
                 let change = target.failed(error, now, jitter);
                 self.report_change(&inner, &change, &error.text);
@@ -398,7 +420,7 @@ impl Sender {
                     match failure.kind {
                         FailureKind::Changed => {
                             let target = &mut inner.state.targets[self.target];
-                            target.set.again(&failure.path, now);
+                            target.set.again(&failure.path, *subtree, now);
                         }
                         FailureKind::Refused => {
                             self.fail(&mut inner, &failure.path, &failure.text, *subtree, now);
@@ -406,6 +428,9 @@ impl Sender {
                     }
                 }
                 let target = &mut inner.state.targets[self.target];
+                for path in &kept {
+                    target.set.again(path, Subtree::default(), now);
+                }
                 target.set.confirm_rest();
                 let change = target.succeeded(now);
                 self.report_change(&inner, &change, "");
@@ -491,11 +516,7 @@ impl Sender {
     fn report_in_sync(&self, inner: &mut Inner) {
         let settled = inner.is_settled();
         let target = &mut inner.state.targets[self.target];
-        let in_sync = settled
-            && target.set.is_empty()
-            && target.set.held() == 0
-            && target.phase() == Phase::Following;
-        if in_sync && !std::mem::replace(&mut target.in_sync, true) {
+        if settled && target.is_in_sync() && !std::mem::replace(&mut target.in_sync, true) {
             self.shared.report(WatchEvent::InSync {
                 target: self.target,
             });

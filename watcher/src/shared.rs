@@ -1,5 +1,6 @@
 //! What the threads share.
 
+use std::os::fd::OwnedFd;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -79,6 +80,8 @@ pub(crate) struct Shared {
     pub(crate) options: WatchOptions,
     pub(crate) clock: Clock,
     pub(crate) instance: Arc<Instance>,
+    /// Wakes the reader.
+    pub(crate) waker: Arc<OwnedFd>,
     inner: Mutex<Inner>,
     /// Wakes the tree worker.
     pub(crate) worker: Condvar,
@@ -100,6 +103,8 @@ pub(crate) struct Inner {
     pub(crate) stopping: bool,
     /// The reader ended with an error.
     pub(crate) reader_failed: bool,
+    /// Since when every directory without a watch was looked at; the end of time if all have one.
+    pub(crate) last_poll: Duration,
     /// Sessions that run.
     pub(crate) running: usize,
     /// For each sender that sleeps: until when, if not woken.
@@ -107,6 +112,20 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
+    /// Called when the queue was empty or the tree worker has nothing left: what happened before is known.
+    pub(crate) fn note_settled(&mut self) {
+        if !self.is_settled() {
+            return;
+        }
+        let moment = self.state.last_empty;
+        self.state.last_settled = moment;
+        // A directory that has to be looked at now and then is known as it was at the look before.
+        let known = moment.mono.min(self.last_poll);
+        for target in &mut self.state.targets {
+            target.forget_comparisons(known);
+        }
+    }
+
     /// True if everything that was read from the kernel is in the dirty sets.
     pub(crate) fn is_settled(&self) -> bool {
         self.watching
@@ -124,6 +143,7 @@ impl Shared {
         options: WatchOptions,
         clock: Clock,
         instance: Arc<Instance>,
+        waker: Arc<OwnedFd>,
         source: Source,
         state: State,
         report: Sender<WatchEvent>,
@@ -133,6 +153,7 @@ impl Shared {
             options,
             clock,
             instance,
+            waker,
             inner: Mutex::new(Inner {
                 state,
                 source,
@@ -140,6 +161,7 @@ impl Shared {
                 worker_busy: true,
                 stopping: false,
                 reader_failed: false,
+                last_poll: Duration::MAX,
                 running: 0,
                 asleep: vec![None; targets],
             }),

@@ -230,9 +230,11 @@ impl Tree {
         }
     }
 
-    /// Puts an unplaced directory into a place. False, and nothing done, if the place is taken, its parent gone or inside the directory itself.
+    /// Puts an unplaced directory into a place. False, and nothing done, if it has a place, or this one is taken, its parent gone or inside
+    /// the directory itself.
     pub(crate) fn put(&mut self, id: NodeId, place: &Place) -> bool {
-        if self.is_at_or_above(id, place.parent) || self.child(place).is_some() {
+        let is_placed = self.nodes.get(&id).is_none_or(|node| node.placed);
+        if is_placed || self.is_at_or_above(id, place.parent) || self.child(place).is_some() {
             return false;
         }
         let Some(parent) = self.nodes.get_mut(&place.parent) else {
@@ -275,6 +277,7 @@ impl Tree {
             && let Some(before) = self.nodes.get_mut(&before)
         {
             before.wd = None;
+            before.access = Access::New;
         }
         if let Some(node) = self.nodes.get_mut(&id) {
             if let Some(old) = node.wd.replace(wd)
@@ -293,6 +296,9 @@ impl Tree {
         let id = self.by_wd.remove(&wd)?;
         if let Some(node) = self.nodes.get_mut(&id) {
             node.wd = None;
+            if node.access == Access::Watched {
+                node.access = Access::New;
+            }
         }
         Some(id)
     }
@@ -311,10 +317,19 @@ impl Tree {
         };
     }
 
-    /// What was unavailable is looked at again.
+    /// True if the directory at `path` is this one and its changes are learnt: what is seen in it from now on cannot vanish unseen.
+    pub(crate) fn is_attached(&self, path: &[u8], id: FileId) -> bool {
+        self.find(path)
+            .and_then(|node| self.nodes.get(&node))
+            .is_some_and(|node| {
+                node.id == Some(id) && matches!(node.access, Access::Watched | Access::Polled)
+            })
+    }
+
+    /// What was unavailable can be looked at again.
     pub(crate) fn make_available(&mut self) {
         for id in self.with_access(Access::Unavailable) {
-            self.set_access(id, Access::New);
+            self.set_access(id, Access::Polled);
         }
     }
 
@@ -377,6 +392,18 @@ impl Tree {
                 return true;
             }
             at = self.nodes.get(&id).and_then(|node| node.parent);
+        }
+        false
+    }
+
+    /// True if `id` or a directory above it is between two places.
+    pub(crate) fn is_between_places(&self, id: NodeId) -> bool {
+        let mut at = Some(id);
+        while let Some(node) = at.and_then(|id| self.nodes.get(&id)) {
+            if !node.placed {
+                return true;
+            }
+            at = node.parent;
         }
         false
     }

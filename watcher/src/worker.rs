@@ -8,6 +8,7 @@ use rsync_engine::fs::Errno;
 use crate::clock::Moment;
 use crate::dirty::Subtree;
 use crate::event::WatchEvent;
+use crate::inotify;
 use crate::path::PathBytes;
 use crate::shared::{Inner, Shared};
 use crate::state::Lost;
@@ -86,6 +87,9 @@ impl Worker {
         let now = self.shared.now();
         let mut inner = self.shared.lock();
         inner.watching = true;
+        if !inner.state.tree.with_access(Access::Polled).is_empty() {
+            inner.last_poll = began.mono;
+        }
         let entries = inner.state.tree.entries();
         inner.state.shrinkage.note(entries, now.mono);
         let directories = inner.state.tree.directories();
@@ -104,19 +108,22 @@ impl Worker {
         let shared = self.shared.clone();
         let mut inner = shared.lock();
         loop {
-            self.release_watches(&mut inner);
             let now = shared.now();
             let moves = inner.state.expire_moves(now.mono);
+            self.release_watches(&mut inner);
             let task = self.ready_task(&mut inner, now.mono);
             if let Some(task) = task {
                 inner.worker_busy = true;
                 return task;
             }
+            self.surveyor.idle();
             if std::mem::replace(&mut inner.worker_busy, false) {
+                inner.note_settled();
                 shared.wake_all();
             }
-            if !inner.state.unused.is_empty() {
-                continue;
+            if moves.is_some_and(|at| at <= now.mono) {
+                // Only the queue has to be looked at once more; the reader wakes us when it has.
+                inotify::wake(&shared.waker);
             }
             let wake = [
                 moves,
@@ -225,6 +232,7 @@ impl Worker {
             let mut inner = self.shared.lock();
             // From here on a new loss needs a new comparison.
             inner.state.lost = None;
+            inner.state.rescanning = true;
             if !began.set_back_since(lost.since).is_zero()
                 && began.set_back_since(lost.since) > CLOCK_SLACK
             {
@@ -237,12 +245,13 @@ impl Worker {
                 inner.state.subtree(&root, all, began);
             }
         }
-        let reason = Reason::Lost(lost.since.real);
+        let reason = Reason::Lost(lost.since);
         let mut places = match self.surveyor.look_at_root(reason) {
             Ok(places) => places,
             Err(_) => {
                 let mut inner = self.shared.lock();
                 inner.state.check_root = true;
+                inner.state.rescanning = false;
                 inner.state.lost = Some(lost);
                 self.rescan_after = began.mono + ROOT_CHECK;
                 return;
@@ -256,7 +265,11 @@ impl Worker {
         }
         let now = self.shared.now();
         let took = now.mono.saturating_sub(began.mono);
-        let again = self.shared.lock().state.lost.is_some();
+        let again = {
+            let mut inner = self.shared.lock();
+            inner.state.rescanning = false;
+            inner.state.lost.is_some()
+        };
         self.rescan_pause = if again {
             (self.rescan_pause * 2).clamp(took.max(RESCAN_PAUSE), MAX_RESCAN_PAUSE)
         } else {
@@ -268,6 +281,7 @@ impl Worker {
     }
 
     fn poll(&mut self) {
+        let began = self.shared.now().mono;
         let nodes = {
             let inner = self.shared.lock();
             let mut nodes = inner.state.tree.with_access(Access::Polled);
@@ -280,6 +294,11 @@ impl Worker {
                 return;
             }
             self.surveyor.poll(node);
+        }
+        {
+            let mut inner = self.shared.lock();
+            let all_watched = inner.state.tree.with_access(Access::Polled).is_empty();
+            inner.last_poll = if all_watched { Duration::MAX } else { began };
         }
         self.surveyor.report_limit();
         self.wake_senders();
@@ -299,4 +318,4 @@ const MAX_RESCAN_PAUSE: Duration = Duration::from_secs(60);
 /// Both clocks are read one after the other, and the wall clock is slewed.
 const CLOCK_SLACK: Duration = Duration::from_secs(1);
 /// A wait shorter than this is not worth a timer.
-const MIN_WAIT: Duration = Duration::from_millis(1);
+const MIN_WAIT: Duration = Duration::from_millis(5);
