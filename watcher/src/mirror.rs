@@ -52,6 +52,8 @@ pub struct Mirror {
     deletes: bool,
     /// The target cannot delete named entries: rules say what goes (03-transfer 8.6).
     by_rules: bool,
+    /// The target refuses `--force`.
+    no_force: bool,
     cancel: Cancel,
     spare: Option<Spare>,
     renewals: u32,
@@ -98,6 +100,7 @@ impl Mirror {
             filters,
             deletes,
             by_rules: false,
+            no_force: false,
             cancel,
             spare: None,
             renewals: 0,
@@ -180,8 +183,70 @@ impl Mirror {
         session.push(source, filters, &events)
     }
 
+    /// One comparison; its progress goes to `events` while it runs.
+    fn compare(
+        &mut self,
+        request: &FullSync,
+        events: &mut dyn FnMut(PushEvent),
+    ) -> (Result<Outcome, Error>, Arc<News>) {
+        let options = TransferOptions {
+            recursive: true,
+            relative: !request.path.is_empty(),
+            ignore_times: request.ignore_times,
+            delete: if request.delete_extras && self.deletes {
+                Delete::During
+            } else {
+                Delete::Off
+            },
+            force: self.deletes && !self.no_force,
+            ..self.options.clone()
+        };
+        let name = if request.path.is_empty() {
+            b".".to_vec()
+        } else {
+            request.path.to_vec()
+        };
+        let argument = Argument {
+            tree: request.root.clone(),
+            links: Links::Refuse,
+            implied: !request.path.is_empty(),
+            contents: true,
+            shown: name.clone(),
+            name,
+        };
+        let (progress, reports) = channel();
+        let news = Arc::new(News {
+            progress: Mutex::new(Some(progress)),
+            ..News::default()
+        });
+        let filters = self.filters.clone();
+        // The session runs beside, so that its progress can be told meanwhile.
+        let done = std::thread::scope(|scope| {
+            let end = EndProgress(Arc::clone(&news));
+            let running = std::thread::Builder::new()
+                .name("comparison".to_owned())
+                .spawn_scoped(scope, || {
+                    let end = end;
+                    self.run(Source::Arguments(vec![argument]), options, filters, &end.0)
+                });
+            reports.iter().for_each(&mut *events);
+            match running.map(std::thread::ScopedJoinHandle::join) {
+                Ok(Ok(done)) => done,
+                Ok(Err(_)) => Err(Error::Thread("comparison".to_owned())),
+                Err(error) => Err(Error::Thread(error.to_string())),
+            }
+        });
+        (done, news)
+    }
+
     /// Learns from a failed session what this target cannot do. True: it is worth trying again at once.
     fn learn(&mut self, error: &Error, words: &str) -> bool {
+        if !self.no_force && words.contains("refuse --force") {
+            // Rules need no --force: the right to delete includes it.
+            self.no_force = true;
+            self.by_rules = true;
+            return true;
+        }
         let cannot = [
             "invalid file mode",
             "skipping non-regular file",
@@ -200,15 +265,18 @@ impl Mirror {
         false
     }
 
-    fn session_error(&self, error: &Error, words: &str) -> SessionError {
+    fn session_error(&mut self, error: &Error, words: &str) -> SessionError {
         let text = if words.is_empty() {
             error.to_string()
         } else {
             words.to_owned()
         };
-        let refuses = words.contains("refuse --delete") || words.contains("refuse --force");
+        let refuses = words.contains("refuse --delete");
         let retry = match error {
-            _ if self.deletes && refuses => Retry::WithoutDeletes,
+            _ if self.deletes && refuses => {
+                self.deletes = false;
+                Retry::WithoutDeletes
+            }
             Error::Refused(reason)
                 if reason
                     .as_bytes()
@@ -300,63 +368,20 @@ impl Pusher for Mirror {
     fn full_sync(&mut self, request: &FullSync, events: &mut dyn FnMut(PushEvent)) -> PushResult {
         self.renewals = 0;
         let mut result = PushResult::default();
-        let options = TransferOptions {
-            recursive: true,
-            relative: !request.path.is_empty(),
-            ignore_times: request.ignore_times,
-            delete: if request.delete_extras && self.deletes {
-                Delete::During
-            } else {
-                Delete::Off
-            },
-            force: self.deletes,
-            ..self.options.clone()
-        };
-        let name = if request.path.is_empty() {
-            b".".to_vec()
-        } else {
-            request.path.to_vec()
-        };
-        let argument = Argument {
-            tree: request.root.clone(),
-            links: Links::Refuse,
-            implied: !request.path.is_empty(),
-            contents: true,
-            shown: name.clone(),
-            name,
-        };
-        let (progress, reports) = channel();
-        let news = Arc::new(News {
-            progress: Mutex::new(Some(progress)),
-            ..News::default()
-        });
-        let filters = self.filters.clone();
-        // The session runs beside, so that its progress can be told meanwhile.
-        let done = std::thread::scope(|scope| {
-            let running = std::thread::Builder::new()
-                .name("comparison".to_owned())
-                .spawn_scoped(scope, || {
-                    let done = self.run(Source::Arguments(vec![argument]), options, filters, &news);
-                    news.end_progress();
-                    done
-                });
-            reports.iter().for_each(&mut *events);
-            match running.map(std::thread::ScopedJoinHandle::join) {
-                Ok(Ok(done)) => done,
-                Ok(Err(_)) => Err(Error::Thread("comparison".to_owned())),
-                Err(error) => Err(Error::Thread(error.to_string())),
+        loop {
+            let (done, news) = self.compare(request, events);
+            let words = news.last_words();
+            news.deliver(events);
+            match done {
+                Ok(outcome) => {
+                    add(&mut result.stats, &outcome, &news);
+                    news.failures(std::slice::from_ref(&request.path), &mut result.failed);
+                }
+                Err(error) if self.learn(&error, &words) => continue,
+                Err(error) => result.error = Some(self.session_error(&error, &words)),
             }
-        });
-        let words = news.last_words();
-        news.deliver(events);
-        match done {
-            Ok(outcome) => {
-                add(&mut result.stats, &outcome, &news);
-                news.failures(&[request.path.clone()], &mut result.failed);
-            }
-            Err(error) => result.error = Some(self.session_error(&error, &words)),
+            return result;
         }
-        result
     }
 
     fn prepare(&mut self) -> Option<Duration> {
@@ -535,7 +560,7 @@ impl News {
             if due {
                 news.reported = Some(Instant::now());
             }
-            due.then(|| PushEvent::Progress {
+            due.then_some(PushEvent::Progress {
                 files: news.files,
                 files_total: news.entries,
                 bytes: news.bytes,
@@ -594,6 +619,15 @@ impl News {
     }
 }
 
+/// Ends the reports of progress, however the session ends.
+struct EndProgress(Arc<News>);
+
+impl Drop for EndProgress {
+    fn drop(&mut self) {
+        self.0.end_progress();
+    }
+}
+
 impl Events for News {
     fn event(&self, event: Event<'_>) {
         let failure = |path: &[u8], kind, text| PathFailure {
@@ -640,4 +674,103 @@ impl Events for News {
 /// The root has an empty path here and the name "." in a transfer.
 fn root_or(name: &[u8]) -> &[u8] {
     if name == b"." { b"" } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(path: &[u8], action: PickedAction) -> PickedName {
+        PickedName {
+            path: path.to_vec(),
+            action,
+        }
+    }
+
+    #[test]
+    fn rules_name_what_goes_and_protect_the_rest() {
+        let names = vec![
+            name(b"a/b/new", PickedAction::Send),
+            name(b"a/x*y", PickedAction::Delete),
+            name(b"top", PickedAction::Delete),
+            name(b"o[d]d/back\\slash", PickedAction::Delete),
+        ];
+        let (kept, content, rules) = by_rules(names);
+        let texts: Vec<String> = rules
+            .iter()
+            .map(|rule| String::from_utf8_lossy(rule).into_owned())
+            .collect();
+        assert_eq!(
+            texts,
+            [
+                "+ /a/x\\*y",
+                "+ /top",
+                "+ /o\\[d]d/back\\\\slash",
+                "- /*",
+                "- /a/*",
+                "- /a/b/*",
+                "- /a/b/new/*",
+                "- /o\\[d]d/*",
+            ]
+        );
+        let content: std::collections::BTreeSet<_> = content.into_iter().collect();
+        assert_eq!(
+            content.into_iter().collect::<Vec<_>>(),
+            [b"".to_vec(), b"a".to_vec(), b"o[d]d".to_vec()]
+        );
+        let kept: Vec<_> = kept.into_iter().map(|name| name.path).collect();
+        assert_eq!(
+            kept,
+            [
+                b"a/b/new".to_vec(),
+                b"a".to_vec(),
+                b"".to_vec(),
+                b"o[d]d".to_vec()
+            ]
+        );
+    }
+
+    #[test]
+    fn refusals_decide_when_to_try_again() {
+        let mut mirror = Mirror::new(
+            MirrorTarget::Local("/nowhere".into()),
+            TransferOptions::archive(),
+            Filters::default(),
+            true,
+            Cancel::new(),
+        );
+        let refused = |text: &str| Error::Refused(rsync_proto_text(text));
+        for (error, words, retry) in [
+            (refused("@ERROR: auth failed on module m"), "", Retry::Slow),
+            (
+                refused("@ERROR: max connections (1) reached -- try again later"),
+                "",
+                Retry::Backoff,
+            ),
+            (
+                Error::Session(rsync_engine::Error::Remote { code: 4 }),
+                "The server is configured to refuse --delete",
+                Retry::WithoutDeletes,
+            ),
+            (
+                Error::Session(rsync_engine::Error::Remote { code: 1 }),
+                "ERROR: module is read only",
+                Retry::Slow,
+            ),
+            (
+                Error::Session(rsync_engine::Error::Disconnected { received: 7 }),
+                "",
+                Retry::Backoff,
+            ),
+        ] {
+            mirror.deletes = true;
+            let told = mirror.session_error(&error, words);
+            assert_eq!(told.retry, retry, "{error}");
+            assert!(!told.text.is_empty());
+        }
+    }
+
+    fn rsync_proto_text(text: &str) -> syncline::PeerText<Vec<u8>> {
+        syncline::PeerText(text.as_bytes().to_vec())
+    }
 }
