@@ -268,7 +268,7 @@ impl Mirror {
         false
     }
 
-    fn session_error(&self, error: &Error, words: &str) -> SessionError {
+    fn session_error(&mut self, error: &Error, words: &str) -> SessionError {
         let text = if words.is_empty() {
             error.to_string()
         } else {
@@ -276,7 +276,10 @@ impl Mirror {
         };
         let refuses = words.contains("refuse --delete");
         let retry = match error {
-            _ if self.deletes && refuses => Retry::WithoutDeletes,
+            _ if self.deletes && refuses => {
+                self.deletes = false;
+                Retry::WithoutDeletes
+            }
             Error::Refused(reason)
                 if reason
                     .as_bytes()
@@ -732,7 +735,7 @@ mod tests {
 
     #[test]
     fn refusals_decide_when_to_try_again() {
-        let mirror = Mirror::new(
+        let mut mirror = Mirror::new(
             MirrorTarget::Local("/nowhere".into()),
             TransferOptions::archive(),
             Filters::default(),
@@ -763,6 +766,7 @@ mod tests {
                 Retry::Backoff,
             ),
         ] {
+            mirror.deletes = true;
             let told = mirror.session_error(&error, words);
             assert_eq!(told.retry, retry, "{error}");
             assert!(!told.text.is_empty());

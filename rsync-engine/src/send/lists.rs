@@ -445,7 +445,7 @@ impl ListWriter {
         match self.stat(root, path) {
             Ok(stat) => {
                 let marks = if stat.is_dir() {
-                    Marks::PARENT
+                    self.marks_of(name)
                 } else {
                     Marks::NONE
                 };
