@@ -7,14 +7,7 @@ use crate::setup::{Pair, USER, leaves, settles};
 
 /// First sync of `source`'s tree, then rounds of random changes; after each the mirror becomes equal.
 #[track_caller]
-fn follows(
-    pair: &Pair,
-    words: &[&str],
-    compare: &Compare,
-    seed: u64,
-    rounds: usize,
-    steps: usize,
-) {
+fn follows(pair: &Pair, words: &[&str], compare: &Compare, seed: u64, rounds: usize, steps: usize) {
     let rsync = require_rsync!();
     let daemon = pair.daemon(&rsync);
     let words = [&["-H"], words].concat();

@@ -2,4 +2,5 @@
 
 mod command;
 mod following;
+mod receiver;
 mod setup;

@@ -1,10 +1,13 @@
 //! What the tests share: our binary, a source with a mirror behind a daemon, and a watch between them.
 
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use testkit::{Compare, Daemon, DaemonConf, Program, Rsync, Running, Server, differences, wait};
+use testkit::{
+    Compare, Daemon, DaemonConf, Exit, Program, Rsync, Running, Server, differences, wait,
+};
 
 /// The user and password of [`testkit::Module::as_users_do`].
 pub(crate) const USER: &str = "alice";
@@ -111,4 +114,34 @@ pub(crate) fn leaves(watch: Running) {
     watch.interrupt();
     let exit = watch.wait();
     exit.assert_code(0);
+}
+
+/// How a program ended and what it said, without what differs from run to run or from program to program: `names`
+/// (addresses, directories), the place in the source and the version in the last line.
+pub(crate) fn told(exit: &Exit, names: &[String]) -> String {
+    let mut text = format!("code {:?}\n", exit.code());
+    for (stream, content) in [("out", exit.out()), ("err", exit.err())] {
+        for line in content.lines() {
+            let mut line = line.to_owned();
+            // A race of the stock client with a server that ends before everything was read.
+            if line.ends_with("read error: Connection reset by peer (104)") {
+                continue;
+            }
+            for name in names {
+                line = line.replace(name, "NAME");
+            }
+            // The stock daemon says in which module.
+            if let Some((before, after)) = line.split_once(" (in ")
+                && let Some((_, after)) = after.split_once(')')
+            {
+                line = format!("{before}{after}");
+            }
+            if line.starts_with("rsync error: ") || line.starts_with("rsync warning: ") {
+                let end = line.find(" at ").unwrap_or(line.len());
+                line.truncate(end);
+            }
+            let _ = writeln!(text, "{stream}: {line}");
+        }
+    }
+    text
 }
