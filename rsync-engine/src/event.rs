@@ -158,13 +158,21 @@ impl fmt::Display for FileFailure {
             return write!(f, "file has vanished: \"{name}\"");
         }
         match &self.source {
-            Some(source) => write!(
-                f,
-                "[{}] {} \"{name}\" failed: {}",
-                self.role,
-                self.op,
-                SystemError(source)
-            ),
+            Some(source) => {
+                // Some of rsync's words say it in front of the name.
+                let failed = if self.op.contains("failed") {
+                    ""
+                } else {
+                    " failed"
+                };
+                write!(
+                    f,
+                    "[{}] {} \"{name}\"{failed}: {}",
+                    self.role,
+                    self.op,
+                    SystemError(source)
+                )
+            }
             None => write!(f, "[{}] {}: \"{name}\"", self.role, self.op),
         }
     }

@@ -217,7 +217,8 @@ impl WireIn {
             {
                 return Ok(None);
             }
-            let (start, len) = (self.pos, self.try_run()?);
+            let len = self.try_run()?;
+            let start = self.pos;
             if len == 0 {
                 continue;
             }

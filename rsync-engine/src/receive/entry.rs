@@ -88,6 +88,7 @@ impl Generator {
         }
         let found = match self.make_parents(path).and_then(|()| self.look(path)) {
             Ok(found) => found,
+            Err(_) if self.size_excludes(entry) => return Ok(()),
             Err(errno) => {
                 return self.fail(&super::failure(
                     "generator",
@@ -104,7 +105,8 @@ impl Generator {
         if let Some(group) = list.group(entry)
             && self.session.options.hard_links
         {
-            match self.links.step(group, ndx, found.is_none() && !lead) {
+            let present = found.is_some_and(|stat| same_type(entry, &stat));
+            match self.links.step(group, ndx, !present && !lead) {
                 Step::Lead => {}
                 Step::Wait => {
                     self.open(ndx);
@@ -145,9 +147,7 @@ impl Generator {
 
     fn regular(&mut self, subject: &Subject<'_>, found: Option<Stat>) -> Result<(), Error> {
         let (entry, options) = (subject.entry, &self.session.options);
-        if options.max_size.is_some_and(|max| entry.size > max)
-            || options.min_size.is_some_and(|min| entry.size < min)
-        {
+        if self.size_excludes(entry) {
             return Ok(());
         }
         let Some(stat) = found.filter(Stat::is_file) else {
@@ -191,6 +191,14 @@ impl Generator {
             flags |= ItemFlags::REPORT_TIME;
         }
         self.request(subject, flags, Some(&stat), false)
+    }
+
+    /// Whether `--max-size` or `--min-size` keeps a regular file out.
+    fn size_excludes(&self, entry: &FileEntry) -> bool {
+        let options = &self.session.options;
+        entry.is_file()
+            && (options.max_size.is_some_and(|max| entry.size > max)
+                || options.min_size.is_some_and(|min| entry.size < min))
     }
 
     /// The quick check (03-transfer 3).
@@ -329,6 +337,15 @@ impl Generator {
         leader_name: &[u8],
     ) -> Result<(), Error> {
         let mut flags = ItemFlags::LOCAL_CHANGE | ItemFlags::XNAME_FOLLOWS;
+        match found.filter(|stat| same_type(subject.entry, stat)) {
+            Some(stat) => {
+                flags |= self.rules.differing(subject.entry, stat);
+                if stat.is_file() && stat.size != subject.entry.size {
+                    flags |= ItemFlags::REPORT_SIZE;
+                }
+            }
+            None => flags |= ItemFlags::IS_NEW,
+        }
         let leader_stat = self.look(leader).ok().flatten();
         if let (Some(stat), Some(leader)) = (found, leader_stat)
             && stat.id == leader.id
@@ -344,15 +361,9 @@ impl Generator {
             )?;
             return self.acknowledge(subject.ndx);
         }
-        let same_type = |stat: &&Stat| (stat.mode ^ subject.entry.mode) & 0o170_000 == 0;
-        match found.filter(same_type) {
-            Some(stat) => {
-                flags |= self.rules.differing(subject.entry, stat);
-                if stat.is_file() && stat.size != subject.entry.size {
-                    flags |= ItemFlags::REPORT_SIZE;
-                }
-            }
-            None => flags |= ItemFlags::IS_NEW,
+        if !flags.contains(ItemFlags::IS_NEW) && !self.rules.keeps_time(subject.entry) {
+            // The time will be that of the leader.
+            flags |= ItemFlags::REPORT_TIME;
         }
         if !self.session.options.dry_run {
             if !self.make_way(subject, found.copied(), "hard link")? {
@@ -530,7 +541,12 @@ impl Generator {
         }
         let mut flags = ItemFlags::LOCAL_CHANGE | ItemFlags::REPORT_CHANGE;
         match same_type {
-            Some(stat) => flags |= self.rules.differing(subject.entry, stat),
+            Some(stat) => {
+                flags |= self.rules.differing(subject.entry, stat);
+                if !self.rules.keeps_time(subject.entry) {
+                    flags |= ItemFlags::REPORT_TIME;
+                }
+            }
             None => flags |= ItemFlags::IS_NEW,
         }
         self.item(
@@ -624,7 +640,11 @@ impl Generator {
             Ok(dir) => dir.stat_opt(name),
             Err(Errno::NOENT) => Ok(None),
             // A dry run did not replace what is in the way.
-            Err(Errno::NOTDIR | Errno::LOOP) if self.session.options.dry_run => Ok(None),
+            Err(Errno::NOTDIR | Errno::LOOP)
+                if self.session.options.dry_run && !self.session.options.ignore_existing =>
+            {
+                Ok(None)
+            }
             Err(errno) => Err(errno),
         }
     }
@@ -672,6 +692,10 @@ impl Generator {
             _ => Basis::None,
         }
     }
+}
+
+fn same_type(entry: &FileEntry, stat: &Stat) -> bool {
+    (stat.mode ^ entry.mode) & 0o170_000 == 0
 }
 
 type Publish = Box<dyn FnOnce(&Dir, Name<'_>) -> Result<(), Errno>>;

@@ -38,9 +38,11 @@ pub(crate) fn run(
         make_files(root, scale.mirror_files, 1000);
     }
     let mut tree = tree;
-    let by_loop = tree.changes(scale.loop_changes, || {
-        rsync.push(&[], &dir.join("watched"), &url);
-    });
+    let by_loop = tree
+        .changes(scale.loop_changes, || {
+            rsync.push(&[], &dir.join("watched"), &url);
+        })
+        .expect("rsync has brought it");
 
     let watch = Program::new(syncline.path())
         .arg("watch")
@@ -49,9 +51,12 @@ pub(crate) fn run(
         .arg(&url)
         .password("wonderland")
         .spawn();
+    let arrive = |changes: Result<_, Lost>| {
+        changes.unwrap_or_else(|Lost(name)| panic!("a change of {name} does not arrive: {watch}"))
+    };
     // The first change to arrive shows that the first sync is over; some more get everything warm.
-    tree.changes(10, || ());
-    let by_watch = tree.changes(scale.mirror_changes, || ());
+    arrive(tree.changes(10, || ()));
+    let by_watch = arrive(tree.changes(scale.mirror_changes, || ()));
     watch.interrupt();
     let exit = watch.wait();
     assert!(matches!(exit.code(), Some(0 | 20)), "{exit}");
@@ -64,6 +69,10 @@ pub(crate) fn run(
     );
 }
 
+/// The file whose change did not arrive.
+#[derive(Debug)]
+struct Lost(String);
+
 struct Tree {
     source: PathBuf,
     target: PathBuf,
@@ -74,11 +83,11 @@ struct Tree {
 impl Tree {
     /// Changes one file after the other, each when the one before has arrived, runs `after` once it is closed, and
     /// gives the times until they were visible.
-    fn changes(&mut self, count: usize, mut after: impl FnMut()) -> Vec<Duration> {
+    fn changes(&mut self, count: usize, mut after: impl FnMut()) -> Result<Vec<Duration>, Lost> {
         (0..count).map(|_| self.change(&mut after)).collect()
     }
 
-    fn change(&mut self, after: &mut impl FnMut()) -> Duration {
+    fn change(&mut self, after: &mut impl FnMut()) -> Result<Duration, Lost> {
         // As between two changes by hand: whatever prepares for the next one has the time to do so.
         sleep(Duration::from_millis(30 + self.random.below(40)));
         let number = self.random.index(self.files);
@@ -98,6 +107,6 @@ impl Tree {
                 there.then(|| closed.elapsed())
             },
         );
-        arrived.unwrap_or_else(|| panic!("a change of {name} does not arrive"))
+        arrived.ok_or(Lost(name))
     }
 }
