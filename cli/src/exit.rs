@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use rsync_engine::exit_text;
 use rsync_engine::options::OptionError;
 
 use crate::escape::Escaper;
@@ -15,38 +16,6 @@ pub(crate) const PROTOCOL: u8 = 2;
 pub(crate) const UNSUPPORTED: u8 = 4;
 /// Anything before the daemon said OK.
 pub(crate) const START: u8 = 5;
-
-/// The name of an exit code in the last line (06-client 3.10).
-pub(crate) fn name(code: u8) -> &'static str {
-    match code {
-        1 => "syntax or usage error",
-        2 => "protocol incompatibility",
-        3 => "errors selecting input/output files, dirs",
-        4 => "requested action not supported",
-        5 => "error starting client-server protocol",
-        10 => "error in socket IO",
-        11 => "error in file IO",
-        12 => "error in rsync protocol data stream",
-        13 => "errors with program diagnostics",
-        14 => "error in IPC code",
-        15 => "sibling process crashed",
-        16 => "sibling process terminated abnormally",
-        19 => "received SIGUSR1",
-        20 => "received SIGINT, SIGTERM, or SIGHUP",
-        21 => "waitpid() failed",
-        22 => "error allocating core memory buffers",
-        23 => "some files/attrs were not transferred (see previous errors)",
-        24 => "some files vanished before they could be transferred",
-        25 => "the --max-delete limit stopped deletions",
-        30 => "timeout in data send/receive",
-        35 => "timeout waiting for daemon connection",
-        124 => "remote shell failed",
-        125 => "remote shell killed",
-        126 => "remote command could not be run",
-        127 => "remote command not found",
-        _ => "unexplained error",
-    }
-}
 
 /// What this end was doing, as messages name it (06-client 3.9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +41,7 @@ impl Role {
 /// The last line of a run that ends with `code`, which is not 0.
 pub(crate) fn final_line(code: u8, role: Role) -> String {
     let class = if code == 24 { "warning" } else { "error" };
-    let (name, role, version) = (name(code), role.as_str(), env!("CARGO_PKG_VERSION"));
+    let (name, role, version) = (exit_text(code), role.as_str(), env!("CARGO_PKG_VERSION"));
     // FILE(LINE) is rsync's business; scripts match the rest of the shape.
     format!("rsync {class}: {name} (code {code}) at syncline(1) [{role}={version}]")
 }
@@ -185,7 +154,6 @@ mod tests {
                  [sender={version}]"
             )
         );
-        assert_eq!(name(255), "unexplained error");
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub enum Error {
     #[error("cancelled")]
     Cancelled,
     /// A local file operation without which the run cannot go on.
-    #[error("{op} \"{path}\" failed: {}", SystemError(source))]
+    #[error("{}", file_failure(op, path, source))]
     File {
         /// The operation, in rsync's word for it.
         op: &'static str,
@@ -104,6 +104,16 @@ impl Error {
             text: text.into(),
             code,
         }
+    }
+}
+
+/// rsync's words for a failed file operation.
+fn file_failure(op: &str, path: &PeerText<Vec<u8>>, source: &io::Error) -> String {
+    let reason = SystemError(source);
+    // An operation is named by its call; anything else is a clause of its own.
+    match op.contains(' ') {
+        false => format!("{op} \"{path}\" failed: {reason}"),
+        true => format!("ERROR: {op} \"{path}\": {reason}"),
     }
 }
 

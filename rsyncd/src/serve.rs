@@ -14,7 +14,7 @@ use rsync_engine::options::{ServerRequest, TransferOptions};
 use rsync_engine::receive::{Destination, Receive};
 use rsync_engine::rules::{ModuleRules, ProtectionRules};
 use rsync_engine::{
-    Cancel, Error, IoClock, Outcome, Session, TextKind, Trouble, WireIn, WireOut, setup,
+    Cancel, Error, IoClock, Outcome, Session, TextKind, Trouble, WireIn, WireOut, exit_text, setup,
 };
 use rsync_proto::PeerText;
 use rsync_proto::mux::Message;
@@ -87,32 +87,14 @@ fn close(mut stream: &TcpStream) {
 fn end(role: &'static str, exit_code: u8, outcome: &Outcome) -> SessionEnd {
     SessionEnd {
         exit_code,
-        reason: reason(exit_code).to_owned(),
+        reason: match exit_code {
+            0 => String::new(),
+            code => exit_text(code).to_owned(),
+        },
         role,
         sent: outcome.stats.sent,
         received: outcome.stats.received,
         total_size: outcome.stats.total_size,
-    }
-}
-
-/// What an exit code means, in rsync's words (01-session 12.3).
-fn reason(code: u8) -> &'static str {
-    match code {
-        0 => "",
-        1 => "syntax or usage error",
-        2 => "protocol incompatibility",
-        3 => "errors selecting input/output files, dirs",
-        4 => "requested action not supported",
-        10 => "error in socket IO",
-        11 => "error in file IO",
-        12 => "error in rsync protocol data stream",
-        20 => "received SIGINT, SIGTERM, or SIGHUP",
-        22 => "error allocating core memory buffers",
-        23 => "some files/attrs were not transferred (see previous errors)",
-        24 => "some files vanished before they could be transferred",
-        25 => "the --max-delete limit stopped deletions",
-        30 => "timeout in data send/receive",
-        _ => "unexplained error",
     }
 }
 
@@ -246,7 +228,7 @@ fn reject(mut ready: Ready, request: &SessionRequest, rejection: &Rejection) -> 
     };
     let last = format!(
         "rsync error: {} (code {code}) at serve [{role}={version}]",
-        reason(code)
+        exit_text(code)
     );
     let told = [&rejection.text, &last].into_iter().try_for_each(|text| {
         let text = format!("{text}\n");

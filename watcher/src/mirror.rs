@@ -120,6 +120,9 @@ impl Mirror {
             delete_missing_args: self.deletes && !self.by_rules,
             force: self.deletes && !self.by_rules,
             ignore_times: check == Check::Off,
+            // What changes now is at the mirror within the same second: times of directories and symlinks would
+            // only be set where the second differs.
+            modify_window: Some(-1),
             inc_recursive: false,
             ..self.options.clone()
         }

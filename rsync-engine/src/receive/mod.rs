@@ -172,6 +172,7 @@ pub fn receive(
         }
         Err(error) => {
             let role = farewell::Role {
+                name: "Receiver",
                 server: !session.client,
                 acknowledges: true,
             };
@@ -255,6 +256,7 @@ pub fn receive(
     let generated = catch_unwind(AssertUnwindSafe(|| generator.run()))
         .unwrap_or(Err(Error::Internal { role: "generator" }));
     let role = farewell::Role {
+        name: "generator",
         server: !session.client,
         acknowledges: false,
     };

@@ -332,7 +332,12 @@ impl ListWriter {
                 return self.missing(&argument.name, list, out);
             }
             Err(Errno::NOENT) if options.ignore_missing_args => return Ok(()),
-            Err(errno) => return self.problem("link_stat", &argument.shown, errno, out),
+            Err(errno) => {
+                return match argument.shown.strip_suffix(b"/") {
+                    Some(dir) => self.problem("change_dir", dir, errno, out),
+                    None => self.problem("link_stat", &argument.shown, errno, out),
+                };
+            }
         };
         if stat.is_dir() && !recursive && !dirs {
             let text = format!(

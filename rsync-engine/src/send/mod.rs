@@ -452,6 +452,7 @@ impl Sender {
     /// Says farewell and reads the peer's last words, which may tell more than our error.
     fn end_with(&mut self, error: Error) -> Error {
         let role = farewell::Role {
+            name: "sender",
             server: !self.session.client,
             acknowledges: true,
         };
