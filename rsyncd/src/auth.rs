@@ -200,13 +200,13 @@ pub(crate) fn read_secrets(
         )
     })?;
     if strict_modes {
-        if stat.st_mode & 0o006 != 0 {
+        if stat.mode & 0o006 != 0 {
             return Err((
                 Failure::IgnoringSecretsFile,
                 Some("secrets file must not be other-accessible (see strict modes option)".into()),
             ));
         }
-        if rustix::process::geteuid().is_root() && stat.st_uid != 0 {
+        if rustix::process::geteuid().is_root() && stat.uid != 0 {
             return Err((
                 Failure::IgnoringSecretsFile,
                 Some(

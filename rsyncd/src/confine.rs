@@ -9,19 +9,18 @@
 //! is left, and the seccomp filter forbids every way back to uid 0.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, Ruleset,
     RulesetAttr as _, RulesetCreatedAttr as _,
 };
-use rustix::fs::{FileType, Mode, OFlags};
+use rsync_engine::fs::Tree;
+use rustix::fs::FileType;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::identity::Identity;
-use crate::operator;
 
 /// How a session is confined.
 #[derive(Debug, Clone)]
@@ -104,18 +103,18 @@ impl ConfineError {
 }
 
 /// Confines the calling thread, which must end with the session, and opens the module's root.
-pub(crate) fn enter(cell: &Cell) -> Result<OwnedFd, ConfineError> {
+pub(crate) fn enter(cell: &Cell) -> Result<Entered, ConfineError> {
     let fence = |what| move |error: rustix::io::Errno| ConfineError::Fence(what, error.into());
     nix::sys::signal::SigSet::all()
         .thread_block()
         .map_err(|e| ConfineError::Fence("blocking of signals", e.into()))?;
     unshare_fs().map_err(fence("unshare"))?;
+    let umask = rsync_engine::fs::umask();
     if let Some(path) = &cell.chroot {
         change_root(path).map_err(|e| ConfineError::Chroot(path.clone(), e.into()))?;
     }
-    let flags = OFlags::PATH | OFlags::DIRECTORY;
-    let root = operator::open(&cell.path, flags, Mode::empty())
-        .map_err(|e| ConfineError::Chdir(cell.path.clone(), e))?;
+    let root = Tree::open_operator(&cell.path)
+        .map_err(|e| ConfineError::Chdir(cell.path.clone(), e.into()))?;
     if cell.munge && is_directory(Path::new(MUNGED)) {
         return Err(ConfineError::MungedDirectory);
     }
@@ -135,7 +134,15 @@ pub(crate) fn enter(cell: &Cell) -> Result<OwnedFd, ConfineError> {
     if let Some(identity) = &cell.identity {
         verify(identity, cell.writable)?;
     }
-    Ok(root)
+    Ok(Entered { root, umask })
+}
+
+/// What a thread has when it is confined.
+pub(crate) struct Entered {
+    /// The module's directory.
+    pub(crate) root: Tree,
+    /// The umask, which the thread cannot ask for any more.
+    pub(crate) umask: u32,
 }
 
 /// Where munged links lead.
@@ -238,7 +245,7 @@ fn verify(identity: &Identity, writable: bool) -> Result<(), ConfineError> {
 
 /// Rules that leave the module's tree and nothing else. `None` if the kernel has no Landlock, or one that would
 /// forbid renames between directories.
-fn landlock_for(root: &OwnedFd) -> Option<landlock::RulesetCreated> {
+fn landlock_for(root: &Tree) -> Option<landlock::RulesetCreated> {
     let all = AccessFs::from_all(ABI::V5);
     let ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
@@ -250,7 +257,7 @@ fn landlock_for(root: &OwnedFd) -> Option<landlock::RulesetCreated> {
     ruleset
         .create()
         .ok()?
-        .add_rule(PathBeneath::new(root, all))
+        .add_rule(PathBeneath::new(root.root(), all))
         .ok()
 }
 

@@ -3,10 +3,12 @@
 //! All of it is a task with deadlines: a stranger costs no thread. What follows the arguments is a thread's.
 
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rsync_engine::filter::{MAX_RULE_BYTES, RuleList};
 use rsync_engine::options::{Delete, OptionError, ServerRequest, from_server_args};
 use rsync_proto::args::{ArgumentsReader, second_pass_follows};
 use rsync_proto::auth::{self, AuthDigest};
@@ -23,19 +25,18 @@ use crate::access::{self, Host, HostList, UNDETERMINED};
 use crate::admission::Permit;
 use crate::auth::{Access, Failure, Login, UserRules, read_secrets};
 use crate::config::{Config, Module, Text, describe};
-use crate::confine::Cell;
+use crate::confine::{Cell, Entered};
 use crate::identity::{self, IdentityError};
 use crate::line::{LineError, TextStream};
 use crate::log::{Destination, Log};
 use crate::logfmt::{LogContext, LogFormat};
 use crate::motd;
+use crate::operator;
 use crate::refuse::Refusals;
 use crate::request;
 use crate::resolve::{ClientName, SystemResolver, client_name};
 use crate::server::Shared;
-use crate::session::{
-    DaemonFilter, Location, Rejection, SessionLog, SessionRequest, StartError, Waiting,
-};
+use crate::session::{Location, Rejection, SessionLog, SessionRequest, StartError, Waiting};
 use crate::slots::{self, SlotError};
 use crate::text::escape;
 use crate::variables::{Unusable, Variables};
@@ -528,12 +529,9 @@ impl Connection {
             },
             format: LogFormat::new(text(&module.log_format)?),
             transfers: module.transfer_logging,
+            rate: Arc::default(),
         };
-        let filter = DaemonFilter {
-            filter: text(&module.filter)?,
-            include: text(&module.include)?,
-            exclude: text(&module.exclude)?,
-        };
+        let filter = self.filter(module, variables).await?;
         let refusals = Refusals::new(&text(&module.refuse_options)?, false);
         Ok(Plan {
             module: Arc::clone(module),
@@ -578,6 +576,24 @@ impl Connection {
         result.map_err(|error| {
             self.log.warn(error.log_line());
             End::error(error)
+        })
+    }
+
+    /// The module's filter rules; its files of rules may be anywhere.
+    async fn filter(&self, module: &Module, variables: &Variables) -> Result<RuleList, End> {
+        let texts = module.filter_texts(|text| variables.expand(text))?;
+        let rules = tokio::task::spawn_blocking(move || texts.rules(&mut read_rules)).await;
+        rules.map_err(|_| End::Silent)?.map_err(|error| {
+            let code = error.exit_code();
+            let reason = if code == 11 {
+                "error in file IO"
+            } else {
+                "syntax or usage error"
+            };
+            self.log.warn(format!("rsync: [Receiver] {error}"));
+            self.log
+                .warn(format!("rsync error: {reason} (code {code})"));
+            End::Silent
         })
     }
 
@@ -688,9 +704,10 @@ impl Connection {
                 }
             };
             let write_only = module.write_only;
-            let session = move |root| SessionRequest {
+            let session = move |Entered { root, umask }| SessionRequest {
                 module,
                 root,
+                umask,
                 module_path: location.full,
                 regime: location.regime,
                 filter,
@@ -738,7 +755,7 @@ struct Plan {
     cell: Cell,
     log: SessionLog,
     location: Location,
-    filter: DaemonFilter,
+    filter: RuleList,
     refusals: Refusals,
     user: Option<Vec<u8>>,
     read_only: bool,
@@ -755,6 +772,11 @@ fn parse_greeting(line: &[u8]) -> Result<Agreed, End> {
     })?;
     let protocol = greeting.agree(Protocol::MAX).map_err(End::error)?;
     Ok(Agreed { protocol, greeting })
+}
+
+fn read_rules(name: &[u8]) -> std::io::Result<Vec<u8>> {
+    let path = std::path::Path::new(std::ffi::OsStr::from_bytes(name));
+    operator::read(path, MAX_RULE_BYTES).map(|(content, _)| content)
 }
 
 fn random() -> Result<[u8; 32], End> {

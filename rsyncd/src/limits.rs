@@ -23,6 +23,9 @@ pub(crate) const LOGGED_REQUEST: usize = 1024;
 /// Log lines that wait for the disk. Beyond it lines are counted and dropped: a full disk must not stop sessions.
 pub(crate) const LOG_QUEUE: usize = 4096;
 
+/// Log lines of one session in a second, transfer log apart (05-security 18).
+pub(crate) const SESSION_LOG_LINES: u32 = 100;
+
 /// How long a name lookup may take; then the client has no name (04-daemon 8.4).
 pub(crate) const LOOKUP: Duration = Duration::from_secs(5);
 

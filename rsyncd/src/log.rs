@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use rustix::fs::{Mode, OFlags};
+use rsync_engine::fs::FileId;
 
 use crate::config::describe;
 use crate::limits;
@@ -289,13 +289,18 @@ impl Sink {
 }
 
 fn open_file(path: &Path) -> std::io::Result<File> {
-    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NONBLOCK;
-    operator::open(path, flags, Mode::from_raw_mode(0o644)).map(File::from)
+    operator::append(path, 0o644).map(File::from)
 }
 
 fn is_same_file(path: &Path, file: &File) -> bool {
     match (operator::stat(path), rustix::fs::fstat(file)) {
-        (Ok(named), Ok(open)) => (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino),
+        (Ok(named), Ok(open)) => {
+            named.id
+                == FileId {
+                    dev: open.st_dev,
+                    ino: open.st_ino,
+                }
+        }
         _ => false,
     }
 }

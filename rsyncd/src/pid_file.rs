@@ -5,9 +5,9 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{FcntlArg, fcntl};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
-
-use crate::operator;
+use rsync_engine::fs::operator::{Trust, locate};
+use rsync_engine::fs::{Dir, NameBuf};
+use rustix::fs::{Mode, OFlags};
 
 /// A held pid file.
 #[derive(Debug)]
@@ -20,16 +20,14 @@ impl PidFile {
     /// Takes the file, and writes our number into it. What is no regular file is replaced.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
         let (dir, name) = parent(path)?;
-        if let Ok(stat) = rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW)
-            && FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile
-        {
-            rustix::fs::unlinkat(&dir, name, AtFlags::empty())?;
+        if dir.stat(name.as_name()).is_ok_and(|stat| !stat.is_file()) {
+            dir.unlink(name.as_name())?;
         }
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let mut file = File::from(rustix::fs::openat(
             &dir,
-            name,
+            name.as_name().as_bytes(),
             flags,
             Mode::from_raw_mode(0o664),
         )?);
@@ -57,22 +55,15 @@ impl Drop for PidFile {
     fn drop(&mut self) {
         // Nobody is left to hear that it failed.
         if let Ok((dir, name)) = parent(&self.path) {
-            let _ = rustix::fs::unlinkat(&dir, name, AtFlags::empty());
+            let _ = dir.unlink(name.as_name());
         }
     }
 }
 
-/// The directory of the file by the operator rule, and the name in it, which may be a link.
-fn parent(path: &Path) -> io::Result<(std::os::fd::OwnedFd, &std::ffi::OsStr)> {
-    let name = path.file_name().ok_or(rustix::io::Errno::ISDIR)?;
-    let dir = match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    };
-    Ok((
-        operator::open(dir, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?,
-        name,
-    ))
+/// The directory of the file, and the name in it, which may be a link.
+fn parent(path: &Path) -> io::Result<(Dir, NameBuf)> {
+    let found = locate(path, Trust::OwnLinks)?;
+    Ok((found.dir, found.name.ok_or(rustix::io::Errno::ISDIR)?))
 }
 
 /// A file that is larger is not a pid file.

@@ -2,6 +2,7 @@
 //!
 //! Nothing here is ever an option, and no path leads above the module.
 
+use rsync_engine::fs::{FileKind, Links, ListBuf, RelPath, Tree};
 use rsync_proto::limits::ARGUMENTS;
 
 use crate::wildcard;
@@ -11,6 +12,62 @@ pub trait ModuleNames {
     /// Calls `each` with the names in a directory of the module and whether each is itself a directory. The
     /// path is relative and clean; empty is the module's root. A directory that cannot be read has no names.
     fn names(&mut self, directory: &[u8], each: &mut dyn FnMut(&[u8], bool));
+}
+
+/// The names of a module's tree.
+pub struct TreeNames<'a> {
+    tree: &'a Tree,
+    hidden: &'a dyn Fn(&[u8], bool) -> bool,
+    buffer: ListBuf,
+}
+
+impl<'a> TreeNames<'a> {
+    /// `hidden` says whether the module's filter excludes a path, and whether that is a directory.
+    #[must_use]
+    pub fn new(tree: &'a Tree, hidden: &'a dyn Fn(&[u8], bool) -> bool) -> Self {
+        Self {
+            tree,
+            hidden,
+            buffer: ListBuf::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for TreeNames<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TreeNames")
+            .field("tree", self.tree)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ModuleNames for TreeNames<'_> {
+    fn names(&mut self, directory: &[u8], each: &mut dyn FnMut(&[u8], bool)) {
+        let Ok(path) = RelPath::new(directory) else {
+            return;
+        };
+        let Ok(dir) = self.tree.open_list(path, Links::Beneath) else {
+            return;
+        };
+        let Ok(mut listing) = dir.list(&mut self.buffer) else {
+            return;
+        };
+        while let Some(Ok(entry)) = listing.next() {
+            let full = join(directory, entry.name);
+            let is_directory = match entry.kind {
+                Some(FileKind::Directory) => true,
+                Some(FileKind::Symlink) | None => RelPath::new(&full).is_ok_and(|path| {
+                    self.tree
+                        .stat(path, Links::Beneath)
+                        .is_ok_and(|s| s.is_dir())
+                }),
+                Some(_) => false,
+            };
+            if !(self.hidden)(&full, is_directory) {
+                each(entry.name, is_directory);
+            }
+        }
+    }
 }
 
 /// More paths than a client may ask for.
@@ -282,6 +339,39 @@ mod tests {
             paths(&[b"m/*".to_vec()], b"m", true, &mut { many }),
             Err(TooManyPaths)
         );
+    }
+
+    #[test]
+    fn names_of_a_real_tree() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        std::fs::create_dir_all(dir.path().join("sub/deep")).expect("mkdir");
+        for name in ["a.txt", "b.txt", "hid.bak", "sub/x.txt", "sub/deep/y.txt"] {
+            std::fs::write(dir.path().join(name), "").expect("write");
+        }
+        std::os::unix::fs::symlink("sub", dir.path().join("link")).expect("symlink");
+        std::os::unix::fs::symlink("/etc", dir.path().join("out")).expect("symlink");
+        let tree = Tree::open(dir.path()).expect("tree");
+        let hidden = |path: &[u8], _: bool| path.ends_with(b".bak");
+        for (argument, expected) in [
+            ("m/*.txt", vec!["a.txt", "b.txt"]),
+            ("m/hid*", vec!["hid*"]),
+            ("m/*/x.txt", vec!["link/x.txt", "sub/x.txt"]),
+            ("m/*/*/*", vec!["link/deep/y.txt", "sub/deep/y.txt"]),
+        ] {
+            let found = paths(
+                &[argument.into()],
+                b"m",
+                true,
+                &mut TreeNames::new(&tree, &hidden),
+            )
+            .expect("few");
+            let mut found: Vec<_> = found
+                .iter()
+                .map(|p| String::from_utf8_lossy(p).into_owned())
+                .collect();
+            found.sort();
+            assert_eq!(found, expected, "{argument}");
+        }
     }
 
     proptest::proptest! {

@@ -2,14 +2,11 @@
 
 use std::io;
 use std::net::Shutdown;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rsync_engine::filter::{Chain, ModuleParameters, Role, RuleList, RuleSettings, module_rules};
-use rsync_engine::fs::{
-    IdMapper, IdPolicy, Links, ListBuf, Name, RelPath, RelPathBuf, Tree, umask,
-};
+use rsync_engine::filter::{Chain, Role, RuleList, RuleSettings};
+use rsync_engine::fs::{IdMapper, IdPolicy, Links, RelPath, RelPathBuf, Tree};
 use rsync_engine::options::{ServerRequest, TransferOptions};
 use rsync_engine::receive::{Destination, Receive};
 use rsync_engine::rules::{ModuleRules, ProtectionRules, SelectionRules};
@@ -24,7 +21,7 @@ use rsync_proto::setup::Negotiated;
 use syncline::tcp::{TcpReader, TcpWriter};
 
 use crate::logfmt::{LoggedItem, Operation};
-use crate::request::{self, ModuleNames};
+use crate::request::{self, TreeNames};
 use crate::session::{Rejection, SessionEnd, SessionLog, SessionRequest, SessionRunner};
 
 /// How long a refused client may take to read why.
@@ -108,8 +105,9 @@ fn run(request: SessionRequest) -> Result<Outcome, Error> {
         ready.out.flush()?;
     }
     let rules = read_rules(&mut ready, &asked)?;
-    let module = module_chain(&request)?;
-    let tree = module_tree(&request)?;
+    // In this role whatever the direction, since the rules are read before it is known (07-filters 13).
+    let module = Chain::new(&request.filter, Role::Receiver);
+    let tree = request.root.clone();
     if asked.sender {
         send(ready, &request, asked, &rules, module, &tree)
     } else {
@@ -231,38 +229,6 @@ fn read_rules(ready: &mut Ready, asked: &ServerRequest) -> Result<RuleList, Erro
     })
 }
 
-fn module_chain(request: &SessionRequest) -> Result<Chain, Error> {
-    let filter = &request.filter;
-    let parameters = ModuleParameters {
-        filter: &filter.filter,
-        include: &filter.include,
-        exclude: &filter.exclude,
-        ..ModuleParameters::default()
-    };
-    let list = module_rules(&parameters, &mut |_| Err(io::ErrorKind::Unsupported.into())).map_err(
-        |error| Error::Request {
-            code: error.exit_code(),
-            text: error.to_string(),
-        },
-    )?;
-    // In this role whatever the direction, since they are read before it is known (07-filters 13).
-    Ok(Chain::new(&list, Role::Receiver))
-}
-
-fn module_tree(request: &SessionRequest) -> Result<Tree, Error> {
-    let root = request
-        .root
-        .as_fd()
-        .try_clone_to_owned()
-        .map_err(|source| Error::File {
-            op: "open module",
-            path: PeerText(request.module_path.clone()),
-            source,
-            code: 11,
-        })?;
-    Ok(Tree::from_fd(root))
-}
-
 fn session(ready: &Ready, request: &SessionRequest, options: TransferOptions) -> Session {
     Session {
         options,
@@ -285,21 +251,7 @@ fn send(
     module: Chain,
     tree: &Tree,
 ) -> Result<Outcome, Error> {
-    let mut names = Visible {
-        tree: tree.clone(),
-        chain: &module,
-        buf: ListBuf::default(),
-    };
-    let paths = request::paths(
-        &asked.paths,
-        &request.module.name,
-        !asked.secluded,
-        &mut names,
-    )
-    .map_err(|error| Error::Request {
-        text: error.to_string(),
-        code: 1,
-    })?;
+    let paths = paths(request, &asked, &module)?;
     let session = session(&ready, request, asked.options);
     let mut arguments = Vec::new();
     for path in &paths {
@@ -373,21 +325,7 @@ fn receive(
     module: Chain,
     tree: Tree,
 ) -> Result<Outcome, Error> {
-    let mut names = Visible {
-        tree: tree.clone(),
-        chain: &module,
-        buf: ListBuf::default(),
-    };
-    let paths = request::paths(
-        &asked.paths,
-        &request.module.name,
-        !asked.secluded,
-        &mut names,
-    )
-    .map_err(|error| Error::Request {
-        text: error.to_string(),
-        code: 1,
-    })?;
+    let paths = paths(request, &asked, &module)?;
     let path = paths.first().map_or(&b"."[..], Vec::as_slice);
     let rel = RelPathBuf::resolve(RelPath::ROOT, path).map_err(|error| Error::Request {
         text: error.to_string(),
@@ -421,42 +359,27 @@ fn receive(
         )),
         ids: IdMapper::new(policy, Box::new(request.names.clone())),
         root,
-        umask: umask(),
+        umask: request.umask,
         munge_links: request.munge_symlinks,
     };
     rsync_engine::receive(session, ready.input, ready.out, what)
 }
 
-/// The names of a module that its own rules do not hide, for wildcards in requests.
-struct Visible<'a> {
-    tree: Tree,
-    chain: &'a Chain,
-    buf: ListBuf,
-}
-
-impl ModuleNames for Visible<'_> {
-    fn names(&mut self, directory: &[u8], each: &mut dyn FnMut(&[u8], bool)) {
-        let Ok(path) = RelPath::new(directory) else {
-            return;
-        };
-        let Ok(dir) = self.tree.open_dir(path, Links::Beneath) else {
-            return;
-        };
-        let Ok(mut listing) = dir.list(&mut self.buf) else {
-            return;
-        };
-        while let Some(Ok(found)) = listing.next() {
-            let Ok(name) = Name::new(found.name) else {
-                continue;
-            };
-            let is_dir = dir.stat(name).is_ok_and(|stat| stat.is_dir());
-            let mut whole = path.to_buf();
-            whole.push(name);
-            if !self.chain.excludes_path(whole.as_path().as_bytes(), is_dir) {
-                each(found.name, is_dir);
-            }
+/// The paths of the request, wildcards expanded to what the module's rules do not hide.
+fn paths(
+    request: &SessionRequest,
+    asked: &ServerRequest,
+    module: &Chain,
+) -> Result<Vec<Vec<u8>>, Error> {
+    let hidden = |path: &[u8], is_dir: bool| module.excludes_path(path, is_dir);
+    let mut names = TreeNames::new(&request.root, &hidden);
+    let name = &request.module.name;
+    request::paths(&asked.paths, name, !asked.secluded, &mut names).map_err(|error| {
+        Error::Request {
+            text: error.to_string(),
+            code: 1,
         }
-    }
+    })
 }
 
 /// Writes what happens to files to the module's log.

@@ -6,14 +6,14 @@
 
 use std::io;
 use std::net::TcpStream;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
+use rsync_engine::filter::RuleList;
+use rsync_engine::fs::Tree;
 use rsync_engine::options::ServerRequest;
 use rsync_proto::Protocol;
 use tokio::sync::oneshot;
@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use crate::access::Host;
 use crate::admission::Permit;
 use crate::config::Module;
-use crate::confine::{self, Cell, ConfineError};
+use crate::confine::{self, Cell, ConfineError, Entered};
 use crate::limits;
 use crate::log::{Log, Priority};
 use crate::logfmt::{LogContext, LogFormat, LoggedItem};
@@ -73,14 +73,16 @@ impl Regime {
 pub struct SessionRequest {
     /// The module as configured.
     pub module: Arc<Module>,
-    /// The module's directory (`O_PATH`), opened by the operator rule before the identity changed.
-    pub root: OwnedFd,
+    /// The module's directory, opened by the operator rule before the identity changed.
+    pub root: Tree,
+    /// The umask, which the thread cannot ask for any more.
+    pub umask: u32,
     /// The module's directory as configured, variables replaced.
     pub module_path: Vec<u8>,
     /// How its paths relate to the process' root.
     pub regime: Regime,
-    /// The rules of the module's own filter list, in this order.
-    pub filter: DaemonFilter,
+    /// The module's own filter rules: what they exclude is not there for the client.
+    pub filter: RuleList,
     /// Pushes are refused, after the set-up: the module's `read only`, or the rule of the user.
     pub read_only: bool,
     /// Pulls are refused, after the set-up.
@@ -123,17 +125,6 @@ pub struct Rejection {
     pub capabilities: Option<Vec<u8>>,
 }
 
-/// Rules that hide names of a module from clients (04-daemon 13), as in the configuration.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DaemonFilter {
-    /// `filter`: rules between spaces.
-    pub filter: Vec<u8>,
-    /// `include`: patterns between spaces.
-    pub include: Vec<u8>,
-    /// `exclude`: patterns between spaces.
-    pub exclude: Vec<u8>,
-}
-
 /// How a session ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SessionEnd {
@@ -158,17 +149,61 @@ pub struct SessionLog {
     pub(crate) context: LogContext,
     pub(crate) format: LogFormat,
     pub(crate) transfers: bool,
+    pub(crate) rate: Arc<Mutex<Rate>>,
+}
+
+/// Counts the lines of a second (05-security L-13).
+#[derive(Debug, Default)]
+pub(crate) struct Rate {
+    since: Option<Instant>,
+    lines: u32,
+    missed: u64,
+}
+
+impl Rate {
+    /// Takes room for a line: the number of lines that had none before it. `None`: no room.
+    fn take(&mut self, now: Instant) -> Option<u64> {
+        if self
+            .since
+            .is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1))
+        {
+            self.since = Some(now);
+            self.lines = 0;
+        }
+        if self.lines == limits::SESSION_LOG_LINES {
+            self.missed += 1;
+            return None;
+        }
+        self.lines += 1;
+        Some(std::mem::take(&mut self.missed))
+    }
 }
 
 impl SessionLog {
-    /// Writes an information.
+    /// Writes an information. A client can cause such lines: above a rate they are counted only.
     pub fn info(&self, text: impl AsRef<[u8]>) {
-        self.log.info(text);
+        self.limited(Priority::Info, text.as_ref());
     }
 
-    /// Writes a warning or an error text.
+    /// Writes a warning or an error text, with the same limit.
     pub fn warn(&self, text: impl AsRef<[u8]>) {
-        self.log.warn(text);
+        self.limited(Priority::Warning, text.as_ref());
+    }
+
+    fn limited(&self, priority: Priority, text: &[u8]) {
+        let missed = self
+            .rate
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(Instant::now());
+        match missed {
+            None => return,
+            Some(0) => {}
+            Some(missed) => self
+                .log
+                .warn(format!("{missed} log lines of this session were left out")),
+        }
+        self.log.line(priority, text);
     }
 
     /// Each transferred and deleted file is to be given to [`SessionLog::item`].
@@ -292,7 +327,7 @@ pub(crate) struct Waiting {
 }
 
 struct Start {
-    request: Box<dyn FnOnce(OwnedFd) -> SessionRequest + Send>,
+    request: Box<dyn FnOnce(Entered) -> SessionRequest + Send>,
     runner: Arc<dyn SessionRunner>,
     _permit: Permit,
 }
@@ -330,7 +365,7 @@ impl Waiting {
     /// Runs the session on the thread, and does not wait for it.
     pub(crate) fn go(
         self,
-        request: impl FnOnce(OwnedFd) -> SessionRequest + Send + 'static,
+        request: impl FnOnce(Entered) -> SessionRequest + Send + 'static,
         runner: Arc<dyn SessionRunner>,
         permit: Permit,
     ) {
@@ -358,8 +393,8 @@ fn run(
     ready: oneshot::Sender<Result<(), ConfineError>>,
     start: &mpsc::Receiver<Start>,
 ) {
-    let root = match confine::enter(cell) {
-        Ok(root) => root,
+    let entered = match confine::enter(cell) {
+        Ok(entered) => entered,
         Err(error) => {
             let _ = ready.send(Err(error));
             return;
@@ -370,7 +405,7 @@ fn run(
     }
     // The connection ended before the arguments were complete.
     let Ok(start) = start.recv() else { return };
-    let request = (start.request)(root);
+    let request = (start.request)(entered);
     let end = std::panic::catch_unwind(AssertUnwindSafe(|| start.runner.run(request)));
     match end {
         Ok(end) => log.end(&end),
@@ -381,6 +416,15 @@ fn run(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_flood_of_lines_is_counted() {
+        let (mut rate, start) = (Rate::default(), Instant::now());
+        let full = (0..150).filter(|_| rate.take(start) == Some(0)).count();
+        assert_eq!(full, 100);
+        assert_eq!(rate.take(start + Duration::from_secs(1)), Some(50));
+        assert_eq!(rate.take(start + Duration::from_secs(1)), Some(0));
+    }
 
     #[test]
     fn regimes() {

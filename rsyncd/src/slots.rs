@@ -10,7 +10,6 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
-use rustix::fs::{Mode, OFlags};
 
 use crate::operator;
 
@@ -34,9 +33,7 @@ pub(crate) fn take(lock_file: &Path, max: i32) -> Result<Slot, SlotError> {
     if max == 0 {
         return Ok(Slot { _lock: None });
     }
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NONBLOCK;
-    let file =
-        operator::open(lock_file, flags, Mode::from_raw_mode(0o600)).map_err(SlotError::Open)?;
+    let file = operator::append(lock_file, 0o600).map_err(SlotError::Open)?;
     for i in 0..i64::from(max) {
         let range = libc::flock {
             l_type: libc::F_WRLCK as libc::c_short,

@@ -20,6 +20,8 @@ pub use notice::{ConfigError, Notice, NoticeKind, Place, Unsupported};
 pub(crate) use value::environment;
 pub use value::{ExpansionError, Text};
 
+use rsync_engine::filter::{FilterError, ModuleParameters, ReadRules, RuleList, module_rules};
+
 use load::{Loaded, Section, Values};
 use parameters::Id;
 use source::{Files, Stamp, System};
@@ -112,10 +114,14 @@ pub struct Module {
     pub munge_symlinks: Option<bool>,
     /// Ids go without names; `None` depends on the chroot.
     pub numeric_ids: Option<bool>,
-    /// Filter rules, before those below.
+    /// Filter rules, the first of the module's filter.
     pub filter: Text,
+    /// File of patterns to include.
+    pub include_from: Text,
     /// Patterns to include.
     pub include: Text,
+    /// File of patterns to exclude.
+    pub exclude_from: Text,
     /// Patterns to exclude.
     pub exclude: Text,
     /// Options that clients may not use.
@@ -140,6 +146,15 @@ impl Config {
     /// A file that cannot be read, broken grammar, or parameters that we do not have yet.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         Self::load_from(path, &System)
+    }
+
+    /// Reads a configuration from memory. Includes are not found.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn parse(text: &[u8]) -> Result<Self, ConfigError> {
+        Self::load_from(Path::new(source::Text::NAME), &source::Text(text))
     }
 
     fn load_from(path: &Path, files: &dyn Files) -> Result<Self, ConfigError> {
@@ -229,7 +244,9 @@ impl Module {
             munge_symlinks: values.tristate(Id::MungeSymlinks),
             numeric_ids: values.tristate(Id::NumericIds),
             filter: text(Id::Filter),
+            include_from: text(Id::IncludeFrom),
             include: text(Id::Include),
+            exclude_from: text(Id::ExcludeFrom),
             exclude: text(Id::Exclude),
             refuse_options: text(Id::RefuseOptions),
             log_file: set(values.text(Id::LogFile, defaults)),
@@ -239,6 +256,20 @@ impl Module {
             log_format: set(values.text(Id::LogFormat, defaults))
                 .unwrap_or_else(|| Text::new(crate::logfmt::DEFAULT_FORMAT)),
         }
+    }
+
+    /// The parameters that make the module's filter, with their variables replaced.
+    pub(crate) fn filter_texts<E>(
+        &self,
+        mut expand: impl FnMut(&Text) -> Result<Vec<u8>, E>,
+    ) -> Result<FilterTexts, E> {
+        Ok(FilterTexts {
+            filter: expand(&self.filter)?,
+            include_from: expand(&self.include_from)?,
+            include: expand(&self.include)?,
+            exclude_from: expand(&self.exclude_from)?,
+            exclude: expand(&self.exclude)?,
+        })
     }
 
     /// Looks for what an operator meant as a restriction and what is none, or more than meant.
@@ -303,6 +334,20 @@ impl Module {
         if users.required() && self.secrets_file.is_empty() {
             note(Id::AuthUsers, NoticeKind::NoSecrets(module.clone()));
         }
+        // The files are read when a session starts.
+        let texts = self
+            .filter_texts(|text| text.expand(&environment))
+            .unwrap_or_default();
+        if let Err(error) = texts.rules(&mut |_| Ok(Vec::new())) {
+            self.closed.get_or_insert_with(|| "filter".into());
+            note(
+                Id::Filter,
+                NoticeKind::Filter {
+                    module: module.clone(),
+                    error: error.to_string(),
+                },
+            );
+        }
         let refusals = Refusals::new(&now(&self.refuse_options), false);
         for word in refusals.unmatched() {
             self.closed.get_or_insert_with(|| "refuse options".into());
@@ -314,6 +359,30 @@ impl Module {
                 },
             );
         }
+    }
+}
+
+/// See [`Module::filter_texts`].
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FilterTexts {
+    filter: Vec<u8>,
+    include_from: Vec<u8>,
+    include: Vec<u8>,
+    exclude_from: Vec<u8>,
+    exclude: Vec<u8>,
+}
+
+impl FilterTexts {
+    /// The rules; `read` opens files of rules.
+    pub(crate) fn rules(&self, read: &mut ReadRules<'_>) -> Result<RuleList, FilterError> {
+        let parameters = ModuleParameters {
+            filter: &self.filter,
+            include_from: &self.include_from,
+            include: &self.include,
+            exclude_from: &self.exclude_from,
+            exclude: &self.exclude,
+        };
+        module_rules(&parameters, read)
     }
 }
 

@@ -102,6 +102,14 @@ pub enum NoticeKind {
         /// The word.
         word: String,
     },
+    /// Filter rules that cannot be read: what they should hide would be seen, so the module is closed.
+    #[error("module {module} is closed: {error}")]
+    Filter {
+        /// The module.
+        module: String,
+        /// What is wrong.
+        error: String,
+    },
     /// A value that closes the module since its default might be too open (04-daemon 22, row 3).
     #[error("module {module} is closed: badly formed \"{name}\"")]
     Closed {

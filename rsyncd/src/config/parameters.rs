@@ -180,7 +180,7 @@ pub(crate) const TABLE: [Spec; COUNT] = [
     ),
     row(Id::EarlyExec, "early exec", Module, TEXT, Later),
     row(Id::Exclude, "exclude", Module, TEXT, Works),
-    row(Id::ExcludeFrom, "exclude from", Module, TEXT, Later),
+    row(Id::ExcludeFrom, "exclude from", Module, TEXT, Works),
     row(Id::FakeSuper, "fake super", Module, Bool(false), Later),
     row(Id::Filter, "filter", Module, TEXT, Works),
     row(
@@ -208,7 +208,7 @@ pub(crate) const TABLE: [Spec; COUNT] = [
         Later,
     ),
     row(Id::Include, "include", Module, TEXT, Works),
-    row(Id::IncludeFrom, "include from", Module, TEXT, Later),
+    row(Id::IncludeFrom, "include from", Module, TEXT, Works),
     row(Id::IncomingChmod, "incoming chmod", Module, TEXT, Later),
     row(
         Id::InsecureLinks,

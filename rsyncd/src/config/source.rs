@@ -3,14 +3,16 @@
 use std::io;
 use std::path::Path;
 
+use rsync_engine::fs::{FileId, Timestamp};
+
 use crate::operator;
 
 /// What tells one version of a file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
-    inode: u64,
-    size: i64,
-    changed: (i64, u64),
+    id: FileId,
+    size: u64,
+    changed: Timestamp,
 }
 
 /// Files and directories as the loader needs them.
@@ -38,9 +40,35 @@ impl Files for System {
     fn stamp(&self, path: &Path) -> Option<Stamp> {
         let stat = operator::stat(path).ok()?;
         Some(Stamp {
-            inode: stat.st_ino,
-            size: stat.st_size,
-            changed: (stat.st_ctime, stat.st_ctime_nsec),
+            id: stat.id,
+            size: stat.size,
+            changed: stat.ctime,
         })
+    }
+}
+
+/// A single file in memory.
+pub(super) struct Text<'a>(pub(super) &'a [u8]);
+
+impl Text<'_> {
+    /// What the file is called in messages.
+    pub(super) const NAME: &'static str = "rsyncd.conf";
+}
+
+impl Files for Text<'_> {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        if path == Path::new(Self::NAME) {
+            Ok(self.0.to_vec())
+        } else {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
+
+    fn directory(&self, _: &Path) -> io::Result<Option<Vec<Vec<u8>>>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn stamp(&self, _: &Path) -> Option<Stamp> {
+        None
     }
 }

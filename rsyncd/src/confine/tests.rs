@@ -1,5 +1,8 @@
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
+
+use rustix::fs::{Mode, OFlags};
 
 use super::*;
 
@@ -23,9 +26,9 @@ fn cell(path: &Path, uid: u32) -> Cell {
 /// Runs `check` on a thread confined to `cell`, or gives the error.
 fn confined<T: Send + 'static>(
     cell: Cell,
-    check: impl FnOnce(OwnedFd) -> T + Send + 'static,
+    check: impl FnOnce(Tree) -> T + Send + 'static,
 ) -> Result<T, ConfineError> {
-    std::thread::spawn(move || enter(&cell).map(check))
+    std::thread::spawn(move || enter(&cell).map(|entered| check(entered.root)))
         .join()
         .expect("no panic")
 }
@@ -48,8 +51,8 @@ fn module() -> tempfile::TempDir {
     dir
 }
 
-fn open_at(dir: &OwnedFd, name: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-    rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o644))
+fn open_at(tree: &Tree, name: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::openat(tree.root(), name, flags, Mode::from_raw_mode(0o644))
 }
 
 #[test]
@@ -132,7 +135,7 @@ fn landlock_keeps_the_thread_in_the_module() {
         confined(cell, move |root| {
             // Renames between directories of the module must go on.
             open_at(&root, "f", OFlags::CREATE | OFlags::WRONLY).expect("create");
-            rustix::fs::renameat(&root, "f", &root, "sub/f").expect("rename");
+            rustix::fs::renameat(root.root(), "f", root.root(), "sub/f").expect("rename");
             rustix::fs::open(&public, OFlags::RDONLY, Mode::empty()).is_ok()
         })
         .expect("confined")
