@@ -98,7 +98,7 @@ impl Selection for SelectionRules {
         };
         if let Err(error) = self.chain.enter_dir(path.as_bytes(), &mut read) {
             self.fault
-                .get_or_insert(Error::request(error.exit_code(), error.to_string()));
+                .get_or_insert_with(|| Error::request(error.exit_code(), error.to_string()));
         }
     }
 
@@ -125,7 +125,7 @@ impl Protection for ProtectionRules {
         };
         if let Err(error) = self.chain.enter_dir(path.as_bytes(), &mut read) {
             self.fault
-                .get_or_insert(Error::request(error.exit_code(), error.to_string()));
+                .get_or_insert_with(|| Error::request(error.exit_code(), error.to_string()));
         }
     }
 

@@ -50,6 +50,14 @@ pub enum Error {
     /// A source or destination that makes no sense.
     #[error("{0}")]
     Target(#[from] crate::TargetError),
+    /// A source that cannot be opened.
+    #[error("link_stat {path} failed: {source}")]
+    Source {
+        /// The path.
+        path: PeerText<Vec<u8>>,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// A filter rule that cannot be used.
     #[error("{text}")]
     Filter {
@@ -82,6 +90,7 @@ impl Error {
                 code => code,
             },
             Self::Encode(_) | Self::Target(_) => 1,
+            Self::Source { .. } => 23,
             Self::Filter { code, .. } => *code,
             Self::Session(error) => error.exit_code(),
             Self::Thread(_) => 14,

@@ -23,6 +23,7 @@
 
 #![forbid(unsafe_code)]
 
+mod client;
 pub mod daemon;
 mod error;
 mod filters;
@@ -32,6 +33,7 @@ pub mod source;
 mod target;
 pub mod tcp;
 
+pub use client::{Client, ClientBuilder, Transfer, TransferEvent};
 pub use error::Error;
 pub use filters::Filters;
 pub use handshake::Credentials;
@@ -40,3 +42,4 @@ pub use target::{DAEMON_PORT, DaemonTarget, Target, TargetError};
 pub use rsync_engine as engine;
 pub use rsync_engine::options::TransferOptions;
 pub use rsync_engine::{Cancel, Event, Events, NoEvents, Outcome};
+pub use rsync_proto::PeerText;

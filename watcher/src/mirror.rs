@@ -352,7 +352,7 @@ impl Pusher for Mirror {
         match done {
             Ok(outcome) => {
                 add(&mut result.stats, &outcome, &news);
-                news.failures(&[request.path.clone()], &mut result.failed);
+                news.failures(std::slice::from_ref(&request.path), &mut result.failed);
             }
             Err(error) => result.error = Some(self.session_error(&error, &words)),
         }
@@ -535,7 +535,7 @@ impl News {
             if due {
                 news.reported = Some(Instant::now());
             }
-            due.then(|| PushEvent::Progress {
+            due.then_some(PushEvent::Progress {
                 files: news.files,
                 files_total: news.entries,
                 bytes: news.bytes,
@@ -640,4 +640,102 @@ impl Events for News {
 /// The root has an empty path here and the name "." in a transfer.
 fn root_or(name: &[u8]) -> &[u8] {
     if name == b"." { b"" } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(path: &[u8], action: PickedAction) -> PickedName {
+        PickedName {
+            path: path.to_vec(),
+            action,
+        }
+    }
+
+    #[test]
+    fn rules_name_what_goes_and_protect_the_rest() {
+        let names = vec![
+            name(b"a/b/new", PickedAction::Send),
+            name(b"a/x*y", PickedAction::Delete),
+            name(b"top", PickedAction::Delete),
+            name(b"o[d]d/back\\slash", PickedAction::Delete),
+        ];
+        let (kept, content, rules) = by_rules(names);
+        let texts: Vec<String> = rules
+            .iter()
+            .map(|rule| String::from_utf8_lossy(rule).into_owned())
+            .collect();
+        assert_eq!(
+            texts,
+            [
+                "+ /a/x\\*y",
+                "+ /top",
+                "+ /o\\[d]d/back\\\\slash",
+                "- /*",
+                "- /a/*",
+                "- /a/b/*",
+                "- /a/b/new/*",
+                "- /o\\[d]d/*",
+            ]
+        );
+        let content: std::collections::BTreeSet<_> = content.into_iter().collect();
+        assert_eq!(
+            content.into_iter().collect::<Vec<_>>(),
+            [b"".to_vec(), b"a".to_vec(), b"o[d]d".to_vec()]
+        );
+        let kept: Vec<_> = kept.into_iter().map(|name| name.path).collect();
+        assert_eq!(
+            kept,
+            [
+                b"a/b/new".to_vec(),
+                b"a".to_vec(),
+                b"".to_vec(),
+                b"o[d]d".to_vec()
+            ]
+        );
+    }
+
+    #[test]
+    fn refusals_decide_when_to_try_again() {
+        let mirror = Mirror::new(
+            MirrorTarget::Local("/nowhere".into()),
+            TransferOptions::archive(),
+            Filters::default(),
+            true,
+            Cancel::new(),
+        );
+        let refused = |text: &str| Error::Refused(rsync_proto_text(text));
+        for (error, words, retry) in [
+            (refused("@ERROR: auth failed on module m"), "", Retry::Slow),
+            (
+                refused("@ERROR: max connections (1) reached -- try again later"),
+                "",
+                Retry::Backoff,
+            ),
+            (
+                Error::Session(rsync_engine::Error::Remote { code: 4 }),
+                "The server is configured to refuse --delete",
+                Retry::WithoutDeletes,
+            ),
+            (
+                Error::Session(rsync_engine::Error::Remote { code: 1 }),
+                "ERROR: module is read only",
+                Retry::Slow,
+            ),
+            (
+                Error::Session(rsync_engine::Error::Disconnected { received: 7 }),
+                "",
+                Retry::Backoff,
+            ),
+        ] {
+            let told = mirror.session_error(&error, words);
+            assert_eq!(told.retry, retry, "{error}");
+            assert!(!told.text.is_empty());
+        }
+    }
+
+    fn rsync_proto_text(text: &str) -> syncline::PeerText<Vec<u8>> {
+        syncline::PeerText(text.as_bytes().to_vec())
+    }
 }

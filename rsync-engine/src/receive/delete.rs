@@ -267,9 +267,8 @@ impl Generator {
     }
 
     fn delete_path(&mut self, path: RelPath<'_>) -> Result<(), Error> {
-        let (dir, name) = match self.parent(path) {
-            Ok(found) => found,
-            Err(_) => return Ok(()),
+        let Ok((dir, name)) = self.parent(path) else {
+            return Ok(());
         };
         self.reap(&dir, name, path, None, true)?;
         self.changed_parent(path);

@@ -275,7 +275,7 @@ impl ListWriter {
                     self.names.group_name(id)
                 };
                 // An id comes once, and a name too long for the wire is not sent.
-                let _ = names.insert(id, &name.unwrap_or_default());
+                let _ = names.insert(id, name.unwrap_or_default());
             }
             out.data(|buf| names.encode(&self.options, buf))?;
         }

@@ -108,7 +108,7 @@ struct SenderStats {
     checked: u64,
 }
 
-pub(self) struct Sender {
+struct Sender {
     session: Arc<Session>,
     input: WireIn,
     out: WireOut,
