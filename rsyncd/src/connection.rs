@@ -2,18 +2,17 @@
 //!
 //! All of it is a task with deadlines: a stranger costs no thread. What follows the arguments is a thread's.
 
-use std::net::SocketAddr;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod arguments;
+mod login;
+mod plan;
 
-use rsync_engine::filter::{MAX_RULE_BYTES, RuleList};
-use rsync_engine::options::{Delete, OptionError, ServerRequest, from_server_args};
-use rsync_proto::args::{ArgumentsReader, second_pass_follows};
-use rsync_proto::auth::{self, AuthDigest};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rsync_proto::auth::AuthDigest;
 use rsync_proto::greeting::{Greeting, put_greeting};
-use rsync_proto::limits::{GREETING_LINE, TEXT_LINE};
+use rsync_proto::limits::GREETING_LINE;
 use rsync_proto::replies::{self, Refusal};
 use rsync_proto::request::Request;
 use rsync_proto::{Protocol, Violation};
@@ -21,22 +20,20 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 
+use self::arguments::Arguments;
+use self::plan::Plan;
 use crate::access::{self, Host, HostList, UNDETERMINED};
 use crate::admission::Permit;
-use crate::auth::{Access, Failure, Login, UserRules, read_secrets};
-use crate::config::{Config, Module, Text, describe};
-use crate::confine::{Cell, Entered};
-use crate::identity::{self, IdentityError};
+use crate::auth::Access;
+use crate::config::{Config, Module, describe};
+use crate::confine::Entered;
 use crate::line::{LineError, TextStream};
-use crate::log::{Destination, Log};
-use crate::logfmt::{LogContext, LogFormat};
+use crate::log::Log;
 use crate::motd;
-use crate::operator;
-use crate::refuse::Refusals;
 use crate::request;
 use crate::resolve::{ClientName, SystemResolver, client_name};
 use crate::server::Shared;
-use crate::session::{Location, Rejection, SessionLog, SessionRequest, StartError, Waiting};
+use crate::session::{SessionRequest, Waiting};
 use crate::slots::{self, SlotError};
 use crate::text::escape;
 use crate::variables::{Unusable, Variables};
@@ -219,8 +216,8 @@ impl Connection {
         };
         let text = &mut self.text;
         let greeting = async {
-            text.write(&hello).await?;
-            Ok::<_, LineError>(text.line(GREETING_LINE).await?)
+            text.write(&hello).await.map_err(LineError::Io)?;
+            text.line(GREETING_LINE).await
         };
         let (name, greeting) = tokio::join!(lookup, greeting);
         self.log_connect(name.as_ref());
@@ -340,299 +337,6 @@ impl Connection {
         })
     }
 
-    /// The user who logged in and what its rule allows; `None` where nobody has to.
-    async fn authenticate(
-        &mut self,
-        agreed: &Agreed,
-        module: &Module,
-        variables: &Variables,
-    ) -> Result<Option<(Vec<u8>, Option<Access>)>, End> {
-        let rules = UserRules::new(&variables.expand(&module.auth_users)?);
-        if !rules.required() {
-            return Ok(None);
-        }
-        let digest = self.auth_digest(agreed, module, variables)?;
-        let address = self.host.address;
-        if self.shared.admission.is_blocked(address, Instant::now()) {
-            self.log_auth_failure(module, None, Failure::TooManyFailures);
-            return Err(End::refuse(&Refusal::AuthFailed(&module.name)));
-        }
-        let challenge = auth::challenge(&random()?);
-        let mut line = Vec::new();
-        replies::put_challenge(&mut line, &challenge);
-        self.text.write(&line).await?;
-        let answer = match self.text.line(TEXT_LINE).await {
-            Ok(line) => line,
-            Err(LineError::Violation(_)) => Vec::new(),
-            Err(other) => return Err(other.into()),
-        };
-        let asked = Instant::now();
-        let (user, result) = match auth::parse_response(&answer) {
-            Err(_) => (None, Err(Failure::InvalidResponse)),
-            Ok((user, response)) => {
-                let job = LoginJob {
-                    rules,
-                    user: user.to_vec(),
-                    response: response.to_vec(),
-                    secrets_file: variables.expand_path(&module.secrets_file)?,
-                    strict_modes: module.strict_modes,
-                    challenge,
-                    digest,
-                    decoy: self.shared.decoy,
-                    log: self.log.clone(),
-                };
-                let user = user.to_vec();
-                let result = tokio::task::spawn_blocking(move || job.run()).await;
-                (Some(user), result.unwrap_or(Err(Failure::InvalidResponse)))
-            }
-        };
-        match (user, result) {
-            (Some(user), Ok(access)) => Ok(Some((user, access))),
-            (user, result) => {
-                let failure = result.err().unwrap_or(Failure::InvalidResponse);
-                self.log_auth_failure(module, user.as_deref(), failure);
-                self.shared.admission.record_failure(address, asked);
-                // Measured from the answer, so that the work behind it does not show.
-                tokio::time::sleep_until((asked + self.shared.limits.auth_delay).into()).await;
-                Err(End::refuse(&Refusal::AuthFailed(&module.name)))
-            }
-        }
-    }
-
-    /// The digest that both greetings lead to, if it is strong enough.
-    fn auth_digest(
-        &self,
-        agreed: &Agreed,
-        module: &Module,
-        variables: &Variables,
-    ) -> Result<AuthDigest, End> {
-        let digest = AuthDigest::for_daemon(&AuthDigest::ALL, &agreed.greeting, agreed.protocol)
-            .map_err(|_| {
-                self.log
-                    .warn("rsync error: requested action not supported (code 4)");
-                End::refuse(&Refusal::NoCommonDigest(
-                    AuthDigest::list(&AuthDigest::ALL).as_bytes(),
-                ))
-            })?;
-        let floor = variables.expand(&module.auth_digest)?;
-        let complaint = match AuthDigest::from_name(&floor) {
-            _ if floor.is_empty() => return Ok(digest),
-            Some(floor) if digest >= floor => return Ok(digest),
-            Some(_) => {
-                let name = if digest == AuthDigest::OldMd4 {
-                    "md4"
-                } else {
-                    digest.name()
-                };
-                format!(
-                    "negotiated auth digest {name} is weaker than the required 'auth digest = {}'",
-                    escape(&floor)
-                )
-            }
-            None => {
-                format!(
-                    "the configured 'auth digest = {}' is not a supported digest on this build",
-                    escape(&floor)
-                )
-            }
-        };
-        let text = [
-            b"auth failed on module ",
-            &module.name[..],
-            b" from ",
-            &self.who(),
-            b": ",
-        ]
-        .concat();
-        self.log.warn([&text, complaint.as_bytes()].concat());
-        Err(End::refuse(&Refusal::AuthFailed(&module.name)))
-    }
-
-    fn log_auth_failure(&self, module: &Module, user: Option<&[u8]>, failure: Failure) {
-        let mut text = [
-            b"auth failed on module ",
-            &module.name[..],
-            b" from ",
-            &self.who(),
-        ]
-        .concat();
-        if let Some(user) = user {
-            text.extend_from_slice(b" for ");
-            text.extend_from_slice(user);
-        }
-        text.extend_from_slice(format!(": {failure}").as_bytes());
-        self.log.warn(text);
-    }
-
-    /// Everything about the session that does not depend on its arguments.
-    async fn plan(
-        &self,
-        module: &Arc<Module>,
-        variables: &mut Variables,
-        user: Option<Vec<u8>>,
-        read_only: bool,
-    ) -> Result<Plan, End> {
-        let identity = self.identity(module, variables).await?;
-        let path = variables.expand_path(&module.path).map_err(|_| {
-            self.log.warn(format!(
-                "No path for this user of module {}",
-                escape(&module.name)
-            ));
-            End::refuse(&Refusal::Failed("chdir"))
-        })?;
-        let path = path.as_os_str().as_encoded_bytes();
-        if path.is_empty() {
-            self.log.warn(format!(
-                "No path specified for module {}",
-                escape(&module.name)
-            ));
-            return Err(End::refuse(&Refusal::NoPath));
-        }
-        let can_chroot = rustix::process::geteuid().is_root();
-        let location = Location::new(path, module.use_chroot, can_chroot);
-        if module.use_chroot.is_none() && location.chroot.is_none() {
-            self.log.info(
-                "chroot test failed: Operation not permitted (1). \
-                 Switching 'use chroot' from unset to false.",
-            );
-        }
-        variables.module_path = Some(location.full.clone());
-        let text = |text: &Text| variables.expand(text);
-        let destination = match &module.log_file {
-            Some(file) => Destination::new(&text(file)?, b"", b""),
-            None => Destination::new(
-                b"",
-                &text(&module.syslog_facility)?,
-                &text(&module.syslog_tag)?,
-            ),
-        };
-        let munge_symlinks = module
-            .munge_symlinks
-            .unwrap_or_else(|| location.regime.munges());
-        let cell = Cell {
-            chroot: location.chroot.clone(),
-            path: location.path.clone(),
-            identity,
-            writable: !read_only,
-            munge: munge_symlinks,
-            fences: self.shared.fences,
-        };
-        let log = SessionLog {
-            log: self.log.to(destination),
-            context: LogContext {
-                host: self.host.name.clone(),
-                address: self.host.address.to_string(),
-                module: module.name.clone(),
-                user: user.clone().unwrap_or_default(),
-                module_path: location.full.clone(),
-                number: self.number,
-            },
-            format: LogFormat::new(text(&module.log_format)?),
-            transfers: module.transfer_logging,
-            rate: Arc::default(),
-        };
-        let filter = self.filter(module, variables).await?;
-        let refusals = Refusals::new(&text(&module.refuse_options)?, false);
-        Ok(Plan {
-            module: Arc::clone(module),
-            cell,
-            log,
-            location,
-            filter,
-            refusals,
-            user,
-            read_only,
-            munge_symlinks,
-        })
-    }
-
-    async fn identity(
-        &self,
-        module: &Module,
-        variables: &Variables,
-    ) -> Result<Option<identity::Identity>, End> {
-        let uid = variables.expand_identity(&module.uid);
-        let gid = variables.expand_identity(&module.gid);
-        let result = match (uid, gid) {
-            (Ok(uid), Ok(gid)) => {
-                let chosen = crate::variables::mentions_user(&module.uid);
-                // The user database may be far away.
-                let found =
-                    tokio::task::spawn_blocking(move || identity::resolve(&uid, &gid)).await;
-                match found {
-                    // What a client chose is not to be another name of root.
-                    Ok(Ok(Some(identity))) if chosen && identity.uid == 0 => {
-                        Err(IdentityError::InvalidUid("root".into()))
-                    }
-                    Ok(result) => result,
-                    Err(_) => Err(IdentityError::GroupList),
-                }
-            }
-            _ => {
-                let user = escape(variables.user.as_deref().unwrap_or_default());
-                Err(IdentityError::InvalidUid(user))
-            }
-        };
-        result.map_err(|error| {
-            self.log.warn(error.log_line());
-            End::error(error)
-        })
-    }
-
-    /// The module's filter rules; its files of rules may be anywhere.
-    async fn filter(&self, module: &Module, variables: &Variables) -> Result<RuleList, End> {
-        let texts = module.filter_texts(|text| variables.expand(text))?;
-        let rules = tokio::task::spawn_blocking(move || texts.rules(&mut read_rules)).await;
-        rules.map_err(|_| End::Silent)?.map_err(|error| {
-            let code = error.exit_code();
-            let reason = if code == 11 {
-                "error in file IO"
-            } else {
-                "syntax or usage error"
-            };
-            self.log.warn(format!("rsync: [Receiver] {error}"));
-            self.log
-                .warn(format!("rsync error: {reason} (code {code})"));
-            End::Silent
-        })
-    }
-
-    fn cannot_enter(&self, error: &StartError) -> End {
-        match error {
-            StartError::Confine(error) => self.log.warn(error.log_line()),
-            StartError::Thread(why) => self
-                .log
-                .warn(format!("rsync: [Receiver] fork failed: {}", describe(why))),
-        }
-        End::error(error)
-    }
-
-    async fn read_arguments(&mut self, protocol: Protocol) -> Result<Arguments, End> {
-        self.text.write(replies::OK).await?;
-        let first = self.text.arguments(ArgumentsReader::new(protocol)).await;
-        let first = first.map_err(|e| self.bad_arguments(e))?;
-        let second = if second_pass_follows(&first) {
-            let second = self.text.arguments(ArgumentsReader::second_pass()).await;
-            Some(second.map_err(|e| self.bad_arguments(e))?)
-        } else {
-            None
-        };
-        Ok(Arguments { first, second })
-    }
-
-    fn bad_arguments(&self, error: LineError) -> End {
-        if let LineError::Violation(violation) = error {
-            let text = match violation {
-                Violation::TooManyArguments { .. } => "too many daemon arguments".to_owned(),
-                other => other.to_string(),
-            };
-            self.log.warn(text);
-            self.log
-                .warn("rsync error: protocol incompatibility (code 2)");
-        }
-        End::Silent
-    }
-
     /// The last step: everything goes to the thread.
     fn hand_over(
         &self,
@@ -749,19 +453,6 @@ impl Connection {
     }
 }
 
-/// What is decided about a session before its arguments are known.
-struct Plan {
-    module: Arc<Module>,
-    cell: Cell,
-    log: SessionLog,
-    location: Location,
-    filter: RuleList,
-    refusals: Refusals,
-    user: Option<Vec<u8>>,
-    read_only: bool,
-    munge_symlinks: bool,
-}
-
 fn parse_greeting(line: &[u8]) -> Result<Agreed, End> {
     let greeting = Greeting::parse(line).map_err(|violation| {
         End::refuse(&match violation {
@@ -773,139 +464,3 @@ fn parse_greeting(line: &[u8]) -> Result<Agreed, End> {
     let protocol = greeting.agree(Protocol::MAX).map_err(End::error)?;
     Ok(Agreed { protocol, greeting })
 }
-
-fn read_rules(name: &[u8]) -> std::io::Result<Vec<u8>> {
-    let path = std::path::Path::new(std::ffi::OsStr::from_bytes(name));
-    operator::read(path, MAX_RULE_BYTES).map(|(content, _)| content)
-}
-
-fn random() -> Result<[u8; 32], End> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|_| End::Silent)?;
-    Ok(bytes)
-}
-
-/// The part of a login that reads files and asks the user database.
-struct LoginJob {
-    rules: UserRules,
-    user: Vec<u8>,
-    response: Vec<u8>,
-    secrets_file: PathBuf,
-    strict_modes: bool,
-    challenge: String,
-    digest: AuthDigest,
-    decoy: [u8; 32],
-    log: Log,
-}
-
-impl LoginJob {
-    fn run(self) -> Result<Option<Access>, Failure> {
-        let groups = if self.rules.asks_for_groups() {
-            identity::group_names(&self.user)
-        } else {
-            Vec::new()
-        };
-        let secrets = read_secrets(&self.secrets_file, self.strict_modes);
-        let secrets = secrets.as_deref().map_err(|(failure, explanation)| {
-            if let Some(explanation) = explanation {
-                self.log.warn(explanation);
-            }
-            *failure
-        });
-        Login {
-            rules: &self.rules,
-            user: &self.user,
-            groups: &groups,
-            secrets,
-            matches: &|password| {
-                self.digest
-                    .verify(password, self.challenge.as_bytes(), &self.response)
-            },
-            decoy: &self.decoy,
-        }
-        .decide()
-    }
-}
-
-/// A client's arguments as they came.
-struct Arguments {
-    first: Vec<Vec<u8>>,
-    /// The second pass of secluded arguments, with the dummy program name in front.
-    second: Option<Vec<Vec<u8>>>,
-}
-
-impl Arguments {
-    /// What they mean, unless the module refuses it.
-    fn parse(
-        &self,
-        refusals: &Refusals,
-        max_verbosity: i32,
-        protocol: Protocol,
-    ) -> Result<ServerRequest, Rejection> {
-        let second = self
-            .second
-            .as_deref()
-            .map(|all| all.get(1..).unwrap_or_default());
-        let refused = refusals
-            .check(&self.first)
-            .or_else(|| refusals.check(second?));
-        if let Some(refused) = refused {
-            return Err(self.reject(format!("rsync: {refused}"), NOT_SUPPORTED));
-        }
-        let parsed = from_server_args(&self.first).and_then(|mut request| {
-            if let Some(second) = &self.second {
-                request.add_secluded(second)?;
-            }
-            Ok(request)
-        });
-        let mut request = parsed.map_err(|error| {
-            let code = if matches!(error, OptionError::Unsupported { .. }) {
-                NOT_SUPPORTED
-            } else {
-                SYNTAX
-            };
-            self.reject(format!("rsync: {error}"), code)
-        })?;
-        let options = &mut request.options;
-        options.verbose = options
-            .verbose
-            .min(u8::try_from(max_verbosity.max(0)).unwrap_or(u8::MAX));
-        if options.delete == Delete::Default {
-            options.delete = match Delete::Default.resolved(protocol.number()) {
-                Delete::During if refusals.refuses_option("delete-during") => Delete::Before,
-                Delete::Before if refusals.refuses_option("delete-before") => Delete::During,
-                _ => Delete::Default,
-            };
-        }
-        Ok(request)
-    }
-
-    fn reject(&self, text: String, exit_code: u8) -> Rejection {
-        let options = self.first.iter().take_while(|argument| *argument != b".");
-        let capabilities = options
-            .clone()
-            .filter(|argument| !argument.starts_with(b"--"))
-            .find_map(|argument| {
-                let at = argument.windows(2).position(|w| w == b"e.")?;
-                Some(argument[at + 2..].to_vec())
-            });
-        let sender = options.clone().any(|argument| argument == b"--sender");
-        Rejection {
-            text,
-            exit_code,
-            sender,
-            capabilities,
-        }
-    }
-
-    /// What stands behind the dot.
-    fn paths(&self) -> &[Vec<u8>] {
-        let all = self.second.as_deref().unwrap_or(&self.first);
-        let dot = all.iter().position(|argument| argument == b".");
-        dot.map_or(&[], |dot| &all[dot + 1..])
-    }
-}
-
-/// Exit codes (01-session 12.3).
-const SYNTAX: u8 = 1;
-const NOT_SUPPORTED: u8 = 4;

@@ -1,28 +1,31 @@
 //! Runs the sessions of modules with the engine: set-up, refusals that come after it, transfer (04-daemon 1).
 
-use std::io;
-use std::net::Shutdown;
+mod events;
+mod pull;
+
+use std::io::{self, Read as _};
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rsync_engine::filter::{Chain, Role, RuleList, RuleSettings};
-use rsync_engine::fs::{IdMapper, IdPolicy, Links, RelPath, RelPathBuf, Tree};
+use rsync_engine::fs::{IdMapper, IdPolicy, Links, RelPath, RelPathBuf};
 use rsync_engine::options::{ServerRequest, TransferOptions};
 use rsync_engine::receive::{Destination, Receive};
-use rsync_engine::rules::{ModuleRules, ProtectionRules, SelectionRules};
-use rsync_engine::send::{Argument, Send, Source};
+use rsync_engine::rules::{ModuleRules, ProtectionRules};
 use rsync_engine::{
-    Cancel, Error, Event, Events, IoClock, Item, Outcome, Session, TextKind, Trouble, WireIn,
-    WireOut, setup,
+    Cancel, Error, IoClock, Outcome, Session, TextKind, Trouble, WireIn, WireOut, setup,
 };
 use rsync_proto::PeerText;
 use rsync_proto::mux::Message;
 use rsync_proto::setup::Negotiated;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use syncline::tcp::{TcpReader, TcpWriter};
 
-use crate::logfmt::{LoggedItem, Operation};
+use self::events::Logged;
+use crate::limits;
 use crate::request::{self, TreeNames};
-use crate::session::{Rejection, SessionEnd, SessionLog, SessionRequest, SessionRunner};
+use crate::session::{Rejection, SessionEnd, SessionRequest, SessionRunner};
 
 /// How long a refused client may take to read why.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -39,7 +42,12 @@ impl SessionRunner for EngineRunner {
         };
         let role = if sender { "sender" } else { "receiver" };
         let log = request.log.clone();
-        match run(request) {
+        let stream = request.stream.try_clone();
+        let result = run(request);
+        if let Ok(stream) = stream {
+            close(&stream);
+        }
+        match result {
             Ok(outcome) => end(role, outcome.exit_code(), &outcome),
             Err(error) => {
                 log.warn(format!("rsync: [{role}] {error}"));
@@ -47,6 +55,33 @@ impl SessionRunner for EngineRunner {
             }
         }
     }
+}
+
+/// Ends a connection so that the client sees our last bytes: what it still sends is thrown away for a while,
+/// since unread bytes would make the kernel reset the connection (04-daemon 2.2). Other handles of the socket
+/// may be open in threads that still read.
+fn close(mut stream: &TcpStream) {
+    // The peer may be gone; then there is nothing to wait for.
+    if stream.shutdown(Shutdown::Write).is_ok() {
+        let deadline = Instant::now() + limits::DRAIN;
+        let mut left = limits::DRAIN_BYTES;
+        let mut buffer = [0; 16 << 10];
+        while left > 0 {
+            let wait = deadline.saturating_duration_since(Instant::now());
+            let Ok(wait) = Timespec::try_from(wait) else {
+                break;
+            };
+            let mut poll = [PollFd::new(stream, PollFlags::IN)];
+            if !matches!(rustix::event::poll(&mut poll, Some(&wait)), Ok(1..)) {
+                break;
+            }
+            match stream.read(&mut buffer) {
+                Ok(count @ 1..) => left = left.saturating_sub(count),
+                _ => break,
+            }
+        }
+    }
+    let _ = stream.shutdown(Shutdown::Both);
 }
 
 fn end(role: &'static str, exit_code: u8, outcome: &Outcome) -> SessionEnd {
@@ -99,19 +134,41 @@ fn run(request: SessionRequest) -> Result<Outcome, Error> {
     if let Some(rejection) = rejection {
         return Err(reject(ready, &request, &rejection));
     }
-    if let Some(timeout) = request.timeout {
+    if let Some(timeout) = request
+        .timeout
+        .filter(|_| request.protocol.has_error_exit())
+    {
         let seconds = u32::try_from(timeout.as_secs()).ok();
         ready.out.message(&Message::IoTimeout(seconds))?;
         ready.out.flush()?;
     }
-    let rules = read_rules(&mut ready, &asked)?;
+    let rules = match read_rules(&mut ready, &asked) {
+        Ok(rules) => rules,
+        Err(error) => return Err(give_up(ready, &request, error)),
+    };
     // In this role whatever the direction, since the rules are read before it is known (07-filters 13).
     let module = Chain::new(&request.filter, Role::Receiver);
-    let tree = request.root.clone();
     if asked.sender {
-        send(ready, &request, asked, &rules, module, &tree)
+        pull::send(ready, &request, asked, &rules, module)
     } else {
-        receive(ready, &request, asked, &rules, module, tree)
+        receive(ready, &request, asked, &rules, module)
+    }
+}
+
+/// Tells the client of an error that is ours to tell; other errors need no words or cannot have any.
+fn give_up(ready: Ready, request: &SessionRequest, error: Error) -> Error {
+    match error {
+        Error::Request { text, code } => {
+            let sender = request.request.as_ref().is_ok_and(|asked| asked.sender);
+            let rejection = Rejection {
+                text,
+                exit_code: code,
+                sender,
+                capabilities: None,
+            };
+            reject(ready, request, &rejection)
+        }
+        other => other,
     }
 }
 
@@ -199,7 +256,10 @@ fn reject(mut ready: Ready, request: &SessionRequest, rejection: &Rejection) -> 
         })
     });
     let told = told
-        .and_then(|()| ready.out.message(&Message::ErrorExit(Some(code.into()))))
+        .and_then(|()| match request.protocol.has_error_exit() {
+            true => ready.out.message(&Message::ErrorExit(Some(code.into()))),
+            false => Ok(()),
+        })
         .and_then(|()| ready.out.flush());
     if told.is_ok() {
         // Closing with unread input would reset the connection and lose these words.
@@ -229,91 +289,24 @@ fn read_rules(ready: &mut Ready, asked: &ServerRequest) -> Result<RuleList, Erro
     })
 }
 
-fn session(ready: &Ready, request: &SessionRequest, options: TransferOptions) -> Session {
+/// `prefix`: the path of the transfer's names in the module, for the log.
+fn session(
+    ready: &Ready,
+    request: &SessionRequest,
+    options: TransferOptions,
+    prefix: Vec<u8>,
+) -> Session {
     Session {
         options,
         negotiated: ready.negotiated,
         client: false,
         events: Arc::new(Logged {
             log: request.log.clone(),
+            prefix,
         }),
         cancel: ready.cancel.clone(),
         clock: Arc::clone(&ready.clock),
         trouble: Arc::new(Trouble::default()),
-    }
-}
-
-fn send(
-    ready: Ready,
-    request: &SessionRequest,
-    asked: ServerRequest,
-    rules: &RuleList,
-    module: Chain,
-    tree: &Tree,
-) -> Result<Outcome, Error> {
-    let paths = paths(request, &asked, &module)?;
-    let session = session(&ready, request, asked.options);
-    let mut arguments = Vec::new();
-    for path in &paths {
-        arguments.extend(argument(tree, path, session.options.relative));
-    }
-    let chain = Chain::new(rules, Role::Sender);
-    let what = Send {
-        source: Source::Arguments(arguments),
-        selection: Box::new(SelectionRules::new(
-            chain,
-            ModuleRules::new(module, Vec::new()),
-        )),
-        names: Box::new(request.names.clone()),
-        munge_links: request.munge_symlinks,
-    };
-    rsync_engine::send(session, ready.input, ready.out, what)
-}
-
-/// One path of a pull, relative to the module: split as a client would split it (06-client 1.4).
-fn argument(tree: &Tree, path: &[u8], relative: bool) -> Option<Argument> {
-    let shown = path.to_vec();
-    let contents = path.ends_with(b"/") || path == b"." || path.ends_with(b"/.");
-    let (base, rest) = match path.windows(3).position(|window| window == b"/./") {
-        Some(at) if relative => (&path[..at], &path[at + 3..]),
-        _ => (&b""[..], path),
-    };
-    let rel = RelPathBuf::resolve(RelPath::ROOT, rest).ok()?;
-    let base = RelPathBuf::resolve(RelPath::ROOT, base).ok()?;
-    let root = |path: RelPath<'_>| tree.subtree(path, Links::Beneath).ok();
-    if relative {
-        let name = rel.as_path();
-        let whole = name.is_root();
-        return Some(Argument {
-            tree: root(base.as_path())?,
-            links: Links::Beneath,
-            name: if whole {
-                b".".to_vec()
-            } else {
-                name.as_bytes().to_vec()
-            },
-            implied: !whole,
-            contents,
-            shown,
-        });
-    }
-    match rel.as_path().split() {
-        Some((parent, name)) if !contents => Some(Argument {
-            tree: root(parent)?,
-            links: Links::Refuse,
-            name: name.as_bytes().to_vec(),
-            implied: false,
-            contents: false,
-            shown,
-        }),
-        _ => Some(Argument {
-            tree: root(rel.as_path())?,
-            links: Links::Refuse,
-            name: b".".to_vec(),
-            implied: false,
-            contents: true,
-            shown,
-        }),
     }
 }
 
@@ -323,31 +316,20 @@ fn receive(
     asked: ServerRequest,
     rules: &RuleList,
     module: Chain,
-    tree: Tree,
 ) -> Result<Outcome, Error> {
-    let paths = paths(request, &asked, &module)?;
-    let path = paths.first().map_or(&b"."[..], Vec::as_slice);
-    let rel = RelPathBuf::resolve(RelPath::ROOT, path).map_err(|error| Error::Request {
-        text: error.to_string(),
-        code: 1,
-    })?;
-    if !rel.as_path().is_root() && module.excludes_path(rel.as_path().as_bytes(), true) {
-        let text = format!(
-            "ERROR: daemon has excluded destination \"{}\"",
-            PeerText(path)
-        );
-        return Err(Error::Request { text, code: 3 });
-    }
-    let mut options = asked.options;
-    options.numeric_ids |= request.numeric_ids && ready.negotiated.inc_recurse();
-    let session = session(&ready, request, options);
+    let (path, rel) = match destination(request, &asked, &module) {
+        Ok(found) => found,
+        Err(error) => return Err(give_up(ready, request, error)),
+    };
+    let prefix = rel.as_path().as_bytes().to_vec();
+    let session = session(&ready, request, asked.options, prefix.clone());
+    // Only what is done with names changes: the client sends them if it was not told otherwise.
     let policy = IdPolicy::of_this_thread(request.numeric_ids || session.options.numeric_ids);
     let root = policy.root;
     let chain = Chain::new(rules, Role::Receiver);
-    let prefix = rel.as_path().as_bytes().to_vec();
     let what = Receive {
         destination: Some(Destination::Within {
-            tree,
+            tree: request.root.clone(),
             links: Links::Beneath,
             slash: path.ends_with(b"/"),
             path: rel,
@@ -365,6 +347,26 @@ fn receive(
     rsync_engine::receive(session, ready.input, ready.out, what)
 }
 
+/// The destination of a push: as asked for, and as a path of the module.
+fn destination(
+    request: &SessionRequest,
+    asked: &ServerRequest,
+    module: &Chain,
+) -> Result<(Vec<u8>, RelPathBuf), Error> {
+    let path = paths(request, asked, module)?.into_iter().next();
+    let path = path.unwrap_or_else(|| b".".to_vec());
+    let rel = RelPathBuf::resolve(RelPath::ROOT, &path).map_err(|error| Error::Request {
+        text: error.to_string(),
+        code: 1,
+    })?;
+    if !rel.as_path().is_root() && module.excludes_path(rel.as_path().as_bytes(), true) {
+        let shown = PeerText(&path);
+        let text = format!("ERROR: daemon has excluded destination \"{shown}\"");
+        return Err(Error::Request { text, code: 3 });
+    }
+    Ok((path, rel))
+}
+
 /// The paths of the request, wildcards expanded to what the module's rules do not hide.
 fn paths(
     request: &SessionRequest,
@@ -380,63 +382,4 @@ fn paths(
             code: 1,
         }
     })
-}
-
-/// Writes what happens to files to the module's log.
-struct Logged {
-    log: SessionLog,
-}
-
-impl Logged {
-    fn item(&self, operation: Operation, item: &Item<'_>, bytes: u64) {
-        self.log.item(&LoggedItem {
-            operation,
-            name: item.name,
-            path: item.name,
-            mode: item.mode,
-            size: item.size,
-            mtime: item.mtime,
-            uid: item.uid,
-            gid: Some(item.gid),
-            link_target: item.link_target,
-            hard_link: item.xname,
-            checksum: None,
-            checksum_len: 0,
-            bytes,
-            sums: 0,
-            itemized: "",
-        });
-    }
-}
-
-impl Events for Logged {
-    fn event(&self, event: Event<'_>) {
-        match event {
-            Event::Failed(failure) => self.log.warn(format!("rsync: {failure}")),
-            Event::Transferred { item, literal, .. } if self.log.wants_items() => {
-                let operation = if item.sending {
-                    Operation::Send
-                } else {
-                    Operation::Receive
-                };
-                self.item(operation, &item, literal);
-            }
-            Event::Deleted { name, is_dir } if self.log.wants_items() => {
-                let item = Item {
-                    flags: rsync_proto::item::ItemFlags::default(),
-                    name,
-                    mode: if is_dir { 0o040_000 } else { 0o100_000 },
-                    size: 0,
-                    mtime: 0,
-                    uid: 0,
-                    gid: 0,
-                    link_target: None,
-                    xname: None,
-                    sending: false,
-                };
-                self.item(Operation::Delete, &item, 0);
-            }
-            _ => {}
-        }
-    }
 }

@@ -276,7 +276,7 @@ impl Location {
     pub(crate) fn new(path: &[u8], chroot: Option<bool>, can_chroot: bool) -> Self {
         let full = absolute(path);
         let inner = path.windows(3).position(|w| w == b"/./");
-        let chroot = chroot.unwrap_or(inner.is_some() || can_chroot);
+        let chroot = chroot.unwrap_or_else(|| inner.is_some() || can_chroot);
         let to_path = |bytes: &[u8]| PathBuf::from(std::ffi::OsStr::from_bytes(bytes));
         let (regime, chroot, inside) = match (chroot, inner) {
             (false, _) if full == b"/" => (Regime::Root, None, full.clone()),

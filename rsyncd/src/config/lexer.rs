@@ -39,7 +39,7 @@ pub enum SyntaxError {
     /// `&` and a word that is neither `include` nor `merge`.
     #[error("Unknown directive: &{0}.")]
     UnknownDirective(String),
-    /// Includes inside includes beyond [`crate::limits::INCLUDE_DEPTH`], or a file that includes itself.
+    /// Includes inside includes, more than 16 deep, or a file that includes itself.
     #[error("includes are nested too deeply or in a circle: {0}")]
     IncludeDepth(String),
 }

@@ -5,3 +5,4 @@ mod handshake;
 mod harness;
 mod lifecycle;
 mod stock;
+mod transfer;

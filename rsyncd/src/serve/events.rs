@@ -1,0 +1,71 @@
+//! What a session does to files, in the module's log (04-daemon 18.3).
+
+use rsync_engine::{Event, Events, Item};
+
+use crate::logfmt::{LoggedItem, Operation};
+use crate::session::SessionLog;
+
+/// Writes what happens to files to the module's log.
+pub(super) struct Logged {
+    pub(super) log: SessionLog,
+    /// The path of the transfer's names in the module.
+    pub(super) prefix: Vec<u8>,
+}
+
+impl Logged {
+    fn item(&self, operation: Operation, item: &Item<'_>, bytes: u64) {
+        let path = match &self.prefix[..] {
+            b"" => item.name.to_vec(),
+            prefix => [prefix, b"/", item.name].concat(),
+        };
+        self.log.item(&LoggedItem {
+            operation,
+            name: item.name,
+            path: &path,
+            mode: item.mode,
+            size: item.size,
+            mtime: item.mtime,
+            uid: item.uid,
+            gid: Some(item.gid),
+            link_target: item.link_target,
+            hard_link: item.xname,
+            checksum: None,
+            checksum_len: 0,
+            bytes,
+            sums: 0,
+            itemized: "",
+        });
+    }
+}
+
+impl Events for Logged {
+    fn event(&self, event: Event<'_>) {
+        match event {
+            Event::Failed(failure) => self.log.warn(format!("rsync: {failure}")),
+            Event::Transferred { item, literal, .. } if self.log.wants_items() => {
+                let operation = if item.sending {
+                    Operation::Send
+                } else {
+                    Operation::Receive
+                };
+                self.item(operation, &item, literal);
+            }
+            Event::Deleted { name, is_dir } if self.log.wants_items() => {
+                let item = Item {
+                    flags: rsync_proto::item::ItemFlags::default(),
+                    name,
+                    mode: if is_dir { 0o040_000 } else { 0o100_000 },
+                    size: 0,
+                    mtime: 0,
+                    uid: 0,
+                    gid: 0,
+                    link_target: None,
+                    xname: None,
+                    sending: false,
+                };
+                self.item(Operation::Delete, &item, 0);
+            }
+            _ => {}
+        }
+    }
+}
