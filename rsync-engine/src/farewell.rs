@@ -12,8 +12,8 @@ use crate::wire_out::WireOut;
 pub(crate) struct Role {
     /// We are the server, so the client shows our texts.
     pub(crate) server: bool,
-    /// We are the sender.
-    pub(crate) sender: bool,
+    /// We answer the peer's exit code with an empty one: a sender, or a receiving side that has not begun.
+    pub(crate) acknowledges: bool,
 }
 
 /// Tells the peer why we end: a text if it is the client, and the exit code where the protocol has it.
@@ -24,9 +24,7 @@ pub(crate) fn send(out: &mut WireOut, protocol: Protocol, role: Role, error: &Er
 
 fn try_send(out: &mut WireOut, protocol: Protocol, role: Role, error: &Error) -> Result<(), Error> {
     let code = error.exit_code();
-    // The receiver's own error comes later, or was the peer's.
-    let other_tells = matches!(error, Error::Internal { role: "receiver" });
-    if role.server && !other_tells && !matches!(error, Error::Remote { .. }) {
+    if role.server && !matches!(error, Error::Remote { .. }) {
         let text = format!("rsync: {error}\n");
         out.message(&Message::Text {
             kind: TextKind::Error,
@@ -34,9 +32,9 @@ fn try_send(out: &mut WireOut, protocol: Protocol, role: Role, error: &Error) ->
         })?;
     }
     // 10, 12, 19 and 30 mean that nobody listens or nobody should.
-    if protocol.has_error_exit() && !other_tells && !matches!(code, 10 | 12 | 19 | 30) {
+    if protocol.has_error_exit() && !matches!(code, 10 | 12 | 19 | 30) {
         // An empty code says: seen, go.
-        let seen = role.sender && matches!(error, Error::Remote { .. });
+        let seen = role.acknowledges && matches!(error, Error::Remote { .. });
         out.message(&Message::ErrorExit((!seen).then_some(code.into())))?;
     }
     out.flush()

@@ -1,5 +1,7 @@
 //! The file list in memory: one arena of names with shared directories, about 64 bytes an entry plus its name.
 
+use std::cmp::Ordering;
+
 use rsync_proto::flist::{self, DirFlags, Entry};
 
 use crate::error::Error;
@@ -236,9 +238,9 @@ impl FileList {
             });
         }
         let (dir, base) = match entry.name.iter().rposition(|&b| b == b'/') {
-            // `/name` keeps its slash as an empty directory would lose it.
+            // An empty directory part would lose the slash of `/name`.
+            Some(0) | None => (&entry.name[..0], entry.name),
             Some(slash) => (&entry.name[..slash], &entry.name[slash + 1..]),
-            None => (&entry.name[..0], entry.name),
         };
         let Ok(base_len) = u16::try_from(base.len()) else {
             return Err(Error::Limit {
@@ -302,6 +304,22 @@ impl FileList {
         self.dirs.len() as u32 - 1
     }
 
+    /// Asks which names of one directory this sorted list has. `dir`: the directory part, without slash.
+    pub(crate) fn lookup_in(&self, dir: &[u8]) -> Lookup<'_> {
+        let mut wanted = dir.to_vec();
+        if !dir.is_empty() {
+            wanted.push(b'/');
+        }
+        Lookup {
+            list: self,
+            // The names of one directory sort as their last components do.
+            whole: self.dirs.len() > 1,
+            dir_len: wanted.len(),
+            wanted,
+            probe: Vec::new(),
+        }
+    }
+
     /// Sorts by 02-file-list 8.3. Both ends do this, so that positions are the same.
     pub(crate) fn sort(&mut self) {
         let names = SortNames::of(self);
@@ -354,6 +372,48 @@ impl FileList {
             found |= self.entries[at].mode != 0 && !self.entries[at].cleared();
         });
         found
+    }
+}
+
+/// Looks names of one directory up in a sorted list (02-file-list 8.5).
+#[derive(Debug)]
+pub(crate) struct Lookup<'a> {
+    list: &'a FileList,
+    whole: bool,
+    /// Directory part with a slash, then the name that is looked up.
+    wanted: Vec<u8>,
+    dir_len: usize,
+    probe: Vec<u8>,
+}
+
+impl Lookup<'_> {
+    /// Whether there is an entry of that name, of any type. `is_dir` is what it is here, and the first guess.
+    pub(crate) fn has(&mut self, base: &[u8], is_dir: bool) -> bool {
+        self.wanted.truncate(self.dir_len);
+        self.wanted.extend_from_slice(base);
+        self.finds(is_dir) || self.finds(!is_dir)
+    }
+
+    fn finds(&mut self, is_dir: bool) -> bool {
+        let list = self.list;
+        let (mut low, mut high) = (0, list.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let entry = &list.entries[middle];
+            let order = if self.whole {
+                list.path_into(entry, &mut self.probe);
+                flist::compare(&self.probe, entry.is_dir(), &self.wanted, is_dir)
+            } else {
+                let base = &self.wanted[self.dir_len..];
+                flist::compare(list.base(entry), entry.is_dir(), base, is_dir)
+            };
+            match order {
+                Ordering::Less => low = middle + 1,
+                Ordering::Equal => return true,
+                Ordering::Greater => high = middle,
+            }
+        }
+        false
     }
 }
 

@@ -113,8 +113,6 @@ pub(crate) enum Note {
     Success(i32),
     /// The request will get no reply.
     NoSend(i32),
-    /// The peer's I/O error flags changed.
-    IoError,
 }
 
 /// The rules for messages of 01-session 10.3, for one end of one session.
@@ -130,7 +128,7 @@ pub(crate) struct PeerMessages {
     /// Flags.
     pub(crate) trouble: Arc<Trouble>,
     /// The rest is for the role.
-    pub(crate) note: Box<dyn FnMut(Note) + Send>,
+    pub(crate) note: Box<dyn FnMut(Note) -> Result<(), Error> + Send>,
 }
 
 impl Messages for PeerMessages {
@@ -139,7 +137,6 @@ impl Messages for PeerMessages {
             Message::Text { kind, text } => self.text(kind, text),
             Message::IoError(bits) => {
                 self.trouble.io_error(bits.0.into());
-                (self.note)(Note::IoError);
             }
             Message::IoTimeout(Some(seconds)) => {
                 let wanted = Duration::from_secs(u64::from(seconds));
@@ -153,7 +150,7 @@ impl Messages for PeerMessages {
                     code: exit_code_of_peer(code),
                 });
             }
-            Message::Success(ndx) if self.wants_success => (self.note)(Note::Success(ndx.0)),
+            Message::Success(ndx) if self.wants_success => (self.note)(Note::Success(ndx.0))?,
             Message::Success(_) => {}
             Message::Deleted { name, is_dir } => {
                 self.events.event(Event::Deleted {
@@ -161,7 +158,7 @@ impl Messages for PeerMessages {
                     is_dir,
                 });
             }
-            Message::NoSend(ndx) => (self.note)(Note::NoSend(ndx.0)),
+            Message::NoSend(ndx) => (self.note)(Note::NoSend(ndx.0))?,
         }
         Ok(())
     }

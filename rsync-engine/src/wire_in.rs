@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rsync_proto::mux::{Demux, FrameHeader, Message, Peer, Tag};
 use rsync_proto::wire::Cursor;
@@ -194,15 +194,40 @@ impl WireIn {
         mut decode: impl FnMut(&mut Cursor<'_>) -> Result<T, DecodeError>,
     ) -> Result<T, Error> {
         loop {
-            let run = self.run()?;
-            let (start, len) = (self.pos, run);
+            if let Some(value) = self.try_record(&mut decode)? {
+                return Ok(value);
+            }
+            self.need_chunk()?;
+        }
+    }
+
+    /// As [`WireIn::record`], but gives nothing instead of waiting; what has come is kept. Only a stream that is
+    /// read ahead knows whether it would have to wait.
+    ///
+    /// # Errors
+    /// As of [`WireIn::record`].
+    pub fn try_record<T>(
+        &mut self,
+        mut decode: impl FnMut(&mut Cursor<'_>) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, Error> {
+        loop {
+            if self.pos == self.end
+                && let Source::Queued(inbox) = &self.source
+                && !inbox.ready()
+            {
+                return Ok(None);
+            }
+            let (start, len) = (self.pos, self.try_run()?);
+            if len == 0 {
+                continue;
+            }
             if self.spill.is_empty() {
                 let mut cursor = Cursor::new(&self.chunk[start..start + len]);
                 match decode(&mut cursor) {
                     Ok(value) => {
                         let used = cursor.position();
                         self.consume(used);
-                        return Ok(value);
+                        return Ok(Some(value));
                     }
                     Err(DecodeError::Incomplete) => {
                         self.spill
@@ -223,7 +248,7 @@ impl WireIn {
                     let used = cursor.position().saturating_sub(before);
                     self.spill.clear();
                     self.consume(used);
-                    return Ok(value);
+                    return Ok(Some(value));
                 }
                 Err(DecodeError::Incomplete) if self.spill.len() > RECORD_MAX => {
                     return Err(Error::Limit {
@@ -276,17 +301,29 @@ impl WireIn {
         }
     }
 
-    /// Takes what comes within `wait`, handling messages and ignoring stream data. False when nothing came.
+    /// Takes what comes until `deadline`, handling messages and ignoring stream data, so that a failing session
+    /// hears the peer's last words and does not reset its own. Needs [`WireIn::read_ahead`].
     ///
     /// # Errors
-    /// The end of the connection, and what the messages say.
-    pub fn skip_until(&mut self, wait: Duration) -> Result<bool, Error> {
-        if !self.wait(Some(wait))? {
-            return Ok(false);
+    /// What the messages say. The end of the connection and of the time is none.
+    pub fn last_words(&mut self, deadline: Instant) -> Result<(), Error> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || !matches!(self.wait(Some(left)), Ok(true)) {
+                return Ok(());
+            }
+            match self.try_run() {
+                Ok(len) => self.consume(len),
+                Err(error @ Error::Remote { .. }) => return Err(error),
+                // Out of step: what follows can only be thrown away.
+                Err(_) => self.discard(),
+            }
         }
-        let len = self.run()?;
-        self.consume(len);
-        Ok(true)
+    }
+
+    fn discard(&mut self) {
+        self.mode = Mode::Raw;
+        self.pos = self.end;
     }
 
     fn consume(&mut self, n: usize) {
@@ -299,17 +336,20 @@ impl WireIn {
     /// Makes stream bytes available at `pos` and says how many; handles the messages before them.
     fn run(&mut self) -> Result<usize, Error> {
         loop {
-            match &self.mode {
-                Mode::Raw => {
-                    self.need_chunk()?;
-                    return Ok(self.end - self.pos);
-                }
-                Mode::Framed(_, 0) => self.next_frame()?,
-                &Mode::Framed(_, left) => {
-                    self.need_chunk()?;
-                    return Ok(left.min(self.end - self.pos));
-                }
+            match self.try_run()? {
+                0 => {}
+                len => return Ok(len),
             }
+        }
+    }
+
+    /// As [`WireIn::run`]; 0 after one frame header or message.
+    fn try_run(&mut self) -> Result<usize, Error> {
+        self.need_chunk()?;
+        match &self.mode {
+            Mode::Raw => Ok(self.end - self.pos),
+            Mode::Framed(_, 0) => self.next_frame().map(|()| 0),
+            &Mode::Framed(_, left) => Ok(left.min(self.end - self.pos)),
         }
     }
 

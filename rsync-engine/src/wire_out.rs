@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rsync_proto::Protocol;
 use rsync_proto::mux::{FrameHeader, KEEP_ALIVE, Message, Tag};
@@ -15,6 +15,8 @@ use crate::io_clock::IoClock;
 const FLUSH_AT: usize = 64 << 10;
 /// Payload of one data frame at most; the header has 24 bits, old peers like less (01-session 9.7).
 const FRAME_MAX: usize = 32 << 10;
+/// How long bytes wait for more while a role works on.
+const LINGER: Duration = Duration::from_millis(50);
 
 /// The only writer of a connection. Every role that sends owns it alone: sharing it behind a lock would let a
 /// reader wait for a writer that waits for the socket.
@@ -130,16 +132,24 @@ impl WireOut {
         Ok(())
     }
 
-    /// Sends an empty data frame when nothing went out for half the I/O timeout (01-session 10.5).
+    /// To be called now and then in long work: what has waited for a while goes out, and a peer that heard nothing
+    /// for half the I/O timeout gets an empty data frame (01-session 10.5).
     ///
     /// # Errors
     /// When writing fails.
-    pub fn keep_alive(&mut self) -> Result<(), Error> {
+    pub fn tick(&mut self) -> Result<(), Error> {
+        if !self.buf.is_empty() {
+            return if self.last_write.elapsed() >= LINGER {
+                self.flush()
+            } else {
+                Ok(())
+            };
+        }
         let due = self
             .clock
             .timeout()
             .is_some_and(|timeout| self.last_write.elapsed() * 2 >= timeout);
-        if self.framed.is_some() && due && self.buf.is_empty() {
+        if self.framed.is_some() && due {
             self.last_write = Instant::now();
             self.sink
                 .write_all(&KEEP_ALIVE)
@@ -159,11 +169,19 @@ impl WireOut {
             return Ok(());
         }
         self.close_frame();
-        self.sink
-            .write_all(&self.buf)
-            .and_then(|()| self.sink.flush())
-            .map_err(|e| self.failed(e))?;
-        self.clock.touch();
+        let mut written = 0;
+        while written < self.buf.len() {
+            match self.sink.write(&self.buf[written..]) {
+                Ok(0) => return Err(self.failed(io::ErrorKind::WriteZero.into())),
+                Ok(n) => {
+                    written += n;
+                    self.clock.touch();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+        self.sink.flush().map_err(|e| self.failed(e))?;
         self.last_write = Instant::now();
         self.sent += self.buf.len() as u64;
         self.buf.clear();

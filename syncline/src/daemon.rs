@@ -104,6 +104,8 @@ impl OpenSession {
         events: &Arc<dyn Events>,
     ) -> Result<Self, Error> {
         cancel.check()?;
+        // What ends this session must not end others of the same user.
+        let cancel = cancel.child();
         let sending = direction == Direction::Push;
         // Our -R sender and some deletions need the flat list.
         options.inc_recursive = setup::allows_inc_recurse(&options, !sending);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rsync_engine::fs::{IdMapper, IdPolicy, NameService, SystemNames, umask};
 use rsync_engine::options::TransferOptions;
-use rsync_engine::pipe::pipe;
+use rsync_engine::pipe::{PipeCloser, pipe};
 use rsync_engine::receive::{Destination, Receive};
 use rsync_engine::send::{Send, Source};
 use rsync_engine::{
@@ -37,17 +37,20 @@ pub fn copy(
     let protocol = negotiated.protocol;
     let (request_in, request_out, close_requests) = pipe();
     let (data_in, data_out, close_data) = pipe();
-    cancel.on_cancel(move || {
-        close_requests.close();
-        close_data.close();
-    });
+    // Each end has a handle of its own: one that fails closes the pipes, and the other then tells what it saw.
+    let handle = || {
+        let cancel = cancel.child();
+        let pipes = [close_requests.clone(), close_data.clone()];
+        cancel.on_cancel(move || pipes.iter().for_each(PipeCloser::close));
+        cancel
+    };
     let clock = Arc::new(IoClock::new(None));
     let end = |client: bool, events: Arc<dyn Events>| Session {
         options: options.clone(),
         negotiated,
         client,
         events,
-        cancel: cancel.clone(),
+        cancel: handle(),
         clock: Arc::clone(&clock),
         trouble: Arc::new(Trouble::default()),
     };
@@ -103,9 +106,13 @@ pub fn copy(
             outcome.partial |= other.partial;
             Ok(outcome)
         }
-        // The receiver's own reason says more than its farewell.
+        // The receiver's own reason says more than its farewell, or the end of its pipes.
         (
-            Err(rsync_engine::Error::Remote { .. } | rsync_engine::Error::Disconnected { .. }),
+            Err(
+                rsync_engine::Error::Remote { .. }
+                | rsync_engine::Error::Disconnected { .. }
+                | rsync_engine::Error::Connection { .. },
+            ),
             Err(error),
         )
         | (Ok(_), Err(error))

@@ -126,17 +126,30 @@ impl TcpWriter {
 
 impl Write for TcpWriter {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let timeout = self.clock.timeout();
-        if timeout != self.set {
-            self.stream.set_write_timeout(timeout)?;
-            self.set = timeout;
-        }
-        let Some(pace) = &mut self.pace else {
-            return self.stream.write(buf);
+        let piece = match &self.pace {
+            Some(pace) => &buf[..buf.len().min(pace.piece())],
+            None => buf,
         };
-        let piece = &buf[..buf.len().min(pace.piece())];
-        let written = self.stream.write(piece)?;
-        pace.wrote(written);
+        let written = loop {
+            let timeout = self.clock.timeout();
+            if timeout != self.set {
+                self.stream.set_write_timeout(timeout)?;
+                self.set = timeout;
+            }
+            match self.stream.write(piece) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // A peer that sends is alive, even if it does not read yet.
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock && !self.clock.expired() => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                done => break done?,
+            }
+        };
+        if let Some(pace) = &mut self.pace {
+            pace.wrote(written);
+        }
         Ok(written)
     }
 

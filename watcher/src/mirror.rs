@@ -52,6 +52,8 @@ pub struct Mirror {
     deletes: bool,
     /// The target cannot delete named entries: rules say what goes (03-transfer 8.6).
     by_rules: bool,
+    /// The target refuses `--force`.
+    no_force: bool,
     cancel: Cancel,
     spare: Option<Spare>,
     renewals: u32,
@@ -98,6 +100,7 @@ impl Mirror {
             filters,
             deletes,
             by_rules: false,
+            no_force: false,
             cancel,
             spare: None,
             renewals: 0,
@@ -180,8 +183,70 @@ impl Mirror {
         session.push(source, filters, &events)
     }
 
+    /// One comparison; its progress goes to `events` while it runs.
+    fn compare(
+        &mut self,
+        request: &FullSync,
+        events: &mut dyn FnMut(PushEvent),
+    ) -> (Result<Outcome, Error>, Arc<News>) {
+        let options = TransferOptions {
+            recursive: true,
+            relative: !request.path.is_empty(),
+            ignore_times: request.ignore_times,
+            delete: if request.delete_extras && self.deletes {
+                Delete::During
+            } else {
+                Delete::Off
+            },
+            force: self.deletes && !self.no_force,
+            ..self.options.clone()
+        };
+        let name = if request.path.is_empty() {
+            b".".to_vec()
+        } else {
+            request.path.to_vec()
+        };
+        let argument = Argument {
+            tree: request.root.clone(),
+            links: Links::Refuse,
+            implied: !request.path.is_empty(),
+            contents: true,
+            shown: name.clone(),
+            name,
+        };
+        let (progress, reports) = channel();
+        let news = Arc::new(News {
+            progress: Mutex::new(Some(progress)),
+            ..News::default()
+        });
+        let filters = self.filters.clone();
+        // The session runs beside, so that its progress can be told meanwhile.
+        let done = std::thread::scope(|scope| {
+            let end = EndProgress(Arc::clone(&news));
+            let running = std::thread::Builder::new()
+                .name("comparison".to_owned())
+                .spawn_scoped(scope, || {
+                    let end = end;
+                    self.run(Source::Arguments(vec![argument]), options, filters, &end.0)
+                });
+            reports.iter().for_each(&mut *events);
+            match running.map(std::thread::ScopedJoinHandle::join) {
+                Ok(Ok(done)) => done,
+                Ok(Err(_)) => Err(Error::Thread("comparison".to_owned())),
+                Err(error) => Err(Error::Thread(error.to_string())),
+            }
+        });
+        (done, news)
+    }
+
     /// Learns from a failed session what this target cannot do. True: it is worth trying again at once.
     fn learn(&mut self, error: &Error, words: &str) -> bool {
+        if !self.no_force && words.contains("refuse --force") {
+            // Rules need no --force: the right to delete includes it.
+            self.no_force = true;
+            self.by_rules = true;
+            return true;
+        }
         let cannot = [
             "invalid file mode",
             "skipping non-regular file",
@@ -200,15 +265,18 @@ impl Mirror {
         false
     }
 
-    fn session_error(&self, error: &Error, words: &str) -> SessionError {
+    fn session_error(&mut self, error: &Error, words: &str) -> SessionError {
         let text = if words.is_empty() {
             error.to_string()
         } else {
             words.to_owned()
         };
-        let refuses = words.contains("refuse --delete") || words.contains("refuse --force");
+        let refuses = words.contains("refuse --delete");
         let retry = match error {
-            _ if self.deletes && refuses => Retry::WithoutDeletes,
+            _ if self.deletes && refuses => {
+                self.deletes = false;
+                Retry::WithoutDeletes
+            }
             Error::Refused(reason)
                 if reason
                     .as_bytes()
@@ -300,63 +368,20 @@ impl Pusher for Mirror {
     fn full_sync(&mut self, request: &FullSync, events: &mut dyn FnMut(PushEvent)) -> PushResult {
         self.renewals = 0;
         let mut result = PushResult::default();
-        let options = TransferOptions {
-            recursive: true,
-            relative: !request.path.is_empty(),
-            ignore_times: request.ignore_times,
-            delete: if request.delete_extras && self.deletes {
-                Delete::During
-            } else {
-                Delete::Off
-            },
-            force: self.deletes,
-            ..self.options.clone()
-        };
-        let name = if request.path.is_empty() {
-            b".".to_vec()
-        } else {
-            request.path.to_vec()
-        };
-        let argument = Argument {
-            tree: request.root.clone(),
-            links: Links::Refuse,
-            implied: !request.path.is_empty(),
-            contents: true,
-            shown: name.clone(),
-            name,
-        };
-        let (progress, reports) = channel();
-        let news = Arc::new(News {
-            progress: Mutex::new(Some(progress)),
-            ..News::default()
-        });
-        let filters = self.filters.clone();
-        // The session runs beside, so that its progress can be told meanwhile.
-        let done = std::thread::scope(|scope| {
-            let running = std::thread::Builder::new()
-                .name("comparison".to_owned())
-                .spawn_scoped(scope, || {
-                    let done = self.run(Source::Arguments(vec![argument]), options, filters, &news);
-                    news.end_progress();
-                    done
-                });
-            reports.iter().for_each(&mut *events);
-            match running.map(std::thread::ScopedJoinHandle::join) {
-                Ok(Ok(done)) => done,
-                Ok(Err(_)) => Err(Error::Thread("comparison".to_owned())),
-                Err(error) => Err(Error::Thread(error.to_string())),
+        loop {
+            let (done, news) = self.compare(request, events);
+            let words = news.last_words();
+            news.deliver(events);
+            match done {
+                Ok(outcome) => {
+                    add(&mut result.stats, &outcome, &news);
+                    news.failures(std::slice::from_ref(&request.path), &mut result.failed);
+                }
+                Err(error) if self.learn(&error, &words) => continue,
+                Err(error) => result.error = Some(self.session_error(&error, &words)),
             }
-        });
-        let words = news.last_words();
-        news.deliver(events);
-        match done {
-            Ok(outcome) => {
-                add(&mut result.stats, &outcome, &news);
-                news.failures(std::slice::from_ref(&request.path), &mut result.failed);
-            }
-            Err(error) => result.error = Some(self.session_error(&error, &words)),
+            return result;
         }
-        result
     }
 
     fn prepare(&mut self) -> Option<Duration> {
@@ -594,6 +619,15 @@ impl News {
     }
 }
 
+/// Ends the reports of progress, however the session ends.
+struct EndProgress(Arc<News>);
+
+impl Drop for EndProgress {
+    fn drop(&mut self) {
+        self.0.end_progress();
+    }
+}
+
 impl Events for News {
     fn event(&self, event: Event<'_>) {
         let failure = |path: &[u8], kind, text| PathFailure {
@@ -698,7 +732,7 @@ mod tests {
 
     #[test]
     fn refusals_decide_when_to_try_again() {
-        let mirror = Mirror::new(
+        let mut mirror = Mirror::new(
             MirrorTarget::Local("/nowhere".into()),
             TransferOptions::archive(),
             Filters::default(),
@@ -729,6 +763,7 @@ mod tests {
                 Retry::Backoff,
             ),
         ] {
+            mirror.deletes = true;
             let told = mirror.session_error(&error, words);
             assert_eq!(told.retry, retry, "{error}");
             assert!(!told.text.is_empty());

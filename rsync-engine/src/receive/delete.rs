@@ -1,6 +1,5 @@
 //! Deletion at the receiving side (03-transfer 8).
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use rsync_proto::PeerText;
@@ -16,7 +15,7 @@ use crate::list::FileList;
 use crate::options::Delete;
 use crate::outcome::IO_DELETE_LIMIT;
 
-use super::directory::Contents;
+use super::attributes::time_of;
 use super::entry::Subject;
 use super::generator::Generator;
 
@@ -135,18 +134,17 @@ impl Deleter for Reaper<'_> {
 }
 
 impl Generator {
-    /// Deletes, or notes for later, what a content directory has beyond the list.
+    /// Deletes, or notes for later, what a content directory has beyond the list. True if there was anything.
     pub(super) fn delete_in(
         &mut self,
         list: &Arc<FileList>,
         name: &[u8],
         path: RelPath<'_>,
-        contents: Contents,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         if self.deletions_stopped()? {
-            return Ok(());
+            return Ok(false);
         }
-        let extras = self.extras(list, name, path, contents);
+        let extras = self.extras(list, name, path);
         if let Some(fault) = self.deletions.protection.take_fault() {
             return Err(fault);
         }
@@ -156,6 +154,10 @@ impl Generator {
             .delete
             .resolved(self.session.protocol().number())
             == Delete::Delay;
+        let found = !extras.is_empty();
+        if found {
+            self.open_dirs.changed(path);
+        }
         for (extra, is_dir) in extras {
             if delay {
                 self.deletions.delayed.push((extra, is_dir));
@@ -163,25 +165,18 @@ impl Generator {
                 self.delete_path(extra.as_path())?;
             }
         }
-        Ok(())
+        Ok(found)
     }
 
     /// What lies in the directory and is neither listed nor protected, in the order of deletion.
     fn extras(
         &mut self,
-        list: &Arc<FileList>,
+        list: &FileList,
         name: &[u8],
         path: RelPath<'_>,
-        contents: Contents,
     ) -> Vec<(RelPathBuf, bool)> {
-        let dir_part: &[u8] = if name == b"." { b"" } else { name };
-        let listed: HashSet<&[u8]> = list
-            .entries()
-            .iter()
-            .filter(|entry| !entry.cleared())
-            .filter(|entry| matches!(contents, Contents::List) || list.dir_part(entry) == dir_part)
-            .map(|entry| list.base(entry))
-            .collect();
+        let dir_name: &[u8] = if name == b"." { b"" } else { name };
+        let mut lookup = list.lookup_in(dir_name);
         let mut extras = Vec::new();
         let Ok(dir) = self.dir(path) else {
             return extras;
@@ -193,9 +188,6 @@ impl Generator {
             return extras;
         };
         while let Some(Ok(found)) = listing.next() {
-            if listed.contains(found.name) {
-                continue;
-            }
             let Ok(found_name) = Name::new(found.name) else {
                 continue;
             };
@@ -203,6 +195,9 @@ impl Generator {
                 Some(kind) => kind == FileKind::Directory,
                 None => dir.stat(found_name).is_ok_and(|stat| stat.is_dir()),
             };
+            if lookup.has(found.name, is_dir) {
+                continue;
+            }
             let mut extra = path.to_buf();
             extra.push(found_name);
             if !self
@@ -251,8 +246,13 @@ impl Generator {
             let name = list.path(entry);
             let path = self.rel(&name)?;
             let is_dir = matches!(self.look(path.as_path()), Ok(Some(stat)) if stat.is_dir());
-            if is_dir && !self.skipped(path.as_path()) {
-                self.delete_in(&list, &name, path.as_path(), Contents::Flat)?;
+            if is_dir
+                && !self.skipped(path.as_path())
+                && self.delete_in(&list, &name, path.as_path())?
+                && self.rules.keeps_time(entry)
+                && !self.session.options.dry_run
+            {
+                self.open_dirs.changed_late(path.as_path(), time_of(entry));
             }
         }
         Ok(())
@@ -285,14 +285,8 @@ impl Generator {
         let Ok(Some(stat)) = dir.stat_opt(name) else {
             return Ok(());
         };
-        if stat.is_dir() && !whole && !self.session.options.dry_run {
-            return match dir.rmdir(name) {
-                Ok(()) => {
-                    self.changed_parent(subject.path);
-                    self.report(subject.path.as_bytes(), FileKind::Directory)
-                }
-                Err(_) => self.tell_not_empty(subject.name),
-            };
+        if stat.is_dir() && !whole && !self.is_empty(&dir, name) {
+            return self.tell_not_empty(subject.name);
         }
         self.reap(&dir, name, subject.path, None, true)?;
         self.changed_parent(subject.path);
@@ -311,15 +305,19 @@ impl Generator {
         let Ok((dir, base)) = self.parent(path) else {
             return Ok(false);
         };
-        if !whole {
-            let gone = dir.rmdir(base).is_ok();
-            if !gone {
-                self.tell_not_empty(name)?;
-            }
-            self.forget(path);
-            return Ok(gone);
+        if !whole && !self.is_empty(&dir, base) {
+            self.tell_not_empty(name)?;
+            return Ok(false);
         }
         self.reap(&dir, base, path, Some(path), true)
+    }
+
+    fn is_empty(&mut self, dir: &Dir, name: Name<'_>) -> bool {
+        let Ok(dir) = dir.open_list(name) else {
+            return false;
+        };
+        dir.list(&mut self.list_buf)
+            .is_ok_and(|mut listing| listing.next().is_none())
     }
 
     fn forget(&mut self, path: RelPath<'_>) {

@@ -27,12 +27,14 @@ pub enum Destination {
 }
 
 /// The destination once it is open.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Place {
     /// Its directory; `None` in a dry run that would have made it.
     pub(crate) tree: Option<Tree>,
     /// The only entry is stored under this name instead of its own.
     pub(crate) single: Option<NameBuf>,
+    /// The directory was just made, or a dry run would have made it.
+    pub(crate) fresh: bool,
 }
 
 impl Destination {
@@ -43,12 +45,13 @@ impl Destination {
         first_is_dir: bool,
         dry_run: bool,
     ) -> Result<Place, Error> {
-        let found = |tree| Place {
-            tree: Some(tree),
-            single: None,
-        };
         match self.open() {
-            Ok(tree) => return Ok(found(tree)),
+            Ok(tree) => {
+                return Ok(Place {
+                    tree: Some(tree),
+                    ..Place::default()
+                });
+            }
             Err(Errno::NOENT) => {}
             Err(Errno::NOTDIR) => match self.parent() {
                 Ok(Some((parent, name)))
@@ -68,6 +71,7 @@ impl Destination {
                     return Ok(Place {
                         tree: Some(parent),
                         single: Some(name),
+                        fresh: false,
                     });
                 }
                 _ => return Err(self.failed("cannot stat destination", Errno::NOTDIR, 3)),
@@ -77,8 +81,8 @@ impl Destination {
         if count > 1 || self.slash() {
             if dry_run {
                 return Ok(Place {
-                    tree: None,
-                    single: None,
+                    fresh: true,
+                    ..Place::default()
                 });
             }
             self.mkdir()
@@ -86,12 +90,17 @@ impl Destination {
             let tree = self
                 .open()
                 .map_err(|errno| self.failed("change_dir", errno, 3))?;
-            return Ok(found(tree));
+            return Ok(Place {
+                tree: Some(tree),
+                single: None,
+                fresh: true,
+            });
         }
         match self.parent() {
             Ok(Some((parent, name))) => Ok(Place {
                 tree: Some(parent),
                 single: Some(name),
+                fresh: false,
             }),
             Ok(None) => Err(self.failed("change_dir#3", Errno::NOENT, 3)),
             Err(errno) => Err(self.failed("change_dir#3", errno, 3)),

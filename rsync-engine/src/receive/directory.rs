@@ -1,6 +1,7 @@
 //! Directories at the receiving side: making them, their attributes, and setting their times once the work
 //! inside is done (03-transfer 3.1, 7.6).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rsync_proto::item::ItemFlags;
@@ -13,15 +14,6 @@ use crate::options::Delete;
 use super::attributes::time_of;
 use super::generator::Generator;
 
-/// Which of a list's entries lie in a directory.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Contents {
-    /// All of them: a list of incremental recursion.
-    List,
-    /// Those of this directory part; the list is flat.
-    Flat,
-}
-
 /// A directory being worked in.
 #[derive(Debug)]
 struct OpenDir {
@@ -30,66 +22,75 @@ struct OpenDir {
     /// The mode to go back to after `u+rwx` was lent.
     mode: Option<u32>,
     changed: bool,
+    /// All work in it belongs to lists in front of this index.
+    until: i32,
 }
 
 /// The directories from the root to where the generator is, and those left behind that need their times set.
 #[derive(Debug, Default)]
 pub(super) struct OpenDirs {
     stack: Vec<OpenDir>,
-    left: Vec<OpenDir>,
+    left: VecDeque<OpenDir>,
 }
 
 impl OpenDirs {
-    fn enter(
-        &mut self,
-        path: RelPath<'_>,
-        mtime: Option<Timestamp>,
-        mode: Option<u32>,
-        changed: bool,
-    ) {
+    /// The generator goes on to `dir`, which lists from the index `until` of `dir` on are about.
+    fn enter(&mut self, dir: OpenDir) {
+        let path = dir.path.as_path();
         while self
             .stack
             .last()
             .is_some_and(|top| !path.is_within(top.path.as_path()))
         {
-            let Some(dir) = self.stack.pop() else { break };
-            if dir.changed || dir.mode.is_some() {
-                self.left.push(dir);
+            let Some(mut top) = self.stack.pop() else {
+                break;
+            };
+            if top.changed || top.mode.is_some() {
+                top.until = dir.until;
+                self.left.push_back(top);
             }
         }
-        self.stack.push(OpenDir {
-            path: path.to_buf(),
-            mtime,
-            mode,
-            changed,
-        });
+        self.stack.push(dir);
     }
 
-    /// Something directly inside `path` is changed by us.
+    /// Something directly inside `path`, where the generator is, is or will be changed by us.
     pub(super) fn changed(&mut self, path: RelPath<'_>) {
-        if let Some(dir) = self
+        let found = self
             .stack
             .iter_mut()
             .rev()
-            .find(|dir| dir.path.as_path() == path)
-        {
-            dir.changed = true;
-        } else if let Some(dir) = self
-            .left
-            .iter_mut()
-            .rev()
-            .find(|dir| dir.path.as_path() == path)
-        {
+            .find(|dir| dir.path.as_path() == path);
+        if let Some(dir) = found {
             dir.changed = true;
         }
     }
 
-    fn finish(&mut self) -> impl Iterator<Item = OpenDir> {
-        let stack = std::mem::take(&mut self.stack);
-        let left = std::mem::take(&mut self.left);
-        left.into_iter()
-            .chain(stack.into_iter().rev())
-            .filter(|dir| dir.changed || dir.mode.is_some())
+    /// Something directly inside `path`, which was left long ago, was changed by us.
+    pub(super) fn changed_late(&mut self, path: RelPath<'_>, mtime: Timestamp) {
+        self.left.push_front(OpenDir {
+            path: path.to_buf(),
+            mtime: Some(mtime),
+            mode: None,
+            changed: true,
+            until: i32::MAX,
+        });
+    }
+
+    /// The next directory whose work is done once the lists in front of `settled` are.
+    fn finished(&mut self, settled: i32) -> Option<OpenDir> {
+        if settled == i32::MAX {
+            // The end: no directory is worked in any more.
+            while let Some(dir) = self.stack.pop() {
+                if dir.changed || dir.mode.is_some() {
+                    self.left.push_back(dir);
+                }
+            }
+            return self.left.pop_front();
+        }
+        if self.left.front()?.until > settled {
+            return None;
+        }
+        self.left.pop_front()
     }
 }
 
@@ -102,20 +103,13 @@ impl Generator {
         let gap = list.ndx_start - 1;
         if let Some(of) = &list.of {
             let path = self.rel(&of.path)?;
-            return self.directory(
-                list,
-                &of.entry,
-                &of.path,
-                path.as_path(),
-                gap,
-                Contents::List,
-            );
+            return self.directory(list, &of.entry, &of.path, path.as_path(), gap);
         }
         let Some(&first) = list.get(0) else {
             return Ok(());
         };
         if first.is_dir() && list.base(&first) == b"." && list.dir_part(&first).is_empty() {
-            self.directory(list, &first, b".", RelPath::ROOT, gap, Contents::List)?;
+            self.directory(list, &first, b".", RelPath::ROOT, gap)?;
         }
         Ok(())
     }
@@ -128,49 +122,51 @@ impl Generator {
         name: &[u8],
         path: RelPath<'_>,
         ndx: i32,
-        contents: Contents,
     ) -> Result<(), Error> {
         if self.skipped(path) {
             return Ok(());
         }
-        let implied = entry.top_dir() && entry.no_content();
+        if self.deletions.refuses(path, true) {
+            self.skip_below = Some(path.to_buf());
+            return self.tell_refused("directory", name);
+        }
         let options = &self.session.options;
-        let (dry_run, existing, relative) = (options.dry_run, options.existing, options.relative);
-        let keep_attributes = implied && !(relative && options.implied_dirs);
-        let found = match self.look(path) {
+        if entry.top_dir() && entry.no_content() && !(options.relative && options.implied_dirs) {
+            // Above what was asked for: not ours to change (03-transfer 3.1).
+            return Ok(());
+        }
+        let found = match self.make_parents(path).and_then(|()| self.look(path)) {
             Ok(found) => found,
-            Err(errno) => return self.skip_directory(path, "recv_generator: stat", name, errno),
+            Err(errno) => {
+                return self.skip_directory(path, "recv_generator: failed to stat", name, errno);
+            }
         };
-        let old = match found {
-            Some(stat) if stat.is_dir() => Some(stat),
-            Some(_) | None if keep_attributes && !relative => {
-                // An implied directory is not ours to make; what lies below will fail by itself.
-                return Ok(());
-            }
-            Some(_) if !existing => {
-                if !dry_run && let Err(errno) = self.unlink(path) {
-                    return self.skip_directory(path, "delete_file: unlink", name, errno);
-                }
-                None
-            }
-            Some(_) | None if existing => {
+        let options = &self.session.options;
+        match found {
+            None if options.existing => {
                 self.skip_below = Some(path.to_buf());
                 return Ok(());
             }
-            _ => None,
-        };
-        let Some(stat) = old else {
-            if !dry_run && let Err(errno) = self.make_directory(entry, path, keep_attributes) {
+            Some(stat) if !stat.is_dir() && options.ignore_existing => return Ok(()),
+            Some(stat) if !stat.is_dir() && !options.dry_run => {
+                if let Err(errno) = self.unlink(path) {
+                    return self.skip_directory(path, "delete_file: unlink", name, errno);
+                }
+            }
+            _ => {}
+        }
+        let until = list.ndx_start;
+        let fresh = path.is_root() && self.place.fresh;
+        let Some(stat) = found.filter(|stat| stat.is_dir() && !fresh) else {
+            if !self.session.options.dry_run
+                && let Err(errno) = self.make_directory(entry, path, until)
+            {
                 return self.skip_directory(path, "recv_generator: mkdir", name, errno);
             }
             let flags = ItemFlags::IS_NEW | ItemFlags::LOCAL_CHANGE;
             return self.item(ndx, flags, None, list, entry, name);
         };
-        if keep_attributes {
-            self.open_dirs.enter(path, Some(stat.mtime), None, false);
-        } else {
-            self.update_directory(list, entry, name, path, ndx, &stat)?;
-        }
+        self.update_directory(list, entry, name, path, ndx, &stat)?;
         let during = matches!(
             self.session
                 .options
@@ -179,7 +175,7 @@ impl Generator {
             Delete::During | Delete::Delay
         );
         if during && !entry.no_content() {
-            self.delete_in(list, name, path, contents)?;
+            self.delete_in(list, name, path)?;
         }
         Ok(())
     }
@@ -196,52 +192,51 @@ impl Generator {
         self.fail(&super::failure("generator", op, name, errno))
     }
 
+    /// Makes a directory, unless it is the destination itself, which was just made.
     fn make_directory(
         &mut self,
         entry: &FileEntry,
         path: RelPath<'_>,
-        plain: bool,
+        until: i32,
     ) -> Result<(), Errno> {
-        let Some((parent, name)) = path.split() else {
-            return Err(Errno::NOENT);
-        };
-        let mode = if plain {
-            0o777
-        } else {
-            entry.mode & 0o777 | 0o700
-        };
-        let dir = match self.dir(parent) {
-            Ok(dir) => dir,
-            Err(Errno::NOENT) if self.session.options.relative => {
-                let Some(tree) = &self.place.tree else {
-                    return Err(Errno::NOENT);
-                };
-                tree.make_dirs(parent, Links::Refuse, 0o777)?.0
+        if let Some((parent, name)) = path.split() {
+            let dir = match self.dir(parent) {
+                Ok(dir) => dir,
+                Err(Errno::NOENT) if self.session.options.relative => {
+                    let Some(tree) = &self.place.tree else {
+                        return Err(Errno::NOENT);
+                    };
+                    tree.make_dirs(parent, Links::Refuse, 0o777)?.0
+                }
+                Err(errno) => return Err(errno),
+            };
+            dir.mkdir(name, entry.mode & 0o777 | 0o700)?;
+            self.open_dirs.changed(parent);
+            let made = dir.open_dir(name)?;
+            if let Some(dirs) = &mut self.dirs {
+                dirs.insert(path, made);
             }
-            Err(errno) => return Err(errno),
-        };
-        dir.mkdir(name, mode)?;
-        self.open_dirs.changed(parent);
-        let made = dir.open_dir(name)?;
-        if let Some(dirs) = &mut self.dirs {
-            dirs.insert(path, made.clone());
         }
-        if plain {
-            self.open_dirs.enter(path, None, None, false);
-            return Ok(());
-        }
+        let made = self.dir(path)?;
         let attrs = self.rules.for_new(entry, None);
         let (attrs, restore) = self.lend_access(attrs, entry.mode);
         let now = made.self_stat()?;
-        super::first_error(made.set_attrs(
+        // The time is set once the work inside is done.
+        let set = made.set_attrs(
             &Attrs {
                 mtime: None,
                 ..attrs
             },
             &now,
-        ))?;
-        self.open_dirs.enter(path, attrs.mtime, restore, true);
-        Ok(())
+        );
+        self.open_dirs.enter(OpenDir {
+            path: path.to_buf(),
+            mtime: attrs.mtime,
+            mode: restore,
+            changed: true,
+            until,
+        });
+        super::first_error(set)
     }
 
     fn update_directory(
@@ -257,14 +252,13 @@ impl Generator {
         if !self.session.options.dry_run {
             let attrs = self.rules.for_existing(entry, stat, differing);
             let (attrs, restore) = self.lend_access(attrs, attrs.mode.unwrap_or(stat.mode));
-            let time = self.rules.keeps_time(entry).then(|| {
-                if differing.contains(ItemFlags::REPORT_TIME) {
-                    time_of(entry)
-                } else {
-                    stat.mtime
-                }
+            self.open_dirs.enter(OpenDir {
+                path: path.to_buf(),
+                mtime: self.rules.keeps_time(entry).then(|| time_of(entry)),
+                mode: restore,
+                changed: false,
+                until: list.ndx_start,
             });
-            self.open_dirs.enter(path, time, restore, false);
             let set = self
                 .dir(path)
                 .and_then(|dir| super::first_error(dir.set_attrs(&attrs, stat)));
@@ -295,13 +289,13 @@ impl Generator {
         )
     }
 
-    /// Sets the times of directories that changed while we worked in them, and takes lent access back.
-    pub(super) fn touch_up(&mut self) {
-        if self.session.options.dry_run {
+    /// Sets the times of directories that changed while we worked in them, and takes lent access back: of those in
+    /// which nothing more will happen once the lists in front of the index `settled` are done.
+    pub(super) fn touch_up(&mut self, settled: i32) {
+        if settled != i32::MAX && self.deletes_late() {
             return;
         }
-        let dirs: Vec<OpenDir> = self.open_dirs.finish().collect();
-        for open in dirs {
+        while let Some(open) = self.open_dirs.finished(settled) {
             let Ok(dir) = self.dir(open.path.as_path()) else {
                 continue;
             };
@@ -316,6 +310,12 @@ impl Generator {
                 &now,
             );
         }
+    }
+
+    /// Whether directories change once more at the end.
+    fn deletes_late(&self) -> bool {
+        let protocol = self.session.protocol().number();
+        self.session.options.delete.resolved(protocol) == Delete::Delay
     }
 
     /// The held directory at `path`.
@@ -341,17 +341,47 @@ mod tests {
         RelPath::new(text.as_bytes()).expect("clean").to_buf()
     }
 
+    fn dir(path: &str, changed: bool, until: i32) -> OpenDir {
+        OpenDir {
+            path: rel(path),
+            mtime: Some(Timestamp { secs: 7, nsec: 0 }),
+            mode: None,
+            changed,
+            until,
+        }
+    }
+
     #[test]
     fn only_changed_directories_are_touched_up_deepest_first() {
         let mut dirs = OpenDirs::default();
-        let time = Timestamp { secs: 7, nsec: 0 };
-        dirs.enter(RelPath::ROOT, Some(time), None, false);
-        dirs.enter(rel("a").as_path(), Some(time), None, false);
-        dirs.enter(rel("a/b").as_path(), Some(time), None, true);
-        dirs.enter(rel("ab").as_path(), Some(time), None, false);
+        dirs.enter(dir("", false, 1));
+        dirs.enter(dir("a", false, 5));
+        dirs.enter(dir("a/b", true, 9));
+        dirs.enter(dir("ab", false, 13));
         dirs.changed(RelPath::ROOT);
-        dirs.changed(rel("nowhere").as_path());
-        let names: Vec<_> = dirs.finish().map(|dir| dir.path).collect();
+        dirs.changed(rel("a").as_path());
+        let names: Vec<_> = std::iter::from_fn(|| dirs.finished(i32::MAX))
+            .map(|dir| dir.path)
+            .collect();
         assert_eq!(names, [rel("a/b"), RelPathBuf::root()]);
+    }
+
+    #[test]
+    fn a_directory_is_finished_when_the_lists_below_it_are() {
+        let mut dirs = OpenDirs::default();
+        dirs.enter(dir("", true, 1));
+        dirs.enter(dir("a", true, 5));
+        dirs.enter(dir("a/b", true, 9));
+        assert!(dirs.finished(13).is_none(), "all are worked in");
+        dirs.enter(dir("c", false, 13));
+        assert!(dirs.finished(9).is_none());
+        let names: Vec<_> = std::iter::from_fn(|| dirs.finished(13))
+            .map(|dir| dir.path)
+            .collect();
+        assert_eq!(names, [rel("a/b"), rel("a")]);
+        assert_eq!(
+            dirs.finished(i32::MAX).map(|dir| dir.path),
+            Some(RelPathBuf::root())
+        );
     }
 }

@@ -6,13 +6,12 @@ use rsync_proto::item::ItemFlags;
 
 use crate::error::Error;
 use crate::event::TextKind;
-use crate::fs::{Attrs, Dir, Errno, Name, RelPath, RelPathBuf, Special, Stat};
+use crate::fs::{Attrs, Dir, Errno, Links, Name, RelPath, RelPathBuf, Special, Stat};
 use crate::list::{FileEntry, FileList};
 
 use super::channel::Basis;
-use super::directory::Contents;
 use super::generator::Generator;
-use super::hardlink::{Step, Waiting};
+use super::hardlink::Step;
 
 /// An entry being handled.
 pub(super) struct Subject<'a> {
@@ -34,9 +33,24 @@ impl Generator {
             // With incremental recursion a directory is handled when its own list begins.
             return Ok(());
         }
+        self.one_entry(list, at, &entry, false)?;
+        match list.group(&entry) {
+            Some(group) if self.session.options.hard_links => self.inherit(group, list.ndx(at)),
+            _ => Ok(()),
+        }
+    }
+
+    /// `lead`: of a hard-link group no better member is to be waited for.
+    fn one_entry(
+        &mut self,
+        list: &Arc<FileList>,
+        at: usize,
+        entry: &FileEntry,
+        lead: bool,
+    ) -> Result<(), Error> {
         let mut name = std::mem::take(&mut self.scratch);
-        list.path_into(&entry, &mut name);
-        let done = self.named_entry(list, at, &entry, &name);
+        list.path_into(entry, &mut name);
+        let done = self.named_entry(list, at, entry, &name, lead);
         self.scratch = name;
         done
     }
@@ -47,18 +61,19 @@ impl Generator {
         at: usize,
         entry: &FileEntry,
         name: &[u8],
+        lead: bool,
     ) -> Result<(), Error> {
         let path = self.rel(name)?;
         let path = path.as_path();
         let ndx = list.ndx(at);
         if entry.is_dir() {
-            return self.directory(list, entry, name, path, ndx, Contents::Flat);
+            return self.directory(list, entry, name, path, ndx);
         }
         if self.skipped(path) {
             return Ok(());
         }
         if self.deletions.refuses(path, false) {
-            return self.tell_refused(name);
+            return self.tell_refused("file", name);
         }
         let subject = Subject {
             list,
@@ -71,12 +86,12 @@ impl Generator {
         if entry.mode == 0 {
             return self.delete_named(&subject);
         }
-        let found = match self.look(path) {
+        let found = match self.make_parents(path).and_then(|()| self.look(path)) {
             Ok(found) => found,
             Err(errno) => {
                 return self.fail(&super::failure(
                     "generator",
-                    "recv_generator: stat",
+                    "recv_generator: failed to stat",
                     name,
                     errno,
                 ));
@@ -89,10 +104,12 @@ impl Generator {
         if let Some(group) = list.group(entry)
             && self.session.options.hard_links
         {
-            match self.links.step(group, ndx) {
+            match self.links.step(group, ndx, found.is_none() && !lead) {
                 Step::Lead => {}
                 Step::Wait => {
                     self.open(ndx);
+                    // The directory may be left by the time the link is made.
+                    self.changed_parent(path);
                     return Ok(());
                 }
                 Step::LinkTo {
@@ -187,7 +204,10 @@ impl Generator {
                 return Ok(false);
             };
             let own = self.parent(subject.path).and_then(|(dir, name)| {
-                super::digest_of(&dir, name, self.list_checksum, &self.session.cancel)
+                let (cancel, out) = (&self.session.cancel, &mut self.out);
+                // A connection that fails here fails again at the next write.
+                let go_on = || !cancel.is_cancelled() && out.tick().is_ok();
+                super::digest_of(&dir, name, self.list_checksum, go_on)
             });
             return Ok(own.is_ok_and(|own| own.as_ref() == listed));
         }
@@ -244,7 +264,7 @@ impl Generator {
             dir.symlink(name, target)?;
             Ok(Some((dir.open_node(name)?, None)))
         });
-        self.created(subject, found.as_ref(), present.as_ref(), "symlink", made)
+        self.created(subject, present.as_ref(), "symlink", made)
     }
 
     fn special(&mut self, subject: &Subject<'_>, found: Option<Stat>) -> Result<(), Error> {
@@ -297,7 +317,7 @@ impl Generator {
             dir.mknod(name, wanted, mode)?;
             Ok(Some((dir.open_node(name)?, None)))
         });
-        self.created(subject, found.as_ref(), None, "mknod", made)
+        self.created(subject, None, "mknod", made)
     }
 
     /// Makes a further name of a file that is in place (03-transfer 3.4).
@@ -309,14 +329,30 @@ impl Generator {
         leader_name: &[u8],
     ) -> Result<(), Error> {
         let mut flags = ItemFlags::LOCAL_CHANGE | ItemFlags::XNAME_FOLLOWS;
-        if found.is_none() {
-            flags |= ItemFlags::IS_NEW;
-        }
         let leader_stat = self.look(leader).ok().flatten();
         if let (Some(stat), Some(leader)) = (found, leader_stat)
             && stat.id == leader.id
         {
-            return self.in_place(subject);
+            // An empty name says that they are one already.
+            self.item(
+                subject.ndx,
+                flags,
+                Some(b""),
+                subject.list,
+                subject.entry,
+                subject.name,
+            )?;
+            return self.acknowledge(subject.ndx);
+        }
+        let same_type = |stat: &&Stat| (stat.mode ^ subject.entry.mode) & 0o170_000 == 0;
+        match found.filter(same_type) {
+            Some(stat) => {
+                flags |= self.rules.differing(subject.entry, stat);
+                if stat.is_file() && stat.size != subject.entry.size {
+                    flags |= ItemFlags::REPORT_SIZE;
+                }
+            }
+            None => flags |= ItemFlags::IS_NEW,
         }
         if !self.session.options.dry_run {
             if !self.make_way(subject, found.copied(), "hard link")? {
@@ -352,23 +388,36 @@ impl Generator {
         ndx: i32,
         in_place: bool,
     ) -> Result<(), Error> {
-        let waiting = if in_place {
-            // The leader's list is held until its last request is settled, and this call follows that.
-            match self.leader_path(ndx)? {
-                Some((path, name)) => self.links.ready(group, path, name),
-                None => self.links.failed(group),
-            }
-        } else {
-            self.links.failed(group)
-        };
-        for Waiting { ndx } in waiting {
-            let Some((list, at)) = self.locate(ndx) else {
-                continue;
-            };
-            // Handled anew: it is linked to the leader, or becomes the leader itself.
-            self.entry(&list, at)?;
-            self.close(ndx);
+        // The leader's list is held until its last request is settled, and this call precedes that.
+        if in_place && let Some((path, name)) = self.leader_path(ndx)? {
+            return self.group_ready(group, path, name);
         }
+        self.links.failed(group);
+        self.inherit(group, i32::MAX)
+    }
+
+    /// A member of a group is in place: the others are linked to it.
+    fn group_ready(&mut self, group: i64, path: RelPathBuf, name: Vec<u8>) -> Result<(), Error> {
+        for ndx in self.links.ready(group, path, name) {
+            self.waited(ndx, false)?;
+        }
+        Ok(())
+    }
+
+    /// If no member of a group is in place or on its way and none behind `ndx` is known, those that waited try it.
+    fn inherit(&mut self, group: i64, ndx: i32) -> Result<(), Error> {
+        while let Some(heir) = self.links.heir(group, ndx) {
+            self.waited(heir, true)?;
+        }
+        Ok(())
+    }
+
+    fn waited(&mut self, ndx: i32, lead: bool) -> Result<(), Error> {
+        if let Some((list, at)) = self.locate(ndx) {
+            let entry = list.entries()[at];
+            self.one_entry(&list, at, &entry, lead)?;
+        }
+        self.close(ndx);
         Ok(())
     }
 
@@ -385,8 +434,9 @@ impl Generator {
         if let Some(group) = subject.list.group(subject.entry)
             && self.session.options.hard_links
         {
-            self.links
-                .ready(group, subject.path.to_buf(), subject.name.to_vec());
+            let (path, name) = (subject.path.to_buf(), subject.name.to_vec());
+            self.acknowledge(subject.ndx)?;
+            return self.group_ready(group, path, name);
         }
         self.acknowledge(subject.ndx)
     }
@@ -426,7 +476,7 @@ impl Generator {
         found: Option<Stat>,
         kind: &str,
     ) -> Result<bool, Error> {
-        if !found.is_some_and(|stat| stat.is_dir()) || self.session.options.dry_run {
+        if !found.is_some_and(|stat| stat.is_dir()) {
             return Ok(true);
         }
         if self.remove_directory(subject.path, subject.name)? {
@@ -471,7 +521,6 @@ impl Generator {
     fn created(
         &mut self,
         subject: &Subject<'_>,
-        found: Option<&Stat>,
         same_type: Option<&Stat>,
         op: &'static str,
         made: Result<(), Errno>,
@@ -482,7 +531,6 @@ impl Generator {
         let mut flags = ItemFlags::LOCAL_CHANGE | ItemFlags::REPORT_CHANGE;
         match same_type {
             Some(stat) => flags |= self.rules.differing(subject.entry, stat),
-            None if found.is_none() => flags |= ItemFlags::IS_NEW,
             None => flags |= ItemFlags::IS_NEW,
         }
         self.item(
@@ -504,6 +552,10 @@ impl Generator {
         stat: Option<&Stat>,
         redo: bool,
     ) -> Result<(), Error> {
+        if self.flow.requests_over {
+            // Only a hard link whose leader could not be sent comes this late, and that was reported.
+            return Ok(());
+        }
         if let Some(group) = subject.list.group(subject.entry)
             && self.session.options.hard_links
             && !redo
@@ -541,6 +593,23 @@ impl Generator {
             flags |= ItemFlags::IS_NEW;
         }
         self.request(&subject, flags, stat.as_ref(), true)
+    }
+
+    /// With `-R` and without the attributes of parents, those that are missing are made (03-transfer 3, 4.).
+    pub(super) fn make_parents(&mut self, path: RelPath<'_>) -> Result<(), Errno> {
+        let options = &self.session.options;
+        if !options.relative || options.implied_dirs || options.dry_run {
+            return Ok(());
+        }
+        let Some((parent, _)) = path.split() else {
+            return Ok(());
+        };
+        match (self.dir(parent), &self.place.tree) {
+            (Err(Errno::NOENT), Some(tree)) => {
+                tree.make_dirs(parent, Links::Beneath, 0o777).map(|_| ())
+            }
+            (found, _) => found.map(|_| ()),
+        }
     }
 
     /// What lies at a path; `None` for nothing.
@@ -584,10 +653,11 @@ impl Generator {
         super::place_path(&self.place, name)
     }
 
-    fn tell_refused(&mut self, name: &[u8]) -> Result<(), Error> {
+    /// `kind`: file or directory.
+    pub(super) fn tell_refused(&mut self, kind: &str, name: &[u8]) -> Result<(), Error> {
         self.session.trouble.note_partial();
         let text = format!(
-            "ERROR: daemon refused to receive file \"{}\"",
+            "ERROR: daemon refused to receive {kind} \"{}\"",
             rsync_proto::PeerText(name)
         );
         self.tell(TextKind::ErrorXfer, &text)

@@ -7,7 +7,9 @@ use rsync_proto::token::Token;
 
 use crate::error::Error;
 use crate::event::{Event, Progress};
-use crate::fs::{Atime, Dir, Errno, Name, ReadFile, Stat, Temp, TempPlace};
+use crate::fs::{
+    Atime, Attrs, Dir, Errno, Name, ReadFile, Stat, Temp, TempPlace, Timestamp, WriteBuffer,
+};
 use crate::list::FileEntry;
 
 use super::channel::{Basis, Request};
@@ -37,6 +39,23 @@ struct Output<'p> {
     temp: Temp,
 }
 
+/// Where the data of a file came from, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Moved {
+    literal: u64,
+    matched: u64,
+}
+
+/// Which time a file gets with its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Time {
+    Listed,
+    /// Not the listed one: the content is not that of the listed file.
+    Now,
+    /// So old that `--update` does not trust it.
+    Epoch,
+}
+
 impl Receiver {
     /// Reads tokens and sum of one file. Failures to write are reported and the data is read to its end.
     pub(super) fn receive_file(
@@ -55,12 +74,67 @@ impl Receiver {
             }
         };
         self.buffer.start(0);
+        let mut moved = Moved::default();
+        let equal = self.receive_data(entry, name, head, &mut output, &mut moved);
+        self.stats.literal += moved.literal;
+        self.stats.matched += moved.matched;
+        let partial = self.session.options.partial;
+        let (equal, output) = match (equal, output) {
+            (Ok(equal), Some(output)) => (equal, output),
+            (Ok(_), None) => return Ok(Received::Failed),
+            (Err(error), output) => {
+                // What came is kept for the next run, as far as it can be (03-transfer 7.7).
+                if let Some(output) = output
+                    && partial
+                    && moved.literal > 0
+                {
+                    let _ = self.publish(output, entry, Time::Epoch);
+                }
+                return Err(error);
+            }
+        };
+        if !equal {
+            // The second try starts from what came.
+            if partial && let Err((op, errno)) = self.publish(output, entry, Time::Now) {
+                self.fail(&super::failure("receiver", op, name, errno));
+            }
+            return Ok(Received::Damaged);
+        }
+        match self.publish(output, entry, Time::Listed) {
+            Ok(attributes) => {
+                if let Err(errno) = attributes {
+                    let op = "failed to set attributes on";
+                    self.fail(&super::failure("receiver", op, name, errno));
+                }
+                let item = item_of(&request.list, entry, name, request.flags, None, false);
+                self.session.events.event(Event::Transferred {
+                    item,
+                    literal: moved.literal,
+                    matched: moved.matched,
+                });
+                Ok(Received::InPlace)
+            }
+            Err((op, errno)) => {
+                self.fail(&super::failure("receiver", op, name, errno));
+                Ok(Received::Failed)
+            }
+        }
+    }
+
+    /// Reads to the end of the file; true when its sum is right. `output` is gone once it could not be written.
+    fn receive_data(
+        &mut self,
+        entry: &FileEntry,
+        name: &[u8],
+        head: &SumHead,
+        output: &mut Option<Output<'_>>,
+        moved: &mut Moved,
+    ) -> Result<bool, Error> {
         let mut hasher = self.checksum.file_hasher(self.session.negotiated.seed);
-        let (mut literal, mut matched) = (0, 0);
         let mut next_step = STEP;
         let wants_progress = self.session.events.wants_progress();
         loop {
-            let done: u64 = literal + matched;
+            let done = moved.literal + moved.matched;
             if done >= next_step {
                 next_step = done + STEP;
                 self.session.cancel.check()?;
@@ -70,10 +144,7 @@ impl Receiver {
             }
             match self.input.record(Token::decode)? {
                 Token::End => break,
-                Token::Literal(len) => {
-                    literal += u64::from(len);
-                    self.literal(len, &mut output, &mut hasher, name)?;
-                }
+                Token::Literal(len) => self.literal(len, output, &mut hasher, name, moved)?,
                 Token::Match(block) => {
                     if block >= head.count {
                         return Err(Violation::BlockIndex {
@@ -83,8 +154,8 @@ impl Receiver {
                         .into());
                     }
                     let len = head.block_len_of(block);
-                    matched += u64::from(len);
-                    self.matched(head.offset_of(block), len, &mut output, &mut hasher, name)?;
+                    moved.matched += u64::from(len);
+                    self.matched(head.offset_of(block), len, output, &mut hasher, name)?;
                 }
             }
         }
@@ -93,32 +164,10 @@ impl Receiver {
         let equal = self
             .input
             .record(|cursor| Ok(cursor.take(sum_len)? == digest.as_ref()))?;
-        self.stats.literal += literal;
-        self.stats.matched += matched;
         if wants_progress {
-            self.progress(name, literal + matched, entry.size, true);
+            self.progress(name, moved.literal + moved.matched, entry.size, true);
         }
-        let Some(output) = output else {
-            return Ok(Received::Failed);
-        };
-        if !equal {
-            return Ok(Received::Damaged);
-        }
-        match self.publish(output, entry) {
-            Ok(()) => {
-                let item = item_of(&request.list, entry, name, request.flags, None, false);
-                self.session.events.event(Event::Transferred {
-                    item,
-                    literal,
-                    matched,
-                });
-                Ok(Received::InPlace)
-            }
-            Err((op, errno)) => {
-                self.fail(&super::failure("receiver", op, name, errno));
-                Ok(Received::Failed)
-            }
-        }
+        Ok(equal)
     }
 
     fn open_output<'p>(
@@ -166,11 +215,13 @@ impl Receiver {
         output: &mut Option<Output<'_>>,
         hasher: &mut FileHasher,
         name: &[u8],
+        moved: &mut Moved,
     ) -> Result<(), Error> {
         let mut left = len as usize;
         while left > 0 {
             let piece = self.input.bulk(left)?;
             left -= piece.len();
+            moved.literal += piece.len() as u64;
             hasher.update(piece);
             let failed = match output {
                 Some(out) => self.buffer.put(out.temp.file(), piece).err(),
@@ -196,38 +247,55 @@ impl Receiver {
         let Some(basis) = &out.basis else {
             return Err(Violation::MatchWithoutBasis.into());
         };
-        let copied = self
-            .buffer
-            .put_with(out.temp.file(), len as usize, |block| {
-                let got = basis.read_at(block, offset)?;
-                // A basis that shrank gives a wrong sum, hence a second try.
-                block[got..].fill(0);
-                hasher.update(block);
-                Ok::<(), Errno>(())
-            });
-        if let Err(errno) = copied {
-            *output = None;
-            self.fail(&super::failure("receiver", "write", name, errno));
+        let mut done = 0;
+        while done < len {
+            let piece = (len - done).min(WriteBuffer::CAPACITY as u32);
+            let from = offset + u64::from(done);
+            let copied = self
+                .buffer
+                .put_with(out.temp.file(), piece as usize, |block| {
+                    let got = basis.read_at(block, from)?;
+                    // A basis that shrank gives a wrong sum, hence a second try.
+                    block[got..].fill(0);
+                    hasher.update(block);
+                    Ok::<(), Errno>(())
+                });
+            if let Err(errno) = copied {
+                *output = None;
+                self.fail(&super::failure("receiver", "write", name, errno));
+                return Ok(());
+            }
+            done += piece;
         }
         Ok(())
     }
 
-    /// Attributes on the temporary, then the rename: the file is never visible half done.
+    /// Attributes on the temporary, then the rename: the file is never visible half done. Attributes that cannot be
+    /// set are the inner error.
     fn publish(
         &mut self,
         mut output: Output<'_>,
         entry: &FileEntry,
-    ) -> Result<(), (&'static str, Errno)> {
+        time: Time,
+    ) -> Result<Result<(), Errno>, (&'static str, Errno)> {
         self.buffer
             .flush(output.temp.file())
             .map_err(|e| ("write", e))?;
-        let attrs = self.rules.for_new(entry, output.before.as_ref());
+        let listed = self.rules.for_new(entry, output.before.as_ref());
+        let attrs = Attrs {
+            mtime: match time {
+                Time::Listed => listed.mtime,
+                Time::Now => None,
+                Time::Epoch => Some(Timestamp::default()),
+            },
+            ..listed
+        };
         let set = output.temp.file().set_attrs(&attrs, None);
         output
             .temp
             .publish(&output.dir, output.name)
             .map_err(|e| ("rename", e))?;
-        super::first_error(set).map_err(|e| ("failed to set attributes on", e))
+        Ok(super::first_error(set))
     }
 
     fn progress(&self, name: &[u8], done: u64, total: u64, finished: bool) {

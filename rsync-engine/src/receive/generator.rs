@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::Instant;
 
 use rsync_delta::{BlockSums, Checksum};
 use rsync_proto::PeerText;
@@ -24,8 +24,9 @@ use crate::outcome::TypeCounts;
 use crate::session::Session;
 use crate::wire_out::WireOut;
 
+use super::LAST_WORDS;
 use super::attributes::AttributeRules;
-use super::channel::{Request, ToGenerator};
+use super::channel::{Asked, ToGenerator};
 use super::delete::Deletions;
 use super::destination::Place;
 use super::directory::OpenDirs;
@@ -33,8 +34,6 @@ use super::hardlink::HardLinks;
 
 /// Request bytes collected before the sender gets to see them while we go on scanning.
 const REQUESTS_AT: usize = 4 << 10;
-/// How long a failing session waits for the peer's last words.
-const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// A list whose entries are not all settled.
 struct Live {
@@ -57,7 +56,7 @@ pub(super) struct Generator {
     pub(super) out: WireOut,
     pub(super) ndx: NdxWriter,
     pub(super) inbox: Receiver<ToGenerator>,
-    pub(super) requests: Sender<Request>,
+    pub(super) asked: Arc<Asked>,
     pub(super) place: Place,
     /// Handles below the place; `None` when the place does not exist (dry run).
     pub(super) dirs: Option<DirCache>,
@@ -93,7 +92,8 @@ pub(super) struct Flow {
     redo: Vec<i32>,
     phase_end: u8,
     finished: bool,
-    open: usize,
+    /// The sender takes no requests any more.
+    pub(super) requests_over: bool,
 }
 
 impl Flow {
@@ -106,7 +106,7 @@ impl Flow {
             redo: Vec::new(),
             phase_end: 0,
             finished: false,
-            open: 0,
+            requests_over: false,
         }
     }
 
@@ -139,7 +139,7 @@ impl Generator {
                 }
             }
         } else {
-            self.write_ndx(Ndx::DONE)?;
+            self.done()?;
         }
         // All damaged files of phase 0 are known once the sender's answer was read.
         while self.flow.phase_end < 1 {
@@ -149,14 +149,21 @@ impl Generator {
         for &ndx in &redo {
             self.redo(ndx)?;
         }
-        self.write_ndx(Ndx::DONE)?;
-        if !redo.is_empty() {
+        // A hard link whose leader fails may become a request itself, which must come before the end of phase 1. At
+        // protocol 29 the sender does not say that it failed.
+        while self.links.waiting() > 0 && protocol.has_typed_messages() {
+            self.wait()?;
+        }
+        let late = !redo.is_empty() || self.links.waiting() > 0;
+        self.flow.requests_over = true;
+        self.done()?;
+        if late {
             // Links to these files are reported before phase 2 ends (03-transfer 1.4).
             while self.flow.phase_end < 2 {
                 self.wait()?;
             }
         }
-        self.write_ndx(Ndx::DONE)?;
+        self.done()?;
         if matches!(delete, Delete::After | Delete::Delay) {
             while self.flow.phase_end < 3 {
                 self.wait()?;
@@ -173,13 +180,13 @@ impl Generator {
                 self.write_ndx(Ndx::DEL_STATS)?;
                 self.out.data(|buf| stats.put(buf))?;
             }
-            self.write_ndx(Ndx::DONE)?;
+            self.done()?;
         }
         while !self.flow.finished {
             self.wait()?;
         }
         self.report_delete_limit()?;
-        self.touch_up();
+        self.touch_up(i32::MAX);
         self.write_ndx(Ndx::DONE)?;
         self.out.flush()?;
         self.stats.sent = self.out.sent();
@@ -229,6 +236,8 @@ impl Generator {
             self.entry(list, at)?;
             if self.out.pending() >= REQUESTS_AT {
                 self.out.flush()?;
+            } else {
+                self.out.tick()?;
             }
             self.poll()?;
         }
@@ -255,9 +264,19 @@ impl Generator {
             }
             self.flow.lists.pop_front();
             self.flow.next -= 1;
-            self.write_ndx(Ndx::DONE)?;
+            self.done()?;
+            let settled = self.flow.lists.front().map(|next| next.list.ndx_start);
+            if let Some(settled) = settled {
+                self.touch_up(settled);
+            }
         }
         Ok(())
+    }
+
+    /// Writes an NDX_DONE that the sender answers.
+    fn done(&mut self) -> Result<(), Error> {
+        self.asked.done();
+        self.write_ndx(Ndx::DONE)
     }
 
     fn wait_for_list(&mut self) -> Result<(), Error> {
@@ -291,7 +310,7 @@ impl Generator {
             };
             match got {
                 Ok(message) => return self.handle(message),
-                Err(RecvTimeoutError::Timeout) => self.out.keep_alive()?,
+                Err(RecvTimeoutError::Timeout) => self.out.tick()?,
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(Error::Internal { role: "receiver" });
                 }
@@ -314,11 +333,16 @@ impl Generator {
 
     fn handle(&mut self, message: ToGenerator) -> Result<(), Error> {
         match message {
-            ToGenerator::List(list) => self.flow.lists.push_back(Live {
-                list,
-                open: 0,
-                scanned: false,
-            }),
+            ToGenerator::List(list) => {
+                if self.session.options.hard_links {
+                    self.links.learn(&list);
+                }
+                self.flow.lists.push_back(Live {
+                    list,
+                    open: 0,
+                    scanned: false,
+                });
+            }
             ToGenerator::NoMoreLists => self.flow.more = false,
             ToGenerator::Settled { ndx, in_place } => self.settled(ndx, in_place)?,
             ToGenerator::Redo { ndx } if self.flow.inc_recurse => self.redo(ndx)?,
@@ -356,7 +380,6 @@ impl Generator {
 
     /// Something of the list that holds `ndx` is outstanding.
     pub(super) fn open(&mut self, ndx: i32) {
-        self.flow.open += 1;
         if let Some(at) = self.flow.find(ndx) {
             self.flow.lists[at].open += 1;
         }
@@ -364,7 +387,6 @@ impl Generator {
 
     /// The outstanding thing is settled.
     pub(super) fn close(&mut self, ndx: i32) {
-        self.flow.open = self.flow.open.saturating_sub(1);
         if let Some(at) = self.flow.find(ndx) {
             let open = &mut self.flow.lists[at].open;
             *open = open.saturating_sub(1);

@@ -22,9 +22,11 @@ mod lists;
 mod receiver;
 mod request;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rsync_delta::BlockSums;
 use rsync_proto::Violation;
@@ -44,8 +46,14 @@ use crate::session::{Note, PeerMessages, Session};
 use crate::wire_in::WireIn;
 use crate::wire_out::WireOut;
 
+/// Directory handles held by each of the two threads: lists come directory by directory, so that few are in use at
+/// a time.
+const DIRS_HELD: usize = 64;
+/// How long a failing session waits for the peer's last words.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
 use self::attributes::AttributeRules;
-use self::channel::ToGenerator;
+use self::channel::{Asked, ToGenerator};
 use self::delete::Deletions;
 use self::destination::Place;
 use self::directory::OpenDirs;
@@ -66,21 +74,20 @@ mod checksum_of_file {
 
     use rsync_delta::{Checksum, Digest};
 
-    use crate::cancel::Cancel;
     use crate::fs::{Atime, Dir, Errno, Name};
 
-    /// Reads and hashes the file `name`.
+    /// Reads and hashes the file `name`. `go_on` is asked now and then.
     pub(crate) fn digest_of(
         dir: &Dir,
         name: Name<'_>,
         checksum: Checksum,
-        cancel: &Cancel,
+        mut go_on: impl FnMut() -> bool,
     ) -> Result<Digest, Errno> {
         let mut file = dir.open_read(name, Atime::Update)?;
         let mut hasher = checksum.list_hasher();
         let mut buf = vec![0; 256 << 10];
         loop {
-            if cancel.is_cancelled() {
+            if !go_on() {
                 return Err(Errno::CANCELED);
             }
             match file.read(&mut buf)? {
@@ -120,23 +127,24 @@ impl std::fmt::Debug for Receive {
 /// Runs the receiving side from the first file list to the goodbye. The calling thread is the generator; the
 /// receiver is a thread started from it, which inherits whatever identity it was confined to.
 ///
+/// When it fails, the peer is told why as far as the protocol can say it, and [`crate::Cancel::cancel`] of the
+/// session is called: that closes the connection.
+///
 /// # Errors
 /// What ends the run; failures of single entries are in the outcome.
 pub fn receive(
     session: Session,
     mut input: WireIn,
-    out: WireOut,
+    mut out: WireOut,
     what: Receive,
 ) -> Result<Outcome, Error> {
     let protocol = session.protocol();
-    let inc_recurse = session.negotiated.inc_recurse();
     let (to_generator, inbox) = channel();
-    let (requests, requested) = channel();
-    let no_send = Arc::new(Mutex::new(HashSet::new()));
+    let asked = Arc::new(Asked::default());
     input.set_messages(Box::new(messages(
         &session,
         to_generator.clone(),
-        Arc::clone(&no_send),
+        Arc::clone(&asked),
     )));
     let mut ndx = NdxReader::new(protocol);
     let mut lists = ListReader::new(
@@ -145,35 +153,41 @@ pub fn receive(
         session.options.relative,
         what.asked_for,
     );
-    let first = lists.first(&mut input)?;
-    session.trouble.io_error(lists.io_error);
-    if first.is_empty() && session.client {
-        // A server that has nothing to send closes at once (01-session 11.3).
-        return empty_pull(&session, &mut input, &mut ndx, inc_recurse);
-    }
-    let mut early = Vec::new();
-    let mut more = inc_recurse;
-    if inc_recurse && first.len() == 1 {
-        // The one-entry rule (02-file-list 9.4): is it a single file?
-        match read_marker(&mut input, &mut ndx)? {
-            None => more = false,
-            Some(dir) => early.push(lists.sub(&mut input, dir)?),
+    let begun = begin(
+        &session,
+        &mut input,
+        &mut ndx,
+        &mut lists,
+        what.destination.as_ref(),
+    );
+    let begun = match begun {
+        Ok(Some(begun)) => begun,
+        Ok(None) => {
+            let stats = TransferStats {
+                received: input.received(),
+                sent: out.sent(),
+                ..TransferStats::default()
+            };
+            return Ok(outcome(&session, stats));
         }
-    }
-    let count = first.len() + early.iter().map(FileList::len).sum::<usize>();
-    let first_is_dir = first.get(0).is_some_and(|entry| entry.is_dir());
-    let place = match &what.destination {
-        Some(destination) => destination.resolve(count, first_is_dir, session.options.dry_run)?,
-        None => Place {
-            tree: None,
-            single: None,
-        },
+        Err(error) => {
+            let role = farewell::Role {
+                server: !session.client,
+                acknowledges: true,
+            };
+            farewell::send(&mut out, protocol, role, &error);
+            hear_out(input, &error);
+            session.cancel.cancel();
+            return Err(error);
+        }
     };
-    let listing = what.destination.is_none();
-    session.events.event(Event::ListComplete {
-        entries: count as u64,
+    let Begun {
+        first,
+        early,
         more,
-    });
+        place,
+    } = begun;
+    let listing = what.destination.is_none();
     let checksum = checksums::transfer(&session.negotiated);
     let rules = AttributeRules::new(&session.options, what.root, what.umask);
     let session = Arc::new(session);
@@ -183,20 +197,19 @@ pub fn receive(
         ndx,
         lists,
         to_generator,
-        requests: requested,
+        asked: Arc::clone(&asked),
         place: place.clone(),
-        dirs: dir_cache(&place),
+        dirs: dir_cache(&session, &place),
         rules: rules.clone(),
         checksum,
         buffer: WriteBuffer::new(),
         stats: ReceiverStats::default(),
         entries: 0,
         more,
-        no_send,
         held: VecDeque::new(),
     };
     receiver.hold(first);
-    for list in early {
+    if let Some(list) = early {
         receiver.hold(list);
     }
     if !more {
@@ -207,8 +220,8 @@ pub fn receive(
         out,
         ndx: NdxWriter::new(protocol),
         inbox,
-        requests,
-        dirs: dir_cache(&place),
+        asked,
+        dirs: dir_cache(&session, &place),
         place,
         rules,
         checksum,
@@ -225,7 +238,7 @@ pub fn receive(
         window: Vec::new(),
         scratch: Vec::new(),
         listing,
-        flow: Flow::new(inc_recurse),
+        flow: Flow::new(session.negotiated.inc_recurse()),
     };
     let thread = std::thread::Builder::new()
         .name("receiver".to_owned())
@@ -238,33 +251,118 @@ pub fn receive(
             op: "start of the receiver thread",
             source,
         })?;
-    let generated = generator.run();
-    if let Err(error) = &generated {
-        let role = farewell::Role {
-            server: !session.client,
-            sender: false,
-        };
+    // A bug of ours must not leave the other thread and the peer waiting for ever.
+    let generated = catch_unwind(AssertUnwindSafe(|| generator.run()))
+        .unwrap_or(Err(Error::Internal { role: "generator" }));
+    let role = farewell::Role {
+        server: !session.client,
+        acknowledges: false,
+    };
+    let receiver_broke = matches!(generated, Err(Error::Internal { role: "receiver" }));
+    if let Err(error) = &generated
+        && !receiver_broke
+    {
         farewell::send(&mut generator.out, protocol, role, error);
         generator.last_words();
         session.cancel.cancel();
     }
-    let (received, receiver) = thread
-        .join()
-        .map_err(|_| Error::Internal { role: "receiver" })?;
-    if let (Err(Error::Internal { .. }), Err(error)) = (&generated, &received) {
-        let role = farewell::Role {
-            server: !session.client,
-            sender: false,
-        };
-        farewell::send(&mut generator.out, protocol, role, error);
+    let Ok((received, receiver)) = thread.join() else {
+        let error = Error::Internal { role: "receiver" };
+        farewell::send(&mut generator.out, protocol, role, &error);
+        session.cancel.cancel();
+        return Err(error);
+    };
+    if receiver_broke && let Err(error) = received {
+        farewell::send(&mut generator.out, protocol, role, &error);
+        hear_out(receiver.input, &error);
+        session.cancel.cancel();
+        return Err(error);
     }
-    let deleted = generator.stats.deleted;
     judge(generated, received)?;
-    Ok(Outcome {
-        stats: stats(&receiver, &generator.stats, deleted),
+    Ok(outcome(&session, stats(&receiver, &generator.stats)))
+}
+
+/// What is known once the first list is complete.
+struct Begun {
+    first: FileList,
+    /// The list that had to be read to see whether there is a single file.
+    early: Option<FileList>,
+    /// More lists will come.
+    more: bool,
+    place: Place,
+}
+
+/// Reads the first list and opens the destination. Nothing when there is nothing to do.
+fn begin(
+    session: &Session,
+    input: &mut WireIn,
+    ndx: &mut NdxReader,
+    lists: &mut ListReader,
+    destination: Option<&Destination>,
+) -> Result<Option<Begun>, Error> {
+    let inc_recurse = session.negotiated.inc_recurse();
+    let first = lists.first(input)?;
+    session.trouble.io_error(lists.io_error);
+    if first.is_empty() && session.client {
+        // A server that has nothing to send closes at once (01-session 11.3).
+        if inc_recurse && read_marker(input, ndx)?.is_some() {
+            return Err(Violation::SublistDirectory { dir: 0 }.into());
+        }
+        input.drain()?;
+        return Ok(None);
+    }
+    let (mut early, mut more) = (None, inc_recurse);
+    if inc_recurse && first.len() == 1 {
+        // The one-entry rule (02-file-list 9.4): is it a single file?
+        match read_marker(input, ndx)? {
+            None => more = false,
+            Some(dir) => {
+                early = Some(lists.sub(input, dir)?);
+                session.trouble.io_error(lists.io_error);
+            }
+        }
+    }
+    let count = first.len() + early.as_ref().map_or(0, FileList::len);
+    let first_is_dir = first.get(0).is_some_and(|entry| entry.is_dir());
+    let place = match destination {
+        Some(destination) => destination.resolve(count, first_is_dir, session.options.dry_run)?,
+        None => Place::default(),
+    };
+    session.events.event(Event::ListComplete {
+        entries: count as u64,
+        more,
+    });
+    Ok(Some(Begun {
+        first,
+        early,
+        more,
+        place,
+    }))
+}
+
+/// After a failure of ours: takes what the peer still sends, so that closing does not reset the connection before it
+/// has read why.
+fn hear_out(mut input: WireIn, error: &Error) {
+    let nobody_there = matches!(
+        error,
+        Error::Disconnected { .. }
+            | Error::Connection { .. }
+            | Error::Timeout { .. }
+            | Error::Remote { .. }
+            | Error::Cancelled
+    );
+    if !nobody_there && input.read_ahead("receiver").is_ok() {
+        // Our own error is the one that counts.
+        let _ = input.last_words(Instant::now() + LAST_WORDS);
+    }
+}
+
+fn outcome(session: &Session, stats: TransferStats) -> Outcome {
+    Outcome {
+        stats,
         io_error: session.trouble.io_error_bits(),
         partial: session.trouble.partial(),
-    })
+    }
 }
 
 /// Which of the two errors tells why: the peer's words before the break of the connection they caused.
@@ -280,18 +378,14 @@ fn judge(generated: Result<(), Error>, received: Result<(), Error>) -> Result<()
     }
 }
 
-fn stats(
-    receiver: &Receiver,
-    generator: &GeneratorStats,
-    deleted: rsync_proto::stats::DelStats,
-) -> TransferStats {
+fn stats(receiver: &Receiver, generator: &GeneratorStats) -> TransferStats {
     let lists = &receiver.lists;
     let mut created = generator.created;
     created.add(&receiver.stats.created);
     TransferStats {
         entries: lists.counts,
         created,
-        deleted,
+        deleted: generator.deleted,
         transferred: receiver.stats.transferred,
         total_size: lists.total_size,
         transferred_size: receiver.stats.transferred_size,
@@ -308,7 +402,7 @@ fn stats(
 fn messages(
     session: &Session,
     to_generator: std::sync::mpsc::Sender<ToGenerator>,
-    no_send: Arc<Mutex<HashSet<i32>>>,
+    asked: Arc<Asked>,
 ) -> PeerMessages {
     PeerMessages {
         client: session.client,
@@ -317,41 +411,17 @@ fn messages(
         events: Arc::clone(&session.events),
         trouble: Arc::clone(&session.trouble),
         note: Box::new(move |note| {
-            if let Note::NoSend(ndx) = note
-                && no_send
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(ndx)
-            {
+            if let Note::NoSend(ndx) = note {
+                asked.refuse(ndx)?;
                 // A closed channel means that the generator ended already.
                 let _ = to_generator.send(ToGenerator::Settled {
                     ndx,
                     in_place: false,
                 });
             }
+            Ok(())
         }),
     }
-}
-
-fn empty_pull(
-    session: &Session,
-    input: &mut WireIn,
-    ndx: &mut NdxReader,
-    inc_recurse: bool,
-) -> Result<Outcome, Error> {
-    if inc_recurse && read_marker(input, ndx)?.is_some() {
-        return Err(Violation::SublistDirectory { dir: 0 }.into());
-    }
-    input.drain()?;
-    let stats = TransferStats {
-        received: input.received(),
-        ..TransferStats::default()
-    };
-    Ok(Outcome {
-        stats,
-        io_error: session.trouble.io_error_bits(),
-        partial: session.trouble.partial(),
-    })
 }
 
 /// The index behind a first list of at most one entry: a further list, or none for the end of lists.
@@ -392,14 +462,17 @@ pub(crate) fn entry_options(session: &Session) -> EntryOptions {
     }
 }
 
-fn dir_cache(place: &Place) -> Option<DirCache> {
+/// Handles of directories at the place, for one thread.
+fn dir_cache(session: &Session, place: &Place) -> Option<DirCache> {
     let tree = place.tree.clone()?;
-    Some(DirCache::new(
-        tree,
-        RelPathBuf::root(),
-        Links::Refuse,
-        DirCache::DEFAULT_CAPACITY,
-    ))
+    let options = &session.options;
+    // Parents that the transfer does not own may be links (05-security 15).
+    let links = if options.relative && !options.implied_dirs {
+        Links::Beneath
+    } else {
+        Links::Refuse
+    };
+    Some(DirCache::new(tree, RelPathBuf::root(), links, DIRS_HELD))
 }
 
 /// The path below the place for a name of the list.

@@ -1,9 +1,9 @@
 //! The receiver: reads the sender's lists, answers and DONEs, and writes file data. It never writes to the
 //! connection; what the peer must learn goes through the generator.
 
-use std::collections::{HashSet, VecDeque};
-use std::sync::mpsc::{Receiver as Requests, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 use rsync_delta::Checksum;
 use rsync_proto::Violation;
@@ -21,7 +21,7 @@ use crate::session::Session;
 use crate::wire_in::WireIn;
 
 use super::attributes::AttributeRules;
-use super::channel::{Request, ToGenerator};
+use super::channel::{Asked, Request, ToGenerator};
 use super::destination::Place;
 use super::file::Received;
 use super::generator::item_of;
@@ -46,7 +46,8 @@ pub(super) struct Receiver {
     pub(super) ndx: NdxReader,
     pub(super) lists: ListReader,
     pub(super) to_generator: Sender<ToGenerator>,
-    pub(super) requests: Requests<Request>,
+    /// What the generator wrote and the sender has not answered.
+    pub(super) asked: Arc<Asked>,
     pub(super) place: Place,
     pub(super) dirs: Option<DirCache>,
     pub(super) rules: AttributeRules,
@@ -55,9 +56,7 @@ pub(super) struct Receiver {
     pub(super) stats: ReceiverStats,
     pub(super) entries: u64,
     pub(super) more: bool,
-    /// Requests that the sender refused by MSG_NO_SEND; the generator knows.
-    pub(super) no_send: Arc<Mutex<HashSet<i32>>>,
-    /// Lists that the sender still holds.
+    /// Lists that the sender still holds; a flat list stays to the end.
     pub(super) held: VecDeque<Arc<FileList>>,
 }
 
@@ -88,20 +87,22 @@ impl Receiver {
             let ndx = self.read_ndx()?;
             match ndx {
                 Ndx::DONE => {
+                    self.done_answered()?;
                     if inc_recurse && self.held.len() > 1 {
                         self.held.pop_front();
                         continue;
                     }
-                    self.held.clear();
+                    if inc_recurse {
+                        self.held.clear();
+                    }
                     phase += 1;
-                    self.settle_unanswered();
                     self.tell_generator(ToGenerator::PhaseEnd(phase));
                     if phase > 2 {
                         return Ok(());
                     }
                 }
                 Ndx::FLIST_EOF if inc_recurse && self.more => self.no_more_lists(),
-                Ndx::DEL_STATS => {
+                Ndx::DEL_STATS if self.session.protocol().has_delete_stats() => {
                     self.input.record(DelStats::decode)?;
                 }
                 _ => match (ndx.as_sublist(), ndx.as_entry()) {
@@ -149,7 +150,7 @@ impl Receiver {
             Ok((header.flags, header.basis_type))
         })?;
         if !flags.contains(ItemFlags::TRANSFER) {
-            return Ok(());
+            return self.check_held(ndx);
         }
         // Only the destination itself was ever proposed as a basis.
         if basis_type.is_some_and(|basis| basis != rsync_proto::item::basis::DESTINATION) {
@@ -201,14 +202,41 @@ impl Receiver {
         Ok(())
     }
 
+    /// An echoed report concerns an entry of a list that is held, or with incremental recursion the directory of
+    /// one.
+    fn check_held(&self, ndx: i32) -> Result<(), Error> {
+        let gap = i32::from(self.session.negotiated.inc_recurse());
+        let at = self
+            .held
+            .partition_point(|list| list.ndx_start - gap <= ndx)
+            .checked_sub(1);
+        let known = at.is_some_and(|at| {
+            let list = &self.held[at];
+            match usize::try_from(i64::from(ndx) - i64::from(list.ndx_start)) {
+                Ok(position) => list.get(position).is_some_and(|entry| !entry.cleared()),
+                Err(_) => true,
+            }
+        });
+        if known {
+            Ok(())
+        } else {
+            Err(Violation::IndexOutOfRange { value: ndx.into() }.into())
+        }
+    }
+
     fn discard(&mut self, name: &[u8]) {
+        let (word, op) = if self.session.options.partial {
+            ("retained", "failed verification -- update retained")
+        } else {
+            ("discarded", "failed verification -- update discarded")
+        };
         let text = format!(
-            "ERROR: {} failed verification -- update discarded.",
+            "ERROR: {} failed verification -- update {word}.",
             rsync_proto::PeerText(name)
         );
         let failure = FileFailure {
             role: "receiver",
-            op: "failed verification -- update discarded",
+            op,
             name: name.to_vec(),
             source: None,
             vanished: false,
@@ -222,33 +250,23 @@ impl Receiver {
         }
     }
 
-    /// The request that an answer belongs to. Requests before it got no answer: at protocol 29 the sender says
-    /// nothing about files it cannot send.
     fn requested(&mut self, ndx: i32) -> Result<Request, Error> {
-        while let Ok(request) = self.requests.try_recv() {
-            if request.ndx == ndx {
-                return Ok(request);
-            }
-            self.unanswered(request.ndx);
-        }
-        Err(Violation::UnrequestedAnswer { ndx }.into())
+        let mut unanswered = Vec::new();
+        let request = self.asked.answered(ndx, &mut unanswered);
+        self.unanswered(unanswered);
+        Ok(request?)
     }
 
-    /// No answer will come any more for what was asked so far.
-    fn settle_unanswered(&mut self) {
-        while let Ok(request) = self.requests.try_recv() {
-            self.unanswered(request.ndx);
-        }
+    fn done_answered(&mut self) -> Result<(), Error> {
+        let mut unanswered = Vec::new();
+        let done = self.asked.done_answered(&mut unanswered);
+        self.unanswered(unanswered);
+        Ok(done?)
     }
 
-    /// The sender cannot send what was asked for. MSG_NO_SEND has said so already, from protocol 30 on.
-    fn unanswered(&mut self, ndx: i32) {
-        let told = self
-            .no_send
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&ndx);
-        if !told {
+    /// The sender could not send what was asked for and had no way to say so (protocol 29).
+    fn unanswered(&mut self, indexes: Vec<i32>) {
+        for ndx in indexes {
             self.session.trouble.note_partial();
             self.tell_generator(ToGenerator::Settled {
                 ndx,

@@ -48,9 +48,7 @@ impl Generator {
             flags,
             redo,
         };
-        if self.requests.send(request).is_err() {
-            return Err(Error::Internal { role: "receiver" });
-        }
+        self.asked.request(request);
         self.write_ndx(Ndx(subject.ndx))?;
         self.put_header(flags, None)?;
         if dry_run {

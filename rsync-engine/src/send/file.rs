@@ -34,9 +34,10 @@ impl Sender {
         position: usize,
     ) -> Result<(), Error> {
         let protocol = self.session.protocol();
-        let head = self
-            .input
-            .record(|cursor| SumHead::decode(cursor, protocol))?;
+        let (session, out) = (&self.session, &mut self.out);
+        let head = super::record(session, &mut self.input, out, |cursor| {
+            SumHead::decode(cursor, protocol)
+        })?;
         self.read_sums(&head)?;
         let list = &self.held[at];
         let entry = list.entries()[position];
@@ -156,7 +157,8 @@ impl Sender {
         self.sums.reset(layout.unwrap_or(Layout::EMPTY));
         for _ in 0..head.count {
             let sums = &mut self.sums;
-            self.input.record(|cursor| {
+            let (session, out) = (&self.session, &mut self.out);
+            super::record(session, &mut self.input, out, |cursor| {
                 let sum = BlockSum::decode(cursor, head)?;
                 if keep {
                     sums.push(sum.weak, sum.strong);
@@ -230,7 +232,11 @@ impl Sender {
         let result = loop {
             let space = matcher.space();
             let max = usize::try_from(left).unwrap_or(usize::MAX).min(space.len());
-            let got = match file.read(&mut space[..max]) {
+            let got = match max {
+                0 => Ok(0),
+                _ => file.read(&mut space[..max]),
+            };
+            let got = match got {
                 Ok(got) => got,
                 Err(errno) => break Err(SendError::Read(errno)),
             };

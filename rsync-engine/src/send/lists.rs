@@ -24,6 +24,8 @@ use super::source::{Argument, Picked, PickedAction, Selection};
 
 /// List bytes collected before the receiver gets to see them.
 const FLUSH_AT: usize = 32 << 10;
+/// Directory handles held for each source: lists and requests go directory by directory.
+const DIRS_HELD: usize = 16;
 
 /// A directory whose list is still to be sent.
 #[derive(Debug)]
@@ -62,7 +64,8 @@ pub(super) struct ListWriter {
     named_users: HashSet<u32>,
     named_groups: HashSet<u32>,
     list_buf: ListBuf,
-    io_error_told: u32,
+    /// The errors that the lists told of.
+    pub(super) io_error_told: u32,
     pub(super) counts: TypeCounts,
     pub(super) total_size: u64,
     pub(super) list_bytes: u64,
@@ -284,12 +287,7 @@ impl ListWriter {
 
     fn root(&mut self, tree: &Tree, links: Links) -> u16 {
         let device = tree.root().id().map_or(0, |id| id.dev);
-        let dirs = DirCache::new(
-            tree.clone(),
-            RelPathBuf::root(),
-            links,
-            DirCache::DEFAULT_CAPACITY,
-        );
+        let dirs = DirCache::new(tree.clone(), RelPathBuf::root(), links, DIRS_HELD);
         self.roots.push(Root {
             tree: tree.clone(),
             dirs,
@@ -447,7 +445,7 @@ impl ListWriter {
         match self.stat(root, path) {
             Ok(stat) => {
                 let marks = if stat.is_dir() {
-                    Marks::PARENT
+                    self.marks_of(name)
                 } else {
                     Marks::NONE
                 };
@@ -569,6 +567,7 @@ impl ListWriter {
         }
         let prefix = path.len();
         while let Some(found) = listing.next() {
+            out.tick()?;
             let found = match found {
                 Ok(found) => found,
                 Err(errno) => return self.listing_problem("readdir", name, errno, out),
@@ -672,8 +671,10 @@ impl ListWriter {
         }
         let mut digest = None;
         if self.session.options.checksum && stat.is_file() {
-            digest =
-                crate::receive::digest_of(dir, base, self.list_checksum, &self.session.cancel).ok();
+            let cancel = &self.session.cancel;
+            // A connection that fails here fails again at the next write.
+            let go_on = || !cancel.is_cancelled() && out.tick().is_ok();
+            digest = crate::receive::digest_of(dir, base, self.list_checksum, go_on).ok();
         }
         let digest = digest.as_deref();
         self.put_stat(

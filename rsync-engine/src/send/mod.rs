@@ -5,17 +5,18 @@ mod lists;
 mod source;
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use rsync_delta::{BlockSums, Checksum, Index, Window};
-use rsync_proto::PeerText;
-use rsync_proto::Violation;
 use rsync_proto::item::{ItemFlags, ItemHeader};
 use rsync_proto::mux::{IoErrors, Message};
 use rsync_proto::ndx::{Ndx, NdxReader, NdxWriter};
 use rsync_proto::stats::{DelStats, Stats};
+use rsync_proto::wire::Cursor;
+use rsync_proto::{DecodeError, PeerText, Violation};
 
 use crate::checksums;
 use crate::error::Error;
@@ -43,6 +44,10 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// Runs the sending side from the first file list to the goodbye.
 ///
+/// When it fails, the peer is told why as far as the protocol can say it, and [`crate::Cancel::cancel`] of the
+/// session is called: that closes the connection. After a success the connection is the caller's to close, which
+/// ends the thread that reads it.
+///
 /// # Errors
 /// What ends the run; failures of single entries are in the outcome.
 pub fn send(
@@ -58,9 +63,10 @@ pub fn send(
         clock: Arc::clone(&session.clock),
         events: Arc::clone(&session.events),
         trouble: Arc::clone(&session.trouble),
-        // The receiving end lives as long as the sender.
         note: Box::new(move |note| {
+            // The receiving end lives as long as the sender.
             let _ = notes.send(note);
+            Ok(())
         }),
     }));
     input.read_ahead("sender")?;
@@ -83,6 +89,7 @@ pub fn send(
         ndx_out: NdxWriter::new(protocol),
         lists,
         held: VecDeque::new(),
+        ahead: 0,
         noted,
         checksum,
         sums: BlockSums::new(checksum, session.negotiated.seed),
@@ -91,9 +98,16 @@ pub fn send(
         stats: SenderStats::default(),
         session,
     };
-    match sender.run(what.source) {
+    // A bug of ours must not leave the peer waiting for ever.
+    let done = catch_unwind(AssertUnwindSafe(|| sender.run(what.source)))
+        .unwrap_or(Err(Error::Internal { role: "sender" }));
+    match done {
         Ok(()) => Ok(sender.outcome()),
-        Err(error) => Err(sender.end_with(error)),
+        Err(error) => {
+            let error = sender.end_with(error);
+            sender.session.cancel.cancel();
+            Err(error)
+        }
     }
 }
 
@@ -117,6 +131,8 @@ struct Sender {
     lists: ListWriter,
     /// Lists that the receiver may still ask about.
     held: VecDeque<FileList>,
+    /// Entries of all held lists but the oldest.
+    ahead: u64,
     noted: Receiver<Note>,
     checksum: Checksum,
     /// Reused from file to file.
@@ -168,6 +184,7 @@ impl Sender {
                 Ndx::DONE => {
                     if self.held.len() > 1 {
                         self.held.pop_front();
+                        self.ahead -= self.held.front().map_or(0, FileList::len) as u64;
                     } else {
                         // Links to files of a flat list are reported after its DONE (03-transfer 1.4).
                         if self.session.negotiated.inc_recurse() {
@@ -180,7 +197,7 @@ impl Sender {
                     }
                     self.write_ndx(Ndx::DONE)?;
                 }
-                Ndx::DEL_STATS => self.del_stats()?,
+                Ndx::DEL_STATS if self.session.protocol().has_delete_stats() => self.del_stats()?,
                 _ => match ndx.as_entry() {
                     Some(_) => self.request(ndx.0, phase)?,
                     None => {
@@ -193,7 +210,7 @@ impl Sender {
             }
         }
         let errors = self.session.trouble.io_error_bits();
-        if errors != 0
+        if errors != self.lists.io_error_told
             && self.session.protocol().has_typed_messages()
             && !self.session.options.ignore_errors
         {
@@ -206,14 +223,12 @@ impl Sender {
     /// Lists further directories while the receiver has less than enough to look at.
     fn look_ahead(&mut self) -> Result<(), Error> {
         while self.lists.more() {
-            let current = self.held.front().map_or(0, FileList::len) as u64;
-            let ahead: u64 = self.held.iter().map(|list| list.len() as u64).sum::<u64>() - current;
             let enough = if self.input.ready() {
                 AHEAD
             } else {
                 AHEAD_IDLE
             };
-            if ahead >= enough {
+            if self.ahead >= enough {
                 break;
             }
             self.next_list()?;
@@ -223,6 +238,9 @@ impl Sender {
 
     fn next_list(&mut self) -> Result<(), Error> {
         if let Some(list) = self.lists.next(&mut self.ndx_out, &mut self.out)? {
+            if !self.held.is_empty() {
+                self.ahead += list.len() as u64;
+            }
             self.held.push_back(list);
             let (entries, more) = (self.lists.entries, self.lists.more());
             self.session
@@ -239,16 +257,15 @@ impl Sender {
         self.write_ndx(Ndx::FLIST_EOF)
     }
 
-    /// The next index; whatever waits to be written goes out before we wait.
     fn read_ndx(&mut self) -> Result<Ndx, Error> {
-        if !self.input.ready() {
-            self.out.flush()?;
-            while !self.input.wait(self.session.keep_alive_wait())? {
-                self.out.keep_alive()?;
-            }
-        }
-        let reader = &mut self.ndx_in;
-        self.input.record(|cursor| reader.read(cursor))
+        let Self {
+            ndx_in,
+            input,
+            out,
+            session,
+            ..
+        } = self;
+        record(session, input, out, |cursor| ndx_in.read(cursor))
     }
 
     fn write_ndx(&mut self, ndx: Ndx) -> Result<(), Error> {
@@ -293,7 +310,8 @@ impl Sender {
 
     /// One request or report.
     fn request(&mut self, ndx: i32, phase: u8) -> Result<(), Error> {
-        let (flags, basis_type, xname) = self.input.record(|cursor| {
+        let (session, out) = (&self.session, &mut self.out);
+        let (flags, basis_type, xname) = record(session, &mut self.input, out, |cursor| {
             let header = ItemHeader::decode(cursor)?;
             Ok((
                 header.flags,
@@ -307,6 +325,9 @@ impl Sender {
             xname: xname.as_deref(),
         };
         let found = self.find(ndx);
+        if found.is_none() && flags == ItemFlags::IS_NEW && self.is_old_keep_alive(ndx) {
+            return Ok(());
+        }
         if !flags.contains(ItemFlags::TRANSFER) {
             match found {
                 Some((at, position)) => self.report_item(at, position, &header),
@@ -328,6 +349,16 @@ impl Sender {
             return self.echo(ndx, &header);
         }
         self.answer(ndx, &header, at, position)
+    }
+
+    /// The keep-alive of receivers at protocol 29: the index behind the list, and an item flag alone
+    /// (03-transfer 2.4).
+    fn is_old_keep_alive(&self, ndx: i32) -> bool {
+        !self.session.protocol().frames_client()
+            && self
+                .held
+                .front()
+                .is_some_and(|list| ndx == list.ndx(list.len()))
     }
 
     /// Indexes between lists stand for the directory that the next list describes.
@@ -403,7 +434,11 @@ impl Sender {
             self.acknowledgements();
             match ndx {
                 Ndx::DONE => return Ok(()),
-                Ndx::DEL_STATS => self.del_stats()?,
+                Ndx::DEL_STATS if self.session.protocol().has_delete_stats() => self.del_stats()?,
+                other if self.is_old_keep_alive(other.0) => {
+                    self.input
+                        .record(|cursor| ItemHeader::decode(cursor).map(|_| ()))?;
+                }
                 other => {
                     return Err(Violation::IndexOutOfRange {
                         value: other.0.into(),
@@ -418,7 +453,7 @@ impl Sender {
     fn end_with(&mut self, error: Error) -> Error {
         let role = farewell::Role {
             server: !self.session.client,
-            sender: true,
+            acknowledges: true,
         };
         farewell::send(&mut self.out, self.session.protocol(), role, &error);
         if matches!(
@@ -427,14 +462,9 @@ impl Sender {
         ) {
             return error;
         }
-        let until = Instant::now() + LAST_WORDS;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            match self.input.skip_until(left) {
-                Ok(true) => {}
-                Err(remote @ Error::Remote { .. }) => return remote,
-                Ok(false) | Err(_) => return error,
-            }
+        match self.input.last_words(Instant::now() + LAST_WORDS) {
+            Ok(()) => error,
+            Err(remote) => remote,
         }
     }
 
@@ -458,6 +488,24 @@ impl Sender {
             stats,
             io_error: self.session.trouble.io_error_bits(),
             partial: self.session.trouble.partial(),
+        }
+    }
+}
+
+/// Reads one record; whatever waits to be written goes out before we wait for its bytes.
+fn record<T>(
+    session: &Session,
+    input: &mut WireIn,
+    out: &mut WireOut,
+    mut decode: impl FnMut(&mut Cursor<'_>) -> Result<T, DecodeError>,
+) -> Result<T, Error> {
+    loop {
+        if let Some(value) = input.try_record(&mut decode)? {
+            return Ok(value);
+        }
+        out.flush()?;
+        while !input.wait(session.keep_alive_wait())? {
+            out.tick()?;
         }
     }
 }
