@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Shows a live mirror of a small tree and checks it. Usage: demo.sh path/to/syncline
 set -euo pipefail
-syncline=$1
+syncline=$(realpath "$1")
 work=$(mktemp -d "${TMPDIR:-/tmp}/syncline-demo.XXXXXX")
-src=$work/source
-mirror=$work/mirror
+src=source
+mirror=mirror
 watcher=
+cd "$work"
 
 finish() {
     if [ -n "$watcher" ]; then kill -9 "$watcher" 2>/dev/null || true; fi
@@ -41,7 +42,7 @@ echo "A long story" >"$src/docs/story.txt"
 head -c 300000 /dev/urandom >"$src/pictures/holiday.raw"
 ln -s docs/todo.txt "$src/now"
 
-say "syncline watch SOURCE MIRROR"
+say "syncline watch source mirror"
 exec 3> >(sed -u 's/^/   syncline: /')
 printer=$!
 # Job control, so that the watcher is interrupted as from a terminal: without it the shell makes it ignore Ctrl-C.

@@ -64,17 +64,29 @@ pub use relay::{Direction, Ending, Faults, Relay, Traffic};
 pub use rsync::{Rsync, Version, rsync_or_skip};
 pub use tree::{Compare, Mix, Mutator, TreeSpec, assert_same, differences, real_tree, same};
 
-use std::io::Write;
+pub use tempfile::TempDir;
 
-/// A temporary directory, removed on drop.
+use std::io::Write;
+use std::path::Path;
+
+/// A temporary directory in the system's place for them, removed on drop.
 ///
 /// # Panics
 /// When it cannot be made.
 #[must_use]
-pub fn temp_dir() -> tempfile::TempDir {
+pub fn temp_dir() -> TempDir {
+    temp_dir_in(&std::env::temp_dir())
+}
+
+/// A temporary directory in `parent`, removed on drop.
+///
+/// # Panics
+/// When it cannot be made.
+#[must_use]
+pub fn temp_dir_in(parent: &Path) -> TempDir {
     tempfile::Builder::new()
         .prefix("syncline-test-")
-        .tempdir()
+        .tempdir_in(parent)
         .expect("a temporary directory")
 }
 

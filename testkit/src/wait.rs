@@ -30,7 +30,16 @@ pub fn until_some<T>(what: &str, attempt: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Waits until `attempt` gives something; nothing after `limit`.
-pub fn within<T>(limit: Duration, mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn within<T>(limit: Duration, attempt: impl FnMut() -> Option<T>) -> Option<T> {
+    within_every(INTERVAL, limit, attempt)
+}
+
+/// Looks every `interval` until `attempt` gives something; nothing after `limit`.
+pub fn within_every<T>(
+    interval: Duration,
+    limit: Duration,
+    mut attempt: impl FnMut() -> Option<T>,
+) -> Option<T> {
     let start = Instant::now();
     loop {
         if let Some(found) = attempt() {
@@ -39,6 +48,6 @@ pub fn within<T>(limit: Duration, mut attempt: impl FnMut() -> Option<T>) -> Opt
         if start.elapsed() >= limit {
             return None;
         }
-        sleep(INTERVAL);
+        sleep(interval);
     }
 }
