@@ -273,7 +273,8 @@ mod tests {
     fn readiness() {
         use Hint::*;
         use Present::*;
-        let cases: &[(&str, &[(Hint, u64)], Present, u64, u64)] = &[
+        type Case = (&'static str, &'static [(Hint, u64)], Present, u64, u64);
+        let cases: &[Case] = &[
             (
                 "close",
                 &[(Created, 0), (Modified, 1), (Closed, 2)],

@@ -133,7 +133,11 @@ impl Watcher {
         let mut worker = Worker::new(shared.clone());
         worker.start().map_err(|errno| WatchError::Root {
             path: root.to_owned(),
-            text: describe(errno),
+            // The directory is open: what is missing is the way to it by its handle.
+            text: match errno {
+                Errno::NOENT => "/proc is not mounted".to_owned(),
+                errno => describe(errno),
+            },
         })?;
         let mut watcher = Self {
             shared: shared.clone(),
@@ -331,6 +335,7 @@ impl Applier {
         if !state.jobs.is_empty()
             || !state.unused.is_empty()
             || !state.ignored.is_empty()
+            || !state.unmounted.is_empty()
             || state.check_root
             || state.lost.is_some()
             || state.is_moving()

@@ -1,6 +1,7 @@
 //! One thread a target: takes what is ready, looks at the source, pushes, and settles what came of it.
 
 use std::collections::{BTreeSet, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use crate::inotify;
 use crate::path::PathBytes;
 use crate::plan::{Comparison, Context, Plan, not_replaced, plan};
 use crate::push::{
-    Batch, EntryKind, FailureKind, FullSync, PathFailure, PushEvent, PushStats, Pusher, RenameHint,
-    SessionError,
+    Batch, EntryKind, FailureKind, FullSync, PathFailure, PushEvent, PushResult, PushStats, Pusher,
+    RenameHint, Retry, SessionError,
 };
 use crate::shared::{DeletePolicy, Inner, Shared};
 use crate::source::Source;
@@ -328,7 +329,7 @@ impl Sender {
             };
             let result = {
                 let mut events = forward(&self.shared, self.target);
-                self.pusher.push(&batch, &mut events)
+                guarded(|| self.pusher.push(&batch, &mut events))
             };
             outcome.stats.add(result.stats);
             outcome.confirmed.extend(result.confirmed);
@@ -368,7 +369,7 @@ impl Sender {
         };
         let result = {
             let mut events = forward(&self.shared, self.target);
-            self.pusher.full_sync(&request, &mut events)
+            guarded(|| self.pusher.full_sync(&request, &mut events))
         };
         outcome.stats.add(result.stats);
         outcome.error = result.error;
@@ -546,6 +547,17 @@ fn forward(shared: &Arc<Shared>, target: usize) -> impl FnMut(PushEvent) + use<>
         }
         shared.report(WatchEvent::Push { target, event });
     }
+}
+
+/// A session that panics is a session that failed: the other targets, and this one later, go on.
+fn guarded(session: impl FnOnce() -> PushResult) -> PushResult {
+    catch_unwind(AssertUnwindSafe(session)).unwrap_or_else(|_| PushResult {
+        error: Some(SessionError {
+            text: "internal error: the session panicked".to_owned(),
+            retry: Retry::Backoff,
+        }),
+        ..PushResult::default()
+    })
 }
 
 fn earliest(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {

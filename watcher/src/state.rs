@@ -61,6 +61,8 @@ pub(crate) struct State {
     pub(crate) check_root: bool,
     /// The root is not where it was.
     pub(crate) source_lost: bool,
+    /// Directories whose file system was unmounted, to be told.
+    pub(crate) unmounted: Vec<NodeId>,
     /// Watches that are of no use any more.
     pub(crate) unused: Vec<i32>,
     /// Watches that the kernel removed.
@@ -92,6 +94,7 @@ impl State {
             rescanning: false,
             check_root: false,
             source_lost: false,
+            unmounted: Vec::new(),
             unused: Vec::new(),
             ignored: Vec::new(),
             last_empty: now,
@@ -294,6 +297,7 @@ impl State {
     fn about_itself(&mut self, dir: NodeId, bits: EventBits, now: Moment) {
         if bits.has(EventBits::UNMOUNT) {
             self.tree.set_access(dir, Access::Unavailable);
+            self.unmounted.push(dir);
         }
         if dir == Tree::ROOT {
             if bits.has(EventBits::UNMOUNT | EventBits::DELETE_SELF | EventBits::MOVE_SELF) {

@@ -554,7 +554,7 @@ impl Surveyor {
                     let look = entry.stat.as_ref().map_or(0, look_of);
                     (entry.name.clone(), look)
                 });
-                known.looks = Some(Box::new(all.chain([own_look]).collect()));
+                known.looks = Some(all.chain([own_look]).collect());
             }
         }
         for name in gone {

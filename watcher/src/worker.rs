@@ -1,6 +1,6 @@
 //! The tree worker: everything about directories that needs the file system, so that the reader does not.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use rsync_engine::fs::Errno;
@@ -87,7 +87,7 @@ impl Worker {
         let now = self.shared.now();
         let mut inner = self.shared.lock();
         inner.watching = true;
-        if !inner.state.tree.with_access(Access::Polled).is_empty() {
+        if inner.state.tree.is_any_polled() {
             inner.last_poll = began.mono;
         }
         let entries = inner.state.tree.entries();
@@ -109,8 +109,14 @@ impl Worker {
         let mut inner = shared.lock();
         loop {
             let now = shared.now();
+            let moved = inner.state.is_moving();
             let moves = inner.state.expire_moves(now.mono);
             self.release_watches(&mut inner);
+            self.report_unmounted(&mut inner);
+            if moved && !inner.state.is_moving() {
+                inner.note_settled();
+                shared.wake_all();
+            }
             let task = self.ready_task(&mut inner, now.mono);
             if let Some(task) = task {
                 inner.worker_busy = true;
@@ -125,20 +131,38 @@ impl Worker {
                 // Only the queue has to be looked at once more; the reader wakes us when it has.
                 inotify::wake(&shared.waker);
             }
-            let wake = [
-                moves,
-                Some(self.next_poll),
-                self.next_root_check,
-                inner.state.lost.map(|_| self.rescan_after),
-            ];
-            let wake = wake.into_iter().flatten().min().unwrap_or(now.mono);
-            let wait = wake.saturating_sub(now.mono).max(MIN_WAIT);
-            inner = shared
-                .worker
-                .wait_timeout(inner, wait)
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .0;
+            let wake = [moves, self.next_timed_task(&inner)];
+            inner = match wake.into_iter().flatten().min() {
+                None => shared
+                    .worker
+                    .wait(inner)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(wake) => {
+                    let wait = wake.saturating_sub(now.mono).max(MIN_WAIT);
+                    shared
+                        .worker
+                        .wait_timeout(inner, wait)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
         }
+    }
+
+    /// When [`Worker::ready_task`] gives something though nothing happened.
+    fn next_timed_task(&self, inner: &Inner) -> Option<Duration> {
+        if inner.state.source_lost {
+            return self.next_root_check;
+        }
+        let poll = inner.state.tree.unwatched().len() > 0;
+        [
+            poll.then_some(self.next_poll),
+            self.next_root_check,
+            inner.state.lost.map(|_| self.rescan_after),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn ready_task(&mut self, inner: &mut Inner, now: Duration) -> Option<Task> {
@@ -161,11 +185,27 @@ impl Worker {
         {
             return Some(Task::Rescan(lost));
         }
-        if self.next_poll <= now {
+        if self.next_poll <= now && inner.state.tree.unwatched().len() > 0 {
             self.next_poll = now + self.shared.options.poll_interval;
             return Some(Task::Poll);
         }
         None
+    }
+
+    fn report_unmounted(&self, inner: &mut Inner) {
+        for node in std::mem::take(&mut inner.state.unmounted) {
+            let tree = &inner.state.tree;
+            let above = tree.get(node).and_then(|node| node.place());
+            // Every directory of the file system had its record; the topmost stands for them.
+            if let (Some(above), Some(path)) = (above, tree.path(node))
+                && !tree.is_within_access(above.parent, Access::Unavailable)
+            {
+                self.shared.report(WatchEvent::Unreadable {
+                    path,
+                    text: "its file system was unmounted".to_owned(),
+                });
+            }
+        }
     }
 
     fn release_watches(&self, inner: &mut Inner) {
@@ -233,9 +273,7 @@ impl Worker {
             // From here on a new loss needs a new comparison.
             inner.state.lost = None;
             inner.state.rescanning = true;
-            if !began.set_back_since(lost.since).is_zero()
-                && began.set_back_since(lost.since) > CLOCK_SLACK
-            {
+            if began.set_back_since(lost.since) > CLOCK_SLACK {
                 // No ctime since then can be compared with any moment.
                 let root: PathBytes = Arc::from(&b""[..]);
                 let all = Subtree {
@@ -246,16 +284,13 @@ impl Worker {
             }
         }
         let reason = Reason::Lost(lost.since);
-        let mut places = match self.surveyor.look_at_root(reason) {
-            Ok(places) => places,
-            Err(_) => {
-                let mut inner = self.shared.lock();
-                inner.state.check_root = true;
-                inner.state.rescanning = false;
-                inner.state.lost = Some(lost);
-                self.rescan_after = began.mono + ROOT_CHECK;
-                return;
-            }
+        let Ok(mut places) = self.surveyor.look_at_root(reason) else {
+            let mut inner = self.shared.lock();
+            inner.state.check_root = true;
+            inner.state.rescanning = false;
+            inner.state.lost = Some(lost);
+            self.rescan_after = began.mono + ROOT_CHECK;
+            return;
         };
         while let Some(place) = places.pop() {
             if self.shared.lock().stopping {
@@ -282,13 +317,7 @@ impl Worker {
 
     fn poll(&mut self) {
         let began = self.shared.now().mono;
-        let nodes = {
-            let inner = self.shared.lock();
-            let mut nodes = inner.state.tree.with_access(Access::Polled);
-            nodes.extend(inner.state.tree.with_access(Access::Unavailable));
-            nodes.extend(inner.state.tree.with_access(Access::Unreadable));
-            nodes
-        };
+        let nodes: Vec<_> = self.shared.lock().state.tree.unwatched().collect();
         for node in nodes {
             if self.shared.lock().stopping {
                 return;
@@ -297,8 +326,8 @@ impl Worker {
         }
         {
             let mut inner = self.shared.lock();
-            let all_watched = inner.state.tree.with_access(Access::Polled).is_empty();
-            inner.last_poll = if all_watched { Duration::MAX } else { began };
+            let polled = inner.state.tree.is_any_polled();
+            inner.last_poll = if polled { began } else { Duration::MAX };
         }
         self.surveyor.report_limit();
         self.wake_senders();

@@ -263,7 +263,8 @@ impl Writer {
     fn path(&mut self) -> PathBuf {
         let mut path = self.root.clone();
         for _ in 0..1 + self.random.below(3) {
-            path.push(std::ffi::OsStr::from_bytes(*self.random.pick(&NAMES)));
+            let name = *self.random.pick(&NAMES);
+            path.push(std::ffi::OsStr::from_bytes(name));
         }
         path
     }
