@@ -5,8 +5,8 @@ use rsync_proto::Protocol;
 use rsync_proto::filter::FilterReader;
 use rsync_proto::mux::Peer;
 use rsync_proto::setup::{
-    Capabilities, ChecksumChoice, ClientOffer, ClientSetup, CompatFlags, Negotiated, Progress,
-    ServerOffer, ServerSetup,
+    Capabilities, ChecksumChoice, ClientOffer, ClientSetup, CompatFlags, Compression,
+    CompressionRequest, Negotiated, Progress, ServerOffer, ServerSetup,
 };
 
 use crate::error::Error;
@@ -92,7 +92,8 @@ pub fn client(
 }
 
 /// The server's side, after it has read the arguments. `letters` are the client's capabilities; `seed` must not
-/// be 0.
+/// be 0. `compression`: the client negotiates one; only for a session that ends with a message, since nothing here
+/// compresses yet.
 ///
 /// # Errors
 /// What the client's bytes break, or a failed connection.
@@ -103,6 +104,7 @@ pub fn server(
     letters: Option<&[u8]>,
     options: &TransferOptions,
     sending: bool,
+    compression: bool,
     seed: i32,
 ) -> Result<Negotiated, Error> {
     let offered = Capabilities::parse(letters.unwrap_or_default());
@@ -113,6 +115,14 @@ pub fn server(
         .unwrap_or(seed);
     let offer = ServerOffer {
         checksum_choice: choice(options)?,
+        compression: match compression {
+            true => CompressionRequest::Negotiate,
+            false => CompressionRequest::Off,
+        },
+        compressions: match compression {
+            true => vec![Compression::Zlibx, Compression::Zlib],
+            false => Vec::new(),
+        },
         ..ServerOffer::new(protocol, compat, seed)
     };
     let mut reply = Vec::new();

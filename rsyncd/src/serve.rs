@@ -112,7 +112,10 @@ fn run(request: SessionRequest) -> Result<Outcome, Error> {
         Ok(asked) => (asked.clone(), refusal(&request, asked)),
         Err(rejection) => (placeholder(rejection), Some(rejection.clone())),
     };
-    let mut ready = set_up(&request, &asked)?;
+    let compression = rejection
+        .as_ref()
+        .is_some_and(|rejection| rejection.compression);
+    let mut ready = set_up(&request, &asked, compression)?;
     if let Some(rejection) = rejection {
         return Err(reject(ready, &request, &rejection));
     }
@@ -147,6 +150,7 @@ fn give_up(ready: Ready, request: &SessionRequest, error: Error) -> Error {
                 exit_code: code,
                 sender,
                 capabilities: None,
+                compression: false,
             };
             reject(ready, request, &rejection)
         }
@@ -177,6 +181,7 @@ fn refusal(request: &SessionRequest, asked: &ServerRequest) -> Option<Rejection>
         exit_code: 1,
         sender: asked.sender,
         capabilities: asked.capabilities.clone(),
+        compression: false,
     })
 }
 
@@ -184,7 +189,12 @@ fn connection(op: &'static str) -> impl Fn(io::Error) -> Error {
     move |source| Error::Connection { op, source }
 }
 
-fn set_up(request: &SessionRequest, asked: &ServerRequest) -> Result<Ready, Error> {
+/// `compression`: the client negotiates one, though nothing will ever be compressed.
+fn set_up(
+    request: &SessionRequest,
+    asked: &ServerRequest,
+    compression: bool,
+) -> Result<Ready, Error> {
     let clock = Arc::new(IoClock::new(request.timeout));
     let clone = || request.stream.try_clone().map_err(connection("set-up"));
     let reader = TcpReader::new(clone()?, Arc::clone(&clock)).map_err(connection("set-up"))?;
@@ -206,6 +216,7 @@ fn set_up(request: &SessionRequest, asked: &ServerRequest) -> Result<Ready, Erro
         asked.capabilities.as_deref(),
         &asked.options,
         asked.sender,
+        compression,
         seed,
     )?;
     Ok(Ready {

@@ -2,5 +2,6 @@
 
 mod command;
 mod following;
+mod oneshot;
 mod receiver;
 mod setup;

@@ -30,23 +30,39 @@ fn sample(protocol: u32, root: &Path) {
     }
 }
 
-/// Fails with the first line in which the client tells something else of our daemon.
+/// Fails with the lines in which a client tells something else of our daemon.
+///
+/// Order does not count: a server's messages overtake its reports. Nor does which name of a hard-linked file is sent and
+/// which are linked, which depends on how many lists have come. Up to protocol 30 the reports of directories depend on
+/// the second in which something was deleted inside.
 #[track_caller]
-fn assert_told_alike(ours: &str, stock: &str, story: &str) {
-    let (ours, stock): (Vec<_>, Vec<_>) = (ours.lines().collect(), stock.lines().collect());
-    let at = ours.iter().zip(&stock).take_while(|(a, b)| a == b).count();
-    let part = |lines: &[&str]| {
-        lines[at.min(lines.len())..]
-            .iter()
-            .take(12)
-            .map(|line| format!("  {line}\n"))
-            .collect::<String>()
+fn assert_told_alike(protocol: u32, ours: &str, stock: &str, story: &str) {
+    let lines = |text: &str| -> Vec<String> {
+        let mut lines: Vec<_> = text
+            .lines()
+            .map(|line| line.split(" => ").next().unwrap_or(line))
+            .map(|line| match line.as_bytes() {
+                [b'h' | b'<' | b'>', b'f', ..] => format!("?{}", &line[1..]),
+                [b'.', b'd', _, _, b't', ..] if protocol <= 30 => {
+                    format!("{}.{}", &line[..4], &line[5..])
+                }
+                _ => line.to_owned(),
+            })
+            .filter(|line| !line.starts_with(".d......... "))
+            .collect();
+        lines.sort();
+        lines
+    };
+    let (ours, stock) = (lines(ours), lines(stock));
+    let only = |here: &[String], there: &[String]| -> String {
+        let lines = here.iter().filter(|line| !there.contains(line)).take(20);
+        lines.map(|line| format!("  {line}\n")).collect()
     };
     assert!(
         ours == stock,
-        "{story}: from line {at} on\nstock:\n{}ours:\n{}",
-        part(&stock),
-        part(&ours)
+        "{story}\nonly of stock:\n{}only of ours:\n{}",
+        only(&stock, &ours),
+        only(&ours, &stock)
     );
 }
 
@@ -56,13 +72,17 @@ fn ours(conf: DaemonConf) -> Daemon {
 
 /// A push or a pull by a stock client, with what changes shown.
 fn transfer(rsync: &Rsync, protocol: u32, from: &str, to: &str) -> Exit {
-    // Without the window directories and symlinks changed within the last second keep their old nanoseconds.
-    let window = if protocol < 31 { 0 } else { -1 };
+    // What changes within a second is only seen by its nanoseconds, or where the wire has none by its content.
+    let compare = if protocol < 31 {
+        "-c"
+    } else {
+        "--modify-window=-1"
+    };
     let exit = rsync
         .client()
         .arg("-aHi")
         .arg("--delete")
-        .arg(format!("--modify-window={window}"))
+        .arg(compare)
         .arg(format!("--protocol={protocol}"))
         .args([from, to])
         .password(PASSWORD)
@@ -94,7 +114,7 @@ fn pushes(protocol: u32) {
             exit.out()
         });
         let story = format!("protocol {protocol}, round {round}");
-        assert_told_alike(&told_by[1], &told_by[0], &story);
+        assert_told_alike(protocol, &told_by[1], &told_by[0], &story);
         mutator.steps(60);
     }
 }
@@ -119,7 +139,7 @@ fn pulls(protocol: u32) {
             exit.out()
         });
         let story = format!("protocol {protocol}, round {round}");
-        assert_told_alike(&told_by[1], &told_by[0], &story);
+        assert_told_alike(protocol, &told_by[1], &told_by[0], &story);
         mutator.steps(60);
     }
 }
@@ -298,7 +318,10 @@ fn compression_is_refused_by_name() {
         .args(["-az", &pair.contents(), &daemon.url("m")])
         .run();
     exit.assert_code(4);
-    assert!(exit.err().contains("--compress (-z)"), "{exit}");
+    assert!(
+        exit.err().contains("--compress: not supported yet"),
+        "{exit}"
+    );
     assert!(!pair.mirror.join("f").exists());
 }
 

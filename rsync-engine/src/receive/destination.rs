@@ -74,9 +74,9 @@ impl Destination {
                         fresh: false,
                     });
                 }
-                _ => return Err(self.failed("cannot stat destination", Errno::NOTDIR, 3)),
+                _ => return Err(self.cannot_stat(Errno::NOTDIR)),
             },
-            Err(errno) => return Err(self.failed("cannot stat destination", errno, 3)),
+            Err(errno) => return Err(self.cannot_stat(errno)),
         }
         if count > 1 || self.slash() {
             if dry_run {
@@ -113,6 +113,19 @@ impl Destination {
             path: PeerText(self.shown()),
             source: errno.into(),
             code,
+        }
+    }
+
+    fn cannot_stat(&self, errno: Errno) -> Error {
+        let mut path = self.shown();
+        if self.slash() && !path.ends_with(b"/") {
+            path.push(b'/');
+        }
+        Error::File {
+            op: "cannot stat destination",
+            path: PeerText(path),
+            source: errno.into(),
+            code: 3,
         }
     }
 
