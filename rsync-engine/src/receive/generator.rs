@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Instant;
 
 use rsync_delta::{BlockSums, Checksum};
-use rsync_proto::PeerText;
+use rsync_proto::{PeerText, Violation};
 use rsync_proto::item::{ItemFlags, ItemHeader};
 use rsync_proto::mux::Message;
 use rsync_proto::ndx::{Ndx, NdxWriter};
@@ -195,6 +195,9 @@ impl Generator {
 
     /// After a failure: waits until the receiver has read the peer's last words, within reason.
     pub(super) fn last_words(&self) {
+        if self.flow.finished {
+            return;
+        }
         let until = Instant::now() + LAST_WORDS;
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -299,6 +302,10 @@ impl Generator {
     /// Lets the sender have everything and waits for one thing from the receiver.
     fn wait(&mut self) -> Result<(), Error> {
         self.out.flush()?;
+        if self.flow.finished {
+            // The receiver has ended: what is still awaited cannot come.
+            return Err(Violation::EarlyGoodbye.into());
+        }
         loop {
             self.session.cancel.check()?;
             let got = match self.session.keep_alive_wait() {
@@ -354,7 +361,10 @@ impl Generator {
             })?,
             ToGenerator::Finished => self.flow.finished = true,
             // The receiver's own error says why.
-            ToGenerator::Broken => return Err(Error::Internal { role: "receiver" }),
+            ToGenerator::Broken => {
+                self.flow.finished = true;
+                return Err(Error::Internal { role: "receiver" });
+            }
         }
         Ok(())
     }
