@@ -12,9 +12,10 @@ use rsync_engine::filter::Chain;
 use syncline::Filters;
 use syncline_watcher::mirror::{Mirror, MirrorTarget};
 use syncline_watcher::{
-    BatchSummary, DeletePolicy as Policy, PathBytes, PushEvent, TargetSpec, Timing, WatchEvent,
-    WatchOptions, Watcher,
+    BatchSummary, DeletePolicy as Policy, PathBytes, PushEvent, TargetSpec, Timing, WatchError,
+    WatchEvent, WatchOptions, Watcher,
 };
+use tokio::signal::unix::SignalKind;
 
 use crate::escape::Escaper;
 use crate::exit::{Failure, Role, USAGE};
@@ -43,17 +44,31 @@ pub(crate) fn run(plan: &WatchPlan) -> Result<(), Failure> {
         .collect();
     let (watcher, events) =
         Watcher::start(&plan.source, targets, options(plan, chain)).map_err(|error| {
+            let code = match error {
+                WatchError::Root { .. } => 3,
+                _ => 14,
+            };
             Failure::new(
-                2,
+                code,
                 Role::Sender,
                 format!("syncline watch: {error}{}", cause(&error)),
             )
         })?;
     let stop = Arc::new(AtomicBool::new(false));
     let stopping = Arc::clone(&stop);
-    crate::interrupt::on_signal(move || stopping.store(true, Ordering::SeqCst));
+    crate::interrupt::on_end(&crate::interrupt::END_OR_HANGUP, move || {
+        stopping.store(true, Ordering::SeqCst);
+    });
+    let release = Arc::new(AtomicBool::new(false));
+    let releasing = Arc::clone(&release);
+    crate::interrupt::on_each(SignalKind::user_defined1(), move || {
+        releasing.store(true, Ordering::SeqCst);
+    });
     let mut screen = Screen::new(plan);
     while !stop.load(Ordering::SeqCst) {
+        if release.swap(false, Ordering::SeqCst) {
+            (0..plan.targets.len()).for_each(|target| watcher.release(target));
+        }
         // A signal has no other way in here than a look now and then.
         match events.recv_timeout(Duration::from_millis(100)) {
             Ok(event) => screen.event(event),
@@ -399,8 +414,9 @@ impl Screen {
                 known,
             } => format!(
                 "{}: {vanished} of {known} names vanished at once; deletions are held back. \
-                 Start again with --delete if that is right",
-                self.name(target)
+                 If that is right, let them go with: kill -USR1 {}",
+                self.name(target),
+                std::process::id()
             ),
             WatchEvent::PathFailed {
                 target,

@@ -25,7 +25,7 @@ pub(crate) fn run(args: &HiArgs) -> Result<(), Failure> {
     let started = Instant::now();
     let role = args.role();
     let cancel = Cancel::new();
-    crate::interrupt::cancels(&cancel);
+    let interrupted = crate::interrupt::cancels(&cancel);
     let terminal = Arc::new(Terminal::new(args, role));
     let events: Arc<dyn Events> = Arc::clone(&terminal) as Arc<dyn Events>;
     let done = match &args.job {
@@ -105,6 +105,7 @@ pub(crate) fn run(args: &HiArgs) -> Result<(), Failure> {
                 Err(Failure::shown(code, role))
             }
         }
+        Err(_) if interrupted.load(Ordering::SeqCst) => Err(Failure::shown(20, role)),
         Err(error) => Err(failure(&error, role)),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rsync_engine::fs::{IdMapper, IdPolicy, NameService, SystemNames, umask};
 use rsync_engine::options::TransferOptions;
 use rsync_engine::pipe::{PipeCloser, pipe};
-use rsync_engine::receive::{Destination, Receive};
+use rsync_engine::receive::{Destination, LinkTargets, Receive};
 use rsync_engine::send::{Send, Source};
 use rsync_engine::{
     Cancel, Event, Events, IoClock, NoEvents, Outcome, Session, TextKind, Trouble, WireIn, WireOut,
@@ -76,7 +76,14 @@ pub fn copy(
     let mut sender_out = WireOut::new(Box::new(data_out), Arc::clone(&clock));
     sender_out.start_framing(protocol);
 
-    let server = end(false, Arc::new(NoEvents));
+    // What is done here is told by the sender; a listing only exists where the list arrives.
+    let silent = || -> Arc<dyn Events> { Arc::new(NoEvents) };
+    let told: Arc<dyn Events> = Arc::new(WithoutFarewell(Arc::clone(events)));
+    let (receiver_tells, sender_tells) = match destination {
+        None => (told, silent()),
+        Some(_) => (silent(), told),
+    };
+    let server = end(false, receiver_tells);
     let (root, ids) = here(options.numeric_ids);
     let what = Receive {
         destination,
@@ -85,7 +92,7 @@ pub fn copy(
         ids,
         root,
         umask: umask(),
-        munge_links: false,
+        link_targets: LinkTargets::AsSent,
     };
     let receiving = std::thread::Builder::new()
         .name("generator".to_owned())
@@ -97,12 +104,7 @@ pub fn copy(
         names: names(),
         munge_links: false,
     };
-    let sent = rsync_engine::send(
-        end(true, Arc::new(WithoutFarewell(Arc::clone(events)))),
-        sender_in,
-        sender_out,
-        what,
-    );
+    let sent = rsync_engine::send(end(true, sender_tells), sender_in, sender_out, what);
     let received = receiving
         .join()
         .map_err(|_| Error::Thread("receiver".to_owned()))?;

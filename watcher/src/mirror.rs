@@ -54,6 +54,8 @@ pub struct Mirror {
     by_rules: bool,
     /// The target refuses `--force`.
     no_force: bool,
+    /// It cannot compare times finer than in whole seconds.
+    whole_seconds: bool,
     cancel: Cancel,
     spare: Option<Spare>,
     renewals: u32,
@@ -101,6 +103,7 @@ impl Mirror {
             deletes,
             by_rules: false,
             no_force: false,
+            whole_seconds: false,
             cancel,
             spare: None,
             renewals: 0,
@@ -122,7 +125,7 @@ impl Mirror {
             ignore_times: check == Check::Off,
             // What changes now is at the mirror within the same second: times of directories and symlinks would
             // only be set where the second differs.
-            modify_window: Some(-1),
+            modify_window: (!self.whole_seconds).then_some(-1),
             inc_recursive: false,
             ..self.options.clone()
         }
@@ -248,6 +251,14 @@ impl Mirror {
             // Rules need no --force: the right to delete includes it.
             self.no_force = true;
             self.by_rules = true;
+            return true;
+        }
+        // rsync before 3.1.3 has no negative window.
+        let window = ["--modify-window", "-@"]
+            .iter()
+            .any(|text| words.contains(text));
+        if !self.whole_seconds && window {
+            self.whole_seconds = true;
             return true;
         }
         let cannot = [

@@ -1,7 +1,7 @@
 //! The engine's receiving side against a sender that says anything: it ends, and touches its own folder only.
 
 use rsync_engine::fs::{IdMapper, IdPolicy, Links, RelPathBuf, SystemNames, Tree};
-use rsync_engine::receive::{Destination, Receive, Unprotected};
+use rsync_engine::receive::{Destination, LinkTargets, Receive, Unprotected};
 
 use crate::header::Header;
 use crate::session::{Agreed, in_a_folder};
@@ -28,7 +28,7 @@ pub fn run(data: &[u8]) {
             ids: IdMapper::new(policy, Box::new(SystemNames::new())),
             root: false,
             umask: 0o022,
-            munge_links: false,
+            link_targets: LinkTargets::AsSent,
         };
         if let Err(error) = rsync_engine::receive(session, input, out, what) {
             assert_ne!(error.exit_code(), 0);

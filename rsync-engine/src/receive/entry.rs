@@ -227,13 +227,8 @@ impl Generator {
 
     fn symlink(&mut self, subject: &Subject<'_>, found: Option<Stat>) -> Result<(), Error> {
         let target = subject.list.link_target(subject.entry).unwrap_or_default();
-        let munged: Vec<u8>;
-        let target = if self.munge_links {
-            munged = [b"/rsyncd-munged/", target].concat();
-            &munged
-        } else {
-            target
-        };
+        let target = self.link_targets.stored(target, subject.path.as_bytes());
+        let target = &*target;
         let present = found.filter(Stat::is_symlink);
         if let Some(stat) = present {
             let same = self

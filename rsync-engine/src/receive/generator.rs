@@ -9,11 +9,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Instant;
 
 use rsync_delta::{BlockSums, Checksum};
-use rsync_proto::{PeerText, Violation};
 use rsync_proto::item::{ItemFlags, ItemHeader};
 use rsync_proto::mux::Message;
 use rsync_proto::ndx::{Ndx, NdxWriter};
 use rsync_proto::stats::DelStats;
+use rsync_proto::{PeerText, Violation};
 
 use crate::error::Error;
 use crate::event::{Event, FileFailure, Item, TextKind};
@@ -31,6 +31,7 @@ use super::delete::Deletions;
 use super::destination::Place;
 use super::directory::OpenDirs;
 use super::hardlink::HardLinks;
+use super::link_target::LinkTargets;
 
 /// Request bytes collected before the sender gets to see them while we go on scanning.
 const REQUESTS_AT: usize = 4 << 10;
@@ -64,7 +65,7 @@ pub(super) struct Generator {
     pub(super) checksum: Checksum,
     pub(super) list_checksum: Checksum,
     pub(super) root: bool,
-    pub(super) munge_links: bool,
+    pub(super) link_targets: LinkTargets,
     pub(super) links: HardLinks,
     pub(super) deletions: Deletions,
     pub(super) open_dirs: OpenDirs,

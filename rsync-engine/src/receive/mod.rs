@@ -18,6 +18,7 @@ mod entry;
 mod file;
 mod generator;
 mod hardlink;
+mod link_target;
 mod lists;
 mod receiver;
 mod request;
@@ -64,6 +65,7 @@ use self::receiver::{Receiver, ReceiverStats};
 
 pub use self::delete::{Protection, Unprotected};
 pub use self::destination::Destination;
+pub use self::link_target::LinkTargets;
 pub use self::lists::{NameCheck, Wanted};
 
 pub(crate) use self::checksum_of_file::digest_of;
@@ -112,8 +114,8 @@ pub struct Receive {
     pub root: bool,
     /// The umask of this session.
     pub umask: u32,
-    /// Store symlinks disarmed (a daemon's `munge symlinks`).
-    pub munge_links: bool,
+    /// What becomes of the targets of symlinks.
+    pub link_targets: LinkTargets,
 }
 
 impl std::fmt::Debug for Receive {
@@ -223,12 +225,12 @@ pub fn receive(
         inbox,
         asked,
         dirs: dir_cache(&session, &place),
+        link_targets: within(what.link_targets, &place),
         place,
         rules,
         checksum,
         list_checksum: checksums::list(&session.negotiated),
         root: what.root,
-        munge_links: what.munge_links,
         links: HardLinks::default(),
         deletions: Deletions::new(what.protection, session.options.max_delete),
         open_dirs: OpenDirs::default(),
@@ -461,6 +463,16 @@ pub(crate) fn entry_options(session: &Session) -> EntryOptions {
         relative: options.relative,
         missing_args: options.delete_missing_args,
         ..EntryOptions::new(negotiated.protocol)
+    }
+}
+
+/// A destination that names the only entry itself is no directory above it.
+fn within(targets: LinkTargets, place: &Place) -> LinkTargets {
+    match targets {
+        LinkTargets::Confined { depth } if place.single.is_some() => LinkTargets::Confined {
+            depth: depth.saturating_sub(1),
+        },
+        other => other,
     }
 }
 
