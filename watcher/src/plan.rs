@@ -301,7 +301,7 @@ impl Planner<'_> {
         self.plan.problems.append(&mut problems);
         seen.sort_by(|a, b| a.0.cmp(&b.0));
         for (path, stat) in seen {
-            self.meet(&path, stat, since.is_none());
+            self.meet(&path, stat);
         }
         true
     }
@@ -342,12 +342,10 @@ impl Planner<'_> {
     }
 
     /// Takes in a name found below a marked directory.
-    fn meet(&mut self, path: &PathBytes, stat: Stat, force: bool) {
-        // A mark of the same batch decides for itself.
+    fn meet(&mut self, path: &PathBytes, stat: Stat) {
+        // A mark of the same batch decides for itself when it is ready.
         if self.own.contains(&**path) && !stat.is_dir() {
-            if force {
-                self.force_entry(path);
-            }
+            self.force_entry(path);
             return;
         }
         if !stat.is_file() {

@@ -41,7 +41,8 @@ struct Work {
 
 enum Task {
     Stop,
-    Push(Work),
+    /// Something is due, and a session may run.
+    Push,
     Prepare,
 }
 
@@ -71,7 +72,14 @@ impl Sender {
         loop {
             match self.next_task() {
                 Task::Stop => return,
-                Task::Push(work) => {
+                Task::Push => {
+                    let work = self.take();
+                    if work.taken.is_empty() {
+                        // An event came in between: it waits a little longer.
+                        let mut inner = self.shared.lock();
+                        self.end_session(&mut inner);
+                        continue;
+                    }
                     self.cycle(work);
                     self.prepare_at = Some(Duration::ZERO);
                 }
@@ -98,10 +106,9 @@ impl Sender {
                 match next {
                     Some(at) if at <= now.mono => {
                         if inner.running < shared.options.max_sessions {
-                            if let Some(work) = self.take(&mut inner, now) {
-                                return Task::Push(work);
-                            }
-                            continue;
+                            inner.running += 1;
+                            drop(inner);
+                            return Task::Push;
                         }
                         // Whoever ends a session wakes all.
                     }
@@ -157,26 +164,38 @@ impl Sender {
         }
     }
 
-    fn take(&self, inner: &mut Inner, now: Moment) -> Option<Work> {
+    /// Takes what is due, piece by piece, so that the reader need not wait for the lock.
+    fn take(&self) -> Work {
+        let began = self.shared.now();
         let max = self.shared.options.max_batch;
-        let taken = inner.state.targets[self.target].set.take(now.mono, max);
-        if taken.is_empty() {
-            return None;
-        }
-        inner.running += 1;
-        let target = &mut inner.state.targets[self.target];
-        let full = taken.iter().any(|taken| taken.mark.subtree.full);
-        target.begin();
-        if full {
+        let mut taken = Vec::new();
+        let source = loop {
+            let mut inner = self.shared.lock();
+            let target = &mut inner.state.targets[self.target];
+            let piece = target.set.take(began.mono, PIECE.min(max - taken.len()));
+            if !piece.is_empty() {
+                target.begin();
+            }
+            let all = piece.len() < PIECE || taken.len() + piece.len() == max;
+            taken.extend(piece);
+            if all {
+                break inner.source.clone();
+            }
+            drop(inner);
+            std::thread::yield_now();
+        };
+        // Pieces come in the order in which they were due.
+        taken.sort_by(|a, b| a.path.cmp(&b.path));
+        if taken.iter().any(|taken| taken.mark.subtree.full) {
             self.shared.report(WatchEvent::Comparing {
                 target: self.target,
             });
         }
-        Some(Work {
+        Work {
             taken,
-            source: inner.source.clone(),
-            began: now,
-        })
+            source,
+            began,
+        }
     }
 
     fn cycle(&mut self, work: Work) {
@@ -185,7 +204,7 @@ impl Sender {
             // Nothing of what is seen now can be trusted. The tree worker finds out what is the matter.
             let mut inner = shared.lock();
             inner.state.targets[self.target].set.give_back();
-            inner.running -= 1;
+            self.end_session(&mut inner);
             if !inner.state.source_lost {
                 inner.state.source_lost = true;
                 shared.report(WatchEvent::SourceLost { text });
@@ -231,16 +250,19 @@ impl Sender {
             }
         };
         let mut plan = plan(&context, &work.taken);
-        let mut inner = shared.lock();
-        let state = &mut inner.state;
-        for (path, ino) in plan.numbers.drain(..) {
-            // A name that is sent is known from here on, whether an event or a poll told of it or not.
-            if let Some((parent, name)) = crate::path::split(&path)
-                && let Some(dir) = state.tree.find(parent)
-            {
-                state.tree.add_name(dir, name, ino);
+        for piece in std::mem::take(&mut plan.numbers).chunks(PIECE) {
+            let tree = &mut shared.lock().state.tree;
+            for (path, ino) in piece {
+                // A name that is sent is known from here on, whether an event or a poll told of it or not.
+                if let Some((parent, name)) = crate::path::split(path)
+                    && let Some(dir) = tree.find(parent)
+                {
+                    tree.add_name(dir, name, *ino);
+                }
             }
         }
+        let mut inner = shared.lock();
+        let state = &mut inner.state;
         let linked: HashSet<_> = plan.linked.keys().copied().collect();
         let names = if linked.is_empty() {
             Vec::new()
@@ -390,7 +412,7 @@ impl Sender {
         let kept = not_replaced(&work.source, &plan.replacing);
         let now = shared.now();
         let mut inner = shared.lock();
-        inner.running -= 1;
+        self.end_session(&mut inner);
         let jitter = self.jitter();
         let failed = outcome.failed.len();
         if !plan.comparisons.is_empty() {
@@ -438,9 +460,8 @@ impl Sender {
                 change
             }
         };
-        let others_wait = inner.running + 1 >= shared.options.max_sessions;
         drop(inner);
-        if others_wait || change != Change::None {
+        if change != Change::None {
             shared.wake_all();
         } else {
             shared.waiters.notify_all();
@@ -448,6 +469,14 @@ impl Sender {
         if outcome.error.is_none() {
             self.report_batch(work, plan, outcome.stats, failed, now);
         }
+    }
+
+    /// Gives the slot of a session to whoever waits for one.
+    fn end_session(&self, inner: &mut Inner) {
+        if inner.running >= self.shared.options.max_sessions {
+            self.shared.wake_all();
+        }
+        inner.running -= 1;
     }
 
     fn fail(&self, inner: &mut Inner, path: &PathBytes, text: &str, subtree: Subtree, now: Moment) {
@@ -565,5 +594,7 @@ fn earliest(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
 }
 
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+/// Marks handled under one hold of the lock.
+const PIECE: usize = 2_048;
 /// Names in the summary of a batch.
 const EXAMPLES: usize = 3;

@@ -228,6 +228,11 @@ fn directories_as_a_whole() {
         })
     };
     assert_eq!(scene.plan(&[("d", since(0))]), "/ =d =d/e +d/e/f +d/g");
+    assert_eq!(
+        scene.plan(&[("d", since(0)), ("d/g", marked(Hint::Attributes))]),
+        "/ =d =d/e +d/e/f =d/g own:d/g",
+        "its content is in question"
+    );
     assert_eq!(scene.plan(&[("d", since(5_000_000_000))]), "/ =d");
     // More than a batch holds is compared by a session.
     scene.max_batch = 2;

@@ -14,8 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rsync_engine::Cancel;
 use rsync_engine::fs::Timestamp;
+use rsync_engine::options::TransferOptions;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps};
+use syncline::Filters;
 
 use super::faults::{Faults, Faulty};
 use super::mirror::{Control, Mirror};
@@ -24,24 +27,36 @@ use super::snapshot::differences;
 use crate::dirty::Timing;
 use crate::driver::{TargetSpec, Watcher};
 use crate::event::WatchEvent;
+use crate::mirror::{self, MirrorTarget};
 use crate::shared::{DeletePolicy, WatchOptions};
 
 #[test]
 fn the_mirror_converges() {
-    let seeds = match std::env::var("SYNCLINE_MODEL_SEEDS") {
+    for seed in seeds() {
+        run(seed, false);
+    }
+}
+
+/// The same with rsync sessions to the second folder.
+#[test]
+fn the_mirror_of_rsync_converges() {
+    for seed in seeds() {
+        run(seed, true);
+    }
+}
+
+fn seeds() -> std::ops::Range<u64> {
+    match std::env::var("SYNCLINE_MODEL_SEEDS") {
         Err(_) => 0..6,
         Ok(text) => {
             let (first, end) = text.split_once("..").expect("first..end");
             let first = first.parse().unwrap();
             first..end.parse().unwrap_or(u64::MAX)
         }
-    };
-    for seed in seeds {
-        run(seed);
     }
 }
 
-fn run(seed: u64) {
+fn run(seed: u64, rsync: bool) {
     let dir = tempfile::tempdir().unwrap();
     let source = dir.path().join("source");
     let mirrors = [dir.path().join("mirror-0"), dir.path().join("mirror-1")];
@@ -89,12 +104,18 @@ fn run(seed: u64) {
         let last = rounds == 0;
         let targets = (0..2)
             .map(|i| TargetSpec {
-                pusher: Box::new(Mirror::new(
-                    &source,
-                    &mirrors[i],
-                    &controls[i],
-                    random.next(),
-                )),
+                pusher: if rsync && i == 1 {
+                    Box::new(mirror::Mirror::new(
+                        MirrorTarget::Local(mirrors[i].clone()),
+                        TransferOptions::archive(),
+                        Filters::default(),
+                        true,
+                        Cancel::new(),
+                    ))
+                } else {
+                    let seed = random.next();
+                    Box::new(Mirror::new(&source, &mirrors[i], &controls[i], seed))
+                },
                 confirmed_until: stamps[i],
             })
             .collect();
