@@ -207,7 +207,8 @@ impl Model {
 
     fn check(&self) {
         let set = &self.set;
-        assert_eq!(set.next_due().is_some(), set.len() > 0);
+        let waiting = set.len();
+        assert_eq!(set.next_due().is_some(), waiting > 0);
         assert_eq!(set.is_clean_below(b""), set.is_empty() && set.held() == 0);
         assert_eq!(set.oldest().is_some(), !set.is_empty() || set.held() > 0);
         assert_eq!(set.owed_since().is_some(), set.oldest().is_some());
@@ -272,7 +273,7 @@ const MOST_STEPS: usize = 300;
 /// Scripts of pseudo-random bytes, and those in which each byte is a step.
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut random = crate::mutate::Random::new(5);
-    let mut bytes = |len: usize| (0..len).map(|_| random.next().to_le_bytes()[0]).collect::<Vec<u8>>();
+    let mut bytes = |len: usize| (0..len).map(|_| random.bits().to_le_bytes()[0]).collect::<Vec<u8>>();
     let mut seeds: Vec<Vec<u8>> = (1..40).map(|size| bytes(size * 12)).collect();
     seeds.push(vec![0; 64]);
     seeds
