@@ -195,6 +195,9 @@ impl Generator {
 
     /// After a failure: waits until the receiver has read the peer's last words, within reason.
     pub(super) fn last_words(&self) {
+        if self.flow.finished {
+            return;
+        }
         let until = Instant::now() + LAST_WORDS;
         loop {
             let left = until.saturating_duration_since(Instant::now());
