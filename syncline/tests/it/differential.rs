@@ -70,7 +70,9 @@ fn comparison(words: &[&str]) -> Compare {
         compare = compare.without_mtimes();
     }
     // What is left of a directory that was not deleted whole has the time of the run.
-    if options.omit_dir_times || options.max_delete.is_some() {
+    let partly_deleted = options.max_delete.is_some()
+        || options.delete != Delete::Off && !options.filter_texts.is_empty();
+    if options.omit_dir_times || partly_deleted {
         compare = compare.without_dir_mtimes();
     }
     if options.omit_link_times {
