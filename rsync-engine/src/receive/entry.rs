@@ -105,8 +105,9 @@ impl Generator {
         if let Some(group) = list.group(entry)
             && self.session.options.hard_links
         {
-            let present = found.is_some_and(|stat| same_type(entry, &stat));
-            match self.links.step(group, ndx, !present && !lead) {
+            // What needs no data is made at once.
+            let ready = lead || !entry.is_file() || found.is_some_and(|stat| stat.is_file());
+            match self.links.step(group, ndx, !ready) {
                 Step::Lead => {}
                 Step::Wait => {
                     self.open(ndx);
