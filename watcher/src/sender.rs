@@ -15,8 +15,8 @@ use crate::inotify;
 use crate::path::PathBytes;
 use crate::plan::{Comparison, Context, Plan, not_replaced, plan};
 use crate::push::{
-    Batch, EntryKind, FailureKind, FullSync, PathFailure, PushEvent, PushResult, PushStats, Pusher,
-    RenameHint, Retry, SessionError,
+    Batch, BatchEntry, EntryKind, FailureKind, FullSync, PathFailure, PushEvent, PushResult,
+    PushStats, Pusher, RenameHint, Retry, SessionError,
 };
 use crate::shared::{DeletePolicy, Inner, Shared};
 use crate::source::Source;
@@ -357,10 +357,7 @@ impl Sender {
             outcome.confirmed.extend(result.confirmed);
             outcome.error = result.error;
             for failure in result.failed {
-                let directory = plan
-                    .entries
-                    .get(&failure.path)
-                    .is_some_and(|entry| entry.stat.is_some_and(|stat| stat.is_dir()));
+                let directory = plan.entries.get(&failure.path).is_some_and(is_directory);
                 let subtree = if directory {
                     Subtree::FORCE
                 } else {
@@ -426,7 +423,9 @@ impl Sender {
                 for path in &outcome.confirmed {
                     // A directory is done when everything in it is: its mtime comes last.
                     let entry = plan.entries.get(path);
-                    if entry.is_none_or(|entry| entry.stat.is_some_and(|stat| stat.is_dir())) {
+                    let directory = entry.is_none_or(is_directory);
+                    // What it replaces may have been there again when it was sent.
+                    if directory || plan.replacing.contains(path) {
                         continue;
                     }
                     target.set.confirm(path);
@@ -587,6 +586,10 @@ fn guarded(session: impl FnOnce() -> PushResult) -> PushResult {
         }),
         ..PushResult::default()
     })
+}
+
+fn is_directory(entry: &BatchEntry) -> bool {
+    entry.stat.is_some_and(|stat| stat.is_dir())
 }
 
 fn earliest(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {

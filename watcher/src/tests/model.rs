@@ -107,7 +107,11 @@ fn run(seed: u64, rsync: bool) {
                 pusher: if rsync && i == 1 {
                     Box::new(mirror::Mirror::new(
                         MirrorTarget::Local(mirrors[i].clone()),
-                        TransferOptions::archive(),
+                        // Times are compared to the nanosecond below.
+                        TransferOptions {
+                            modify_window: Some(-1),
+                            ..TransferOptions::archive()
+                        },
                         Filters::default(),
                         true,
                         Cancel::new(),
