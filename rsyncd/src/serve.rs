@@ -214,12 +214,14 @@ fn set_up(
     let negotiated = setup::server(
         &mut input,
         &mut out,
-        request.protocol,
-        asked.capabilities.as_deref(),
+        setup::ServerSide {
+            protocol: request.protocol,
+            letters: asked.capabilities.as_deref(),
+            compression,
+            seed,
+        },
         &asked.options,
         asked.sender,
-        compression,
-        seed,
     )?;
     Ok(Ready {
         input,
@@ -325,12 +327,7 @@ fn receive(
     let link_targets = if request.munge_symlinks {
         LinkTargets::Munged
     } else if request.regime.sanitizes() {
-        LinkTargets::Confined {
-            depth: prefix
-                .split(|&byte| byte == b'/')
-                .filter(|name| !name.is_empty())
-                .count(),
-        }
+        LinkTargets::Confined
     } else {
         LinkTargets::AsSent
     };

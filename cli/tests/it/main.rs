@@ -5,3 +5,4 @@ mod following;
 mod oneshot;
 mod receiver;
 mod setup;
+mod signals;

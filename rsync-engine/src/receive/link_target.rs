@@ -12,11 +12,8 @@ pub enum LinkTargets {
     AsSent,
     /// Disarmed by a prefix (a daemon's `munge symlinks`).
     Munged,
-    /// Rewritten so that they stay inside the module.
-    Confined {
-        /// Directories between the module's root and the inside of the destination.
-        depth: usize,
-    },
+    /// Rewritten so that they stay inside the destination.
+    Confined,
 }
 
 impl LinkTargets {
@@ -25,9 +22,9 @@ impl LinkTargets {
         match self {
             Self::AsSent => Cow::Borrowed(target),
             Self::Munged => Cow::Owned([MUNGED, target].concat()),
-            Self::Confined { depth } => {
-                let above = path.iter().filter(|&&byte| byte == b'/').count();
-                confine(target, depth.saturating_add(above))
+            Self::Confined => {
+                let depth = path.iter().filter(|&&byte| byte == b'/').count();
+                confine(target, depth)
             }
         }
     }
@@ -89,9 +86,9 @@ mod tests {
 
     #[test]
     fn the_link_s_own_directories_count() {
-        let confined = LinkTargets::Confined { depth: 1 };
-        assert_eq!(*confined.stored(b"../../../x", b"a/link"), *b"../../x");
-        assert_eq!(*confined.stored(b"../../../x", b"link"), *b"../x");
+        let confined = LinkTargets::Confined;
+        assert_eq!(*confined.stored(b"../../../x", b"a/link"), *b"../x");
+        assert_eq!(*confined.stored(b"../../../x", b"link"), *b"x");
         assert_eq!(
             *LinkTargets::Munged.stored(b"/x", b"a/link"),
             *b"/rsyncd-munged//x"

@@ -225,7 +225,7 @@ pub fn receive(
         inbox,
         asked,
         dirs: dir_cache(&session, &place),
-        link_targets: within(what.link_targets, &place),
+        link_targets: what.link_targets,
         place,
         rules,
         checksum,
@@ -463,16 +463,6 @@ pub(crate) fn entry_options(session: &Session) -> EntryOptions {
         relative: options.relative,
         missing_args: options.delete_missing_args,
         ..EntryOptions::new(negotiated.protocol)
-    }
-}
-
-/// A destination that names the only entry itself is no directory above it.
-fn within(targets: LinkTargets, place: &Place) -> LinkTargets {
-    match targets {
-        LinkTargets::Confined { depth } if place.single.is_some() => LinkTargets::Confined {
-            depth: depth.saturating_sub(1),
-        },
-        other => other,
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rsync_engine::fs::{IdMapper, IdPolicy, Links, SystemNames, Tree};
 use rsync_engine::options::TransferOptions;
 use rsync_engine::pipe::{PipeCloser, PipeReader, PipeWriter, pipe};
-use rsync_engine::receive::{Destination, Receive, Unprotected};
+use rsync_engine::receive::{Destination, LinkTargets, Receive, Unprotected};
 use rsync_engine::send::{Argument, Everything, Send, Source};
 use rsync_engine::{
     Cancel, Error, Event, Events, IoClock, Outcome, Session, Trouble, WireIn, WireOut, setup,
@@ -259,7 +259,7 @@ impl<R: Read + std::marker::Send + 'static, W: Write + std::marker::Send + 'stat
             root: policy.root,
             ids: IdMapper::new(policy, Box::new(SystemNames::new())),
             umask: 0o022,
-            munge_links: false,
+            link_targets: LinkTargets::AsSent,
         };
         rsync_engine::receive(session, input, out, what)
     }
