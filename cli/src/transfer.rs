@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use rsync_engine::fs::{Errno, describe};
-use rsync_engine::options::{Delete, Direction, TransferOptions};
+use rsync_engine::options::{Direction, TransferOptions};
 use rsync_engine::receive::Destination;
 use rsync_engine::{Cancel, Event, Events, Item, Outcome, TextKind};
 use syncline::daemon::{Connect, OpenSession, list_modules};
@@ -98,7 +98,7 @@ pub(crate) fn run(args: &HiArgs) -> Result<(), Failure> {
     };
     match done {
         Ok(outcome) => {
-            let code = terminal.finish(&outcome, &args.options, started);
+            let code = terminal.finish(&outcome, started);
             if code == 0 {
                 Ok(())
             } else {
@@ -257,7 +257,7 @@ impl Terminal {
     }
 
     /// The closing lines. Returns the exit code.
-    fn finish(&self, outcome: &Outcome, options: &TransferOptions, started: Instant) -> u8 {
+    fn finish(&self, outcome: &Outcome, started: Instant) -> u8 {
         let stats = &outcome.stats;
         let counts = |counts: &rsync_engine::TypeCounts| TypeCounts {
             files: counts.files,
@@ -267,10 +267,13 @@ impl Terminal {
             specials: counts.specials,
         };
         let deleted = &stats.deleted;
+        let told = outcome
+            .protocol
+            .is_some_and(|protocol| protocol.has_delete_stats());
         let shown = Stats {
             entries: counts(&stats.entries),
             created: counts(&stats.created),
-            deleted: (options.delete != Delete::Off || options.force).then(|| TypeCounts {
+            deleted: told.then(|| TypeCounts {
                 files: deleted.files.into(),
                 dirs: deleted.dirs.into(),
                 links: deleted.symlinks.into(),
@@ -323,10 +326,8 @@ impl Events for Terminal {
                 text,
             } => report.info(text.as_bytes()),
             Event::Note { text, .. } => report.error(text.as_bytes()),
-            Event::Failed(failure) if failure.vanished => {
-                report.error(failure.to_string().as_bytes())
-            }
-            Event::Failed(failure) => report.error(format!("rsync: {failure}").as_bytes()),
+            Event::Failed(failure) if failure.vanished => report.error(&failure.line()),
+            Event::Failed(failure) => report.error(&[b"rsync: ", &failure.line()[..]].concat()),
             Event::ListComplete { entries, .. } if !self.incremental.load(Ordering::Relaxed) => {
                 report.list_complete(entries)
             }

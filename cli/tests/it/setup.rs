@@ -122,7 +122,8 @@ pub(crate) fn told(exit: &Exit, names: &[String]) -> String {
     let mut text = format!("code {:?}\n", exit.code());
     for (stream, content) in [("out", exit.out()), ("err", exit.err())] {
         for line in content.lines() {
-            let mut line = line.to_owned();
+            // Stock rsync passes the delete character on to the terminal.
+            let mut line = line.replace('\x7f', "\\#177");
             // A race of the stock client with a server that ends before everything was read.
             if line.ends_with("read error: Connection reset by peer (104)") {
                 continue;

@@ -35,6 +35,8 @@ pub(crate) struct Place {
     pub(crate) single: Option<NameBuf>,
     /// The directory was just made, or a dry run would have made it.
     pub(crate) fresh: bool,
+    /// Its name as it was given, if it is fresh.
+    pub(crate) name: Vec<u8>,
 }
 
 impl Destination {
@@ -71,7 +73,7 @@ impl Destination {
                     return Ok(Place {
                         tree: Some(parent),
                         single: Some(name),
-                        fresh: false,
+                        ..Place::default()
                     });
                 }
                 _ => return Err(self.cannot_stat(Errno::NOTDIR)),
@@ -82,6 +84,7 @@ impl Destination {
             if dry_run {
                 return Ok(Place {
                     fresh: true,
+                    name: self.shown(),
                     ..Place::default()
                 });
             }
@@ -94,13 +97,14 @@ impl Destination {
                 tree: Some(tree),
                 single: None,
                 fresh: true,
+                name: self.shown(),
             });
         }
         match self.parent() {
             Ok(Some((parent, name))) => Ok(Place {
                 tree: Some(parent),
                 single: Some(name),
-                fresh: false,
+                ..Place::default()
             }),
             Ok(None) => Err(self.failed("change_dir#3", Errno::NOENT, 3)),
             Err(errno) => Err(self.failed("change_dir#3", errno, 3)),

@@ -199,7 +199,7 @@ impl Generator {
     fn tell_skipped(&mut self) -> Result<(), Error> {
         self.tell(
             TextKind::Error,
-            "*** Skipping any contents from this failed directory ***",
+            b"*** Skipping any contents from this failed directory ***",
         )
     }
 

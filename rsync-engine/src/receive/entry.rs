@@ -138,10 +138,7 @@ impl Generator {
         } else if entry.is_file() {
             self.regular(subject, found)
         } else {
-            let text = format!(
-                "skipping non-regular file \"{}\"",
-                rsync_proto::PeerText(subject.name)
-            );
+            let text = [b"skipping non-regular file \"", subject.name, b"\""].concat();
             self.tell(TextKind::Info, &text)
         }
     }
@@ -491,10 +488,11 @@ impl Generator {
             return Ok(true);
         }
         self.session.trouble.note_partial();
-        let text = format!(
-            "could not make way for new {kind}: {}",
-            rsync_proto::PeerText(subject.name)
-        );
+        let text = [
+            format!("could not make way for new {kind}: ").as_bytes(),
+            subject.name,
+        ]
+        .concat();
         self.tell(TextKind::ErrorXfer, &text)?;
         Ok(false)
     }
@@ -672,10 +670,8 @@ impl Generator {
     /// `kind`: file or directory.
     pub(super) fn tell_refused(&mut self, kind: &str, name: &[u8]) -> Result<(), Error> {
         self.session.trouble.note_partial();
-        let text = format!(
-            "ERROR: daemon refused to receive {kind} \"{}\"",
-            rsync_proto::PeerText(name)
-        );
+        let text = format!("ERROR: daemon refused to receive {kind} \"");
+        let text = [text.as_bytes(), name, b"\""].concat();
         self.tell(TextKind::ErrorXfer, &text)
     }
 

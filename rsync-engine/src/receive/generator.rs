@@ -126,7 +126,17 @@ impl Generator {
     /// Runs the session to its end.
     pub(super) fn run(&mut self) -> Result<(), Error> {
         let protocol = self.session.protocol();
-        let delete = self.session.options.delete.resolved(protocol.number());
+        let options = &self.session.options;
+        let delete = options.delete.resolved(protocol.number());
+        if self.place.fresh && (options.verbose > 0 || options.itemize > 0) {
+            let name = self
+                .place
+                .name
+                .strip_suffix(b"/")
+                .unwrap_or(&self.place.name);
+            let text = [b"created directory ", name].concat();
+            self.tell(TextKind::Info, &text)?;
+        }
         if delete == Delete::Before {
             self.wait_for_list()?;
             self.delete_pass()?;
@@ -467,25 +477,28 @@ impl Generator {
     pub(super) fn fail(&mut self, failure: &FileFailure) -> Result<(), Error> {
         self.session.failed(failure);
         if !self.session.client {
-            let text = format!("rsync: {failure}\n");
+            let text = [b"rsync: ", &failure.line()[..], b"\n"].concat();
             self.out.message(&Message::Text {
                 kind: TextKind::ErrorXfer,
-                text: PeerText(text.as_bytes()),
+                text: PeerText(&text),
             })?;
         }
         Ok(())
     }
 
     /// A line for the user, wherever that one is.
-    pub(super) fn tell(&mut self, kind: TextKind, text: &str) -> Result<(), Error> {
+    pub(super) fn tell(&mut self, kind: TextKind, text: &[u8]) -> Result<(), Error> {
         if self.session.client {
-            self.session.events.event(Event::Note { kind, text });
+            self.session.events.event(Event::Note {
+                kind,
+                text: PeerText(text),
+            });
             return Ok(());
         }
-        let text = format!("{text}\n");
+        let text = [text, b"\n"].concat();
         self.out.message(&Message::Text {
             kind,
-            text: PeerText(text.as_bytes()),
+            text: PeerText(&text),
         })
     }
 }

@@ -363,6 +363,7 @@ fn hear_out(mut input: WireIn, error: &Error) {
 
 fn outcome(session: &Session, stats: TransferStats) -> Outcome {
     Outcome {
+        protocol: Some(session.protocol()),
         stats,
         io_error: session.trouble.io_error_bits(),
         partial: session.trouble.partial(),

@@ -340,10 +340,7 @@ impl ListWriter {
             }
         };
         if stat.is_dir() && !recursive && !dirs {
-            let text = format!(
-                "skipping directory {}",
-                rsync_proto::PeerText(&argument.name)
-            );
+            let text = [b"skipping directory ", &argument.name[..]].concat();
             return self.tell(TextKind::Info, &text, out);
         }
         if let Some(of_root) = self.roots.get_mut(usize::from(root)) {
@@ -858,7 +855,7 @@ impl ListWriter {
         super::report(&self.session, &failure, out)
     }
 
-    fn tell(&mut self, kind: TextKind, text: &str, out: &mut WireOut) -> Result<(), Error> {
+    fn tell(&mut self, kind: TextKind, text: &[u8], out: &mut WireOut) -> Result<(), Error> {
         super::tell(&self.session, kind, text, out)
     }
 }
