@@ -151,7 +151,7 @@ impl Events for Shown {
         let text = match event {
             Event::Failed(failure) => failure.to_string(),
             Event::Message { text, .. } => text.to_string(),
-            Event::Note { text, .. } => text.to_owned(),
+            Event::Note { text, .. } => text.to_string(),
             _ => return,
         };
         assert!(

@@ -30,7 +30,9 @@ const SUPPORTED: CompatFlags = CompatFlags(
 /// Whether this side allows incremental recursion (02-file-list 9.1). `receiving`: we are the receiving side.
 #[must_use]
 pub fn allows_inc_recurse(options: &TransferOptions, receiving: bool) -> bool {
-    let flat = receiving && matches!(options.delete, Delete::Before | Delete::After);
+    // A listing in parts would show the directories of a level before what is in them.
+    let flat = receiving
+        && (options.list_only.is_on() || matches!(options.delete, Delete::Before | Delete::After));
     // With -R the lists of implied directories would have to be put together from all arguments.
     let composed = !receiving && options.relative;
     options.recursive && options.inc_recursive && !flat && !composed

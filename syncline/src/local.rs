@@ -30,10 +30,8 @@ pub fn copy(
     cancel: &Cancel,
     events: &Arc<dyn Events>,
 ) -> Result<Outcome, Error> {
-    // A listing in parts would show the directories of a level before what is in them.
-    options.inc_recursive = destination.is_some()
-        && setup::allows_inc_recurse(&options, false)
-        && setup::allows_inc_recurse(&options, true);
+    options.inc_recursive =
+        setup::allows_inc_recurse(&options, false) && setup::allows_inc_recurse(&options, true);
     // Reading the old file costs as much as reading the new one.
     options.whole_file.get_or_insert(true);
     let negotiated = negotiate(&options).map_err(rsync_engine::Error::from)?;
