@@ -186,11 +186,7 @@ impl Planner<'_> {
         };
         if !stat.is_dir() {
             self.plan.numbers.push((path.clone(), stat.id.ino));
-            if stat.is_file() && stat.nlink > 1 {
-                // Only an event says that the file changed; another name of it was not named by one.
-                let kind = if mark.own { kind } else { EntryKind::Attr };
-                self.link(stat.id, kind);
-            }
+            self.link(&stat, kind);
             self.add(path, kind, stat);
             if !mark.subtree.is_none() {
                 self.plan.replacing.push(path.clone());
@@ -264,6 +260,7 @@ impl Planner<'_> {
                 self.plan.purges.push(path.clone());
             }
             if subtree.force {
+                self.link_below(path);
                 return;
             }
         }
@@ -274,6 +271,7 @@ impl Planner<'_> {
         };
         if !self.expand(path, since) {
             // Too much to name one by one.
+            self.link_below(path);
             self.plan.comparisons.push(Comparison {
                 path: path.clone(),
                 ignore_times: true,
@@ -367,9 +365,7 @@ impl Planner<'_> {
             self.plan.found.push((path.clone(), ready));
             return;
         }
-        if stat.nlink > 1 {
-            self.link(stat.id, EntryKind::Attr);
-        }
+        self.link(&stat, EntryKind::Content);
         self.plan.numbers.push((path.clone(), stat.id.ino));
         self.add(path, EntryKind::Content, stat);
     }
@@ -384,9 +380,25 @@ impl Planner<'_> {
         }
     }
 
-    fn link(&mut self, id: FileId, kind: EntryKind) {
-        let known = self.plan.linked.entry(id).or_insert(kind);
-        *known = (*known).max(kind);
+    /// What changed under this name changed under all names of the file, and only this one had an event.
+    fn link(&mut self, stat: &Stat, kind: EntryKind) {
+        if stat.is_file() && stat.nlink > 1 {
+            let known = self.plan.linked.entry(stat.id).or_insert(kind);
+            *known = (*known).max(kind);
+        }
+    }
+
+    /// A session compares what is below `top`, but not the other names that these files have elsewhere.
+    fn link_below(&mut self, top: &PathBytes) {
+        let mut directories = vec![top.clone()];
+        let mut seen = Vec::new();
+        while let Some(dir) = directories.pop() {
+            // What cannot be read, the session tells.
+            let _ = self.read(&dir, None, &mut directories, &mut seen);
+            for (_, stat) in seen.drain(..) {
+                self.link(&stat, EntryKind::Content);
+            }
+        }
     }
 
     fn add(&mut self, path: &PathBytes, kind: EntryKind, stat: Stat) {

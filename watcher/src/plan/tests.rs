@@ -297,8 +297,7 @@ fn all_names_of_a_file_are_sent() {
     for (hint, expected) in [
         (Hint::Closed, "/ /a +a/f +g"),
         (Hint::Attributes, "/ /a =a/f =g"),
-        // Not named by an event: the other name has one, or nothing happened.
-        (Hint::Differs, "/ /a +a/f =g"),
+        (Hint::Differs, "/ /a +a/f +g"),
     ] {
         let taken = [Taken {
             path: b"a/f"[..].into(),
