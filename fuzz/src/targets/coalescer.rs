@@ -186,7 +186,12 @@ impl Model {
             }
             // What is below is looked at with it, but for what has a mark of its own.
             let waiting: BTreeSet<PathBytes> = self.set.waiting_below(path.as_bytes()).cloned().collect();
-            self.owed.retain(|name, _| !is_below(name, path) || waiting.contains(name.as_bytes()));
+            self.owed
+                .retain(|name, _| !is_below(name, path) || waiting.contains(name.as_bytes()));
+            // Those were folded into this one once: of their own marks no more is known than that they are there.
+            for (_, since) in self.owed.iter_mut().filter(|(name, _)| is_below(name, path)) {
+                *since = self.now;
+            }
         }
     }
 
