@@ -15,6 +15,7 @@ mod hostspec;
 mod interrupt;
 mod log;
 mod lowargs;
+mod memory;
 mod mirror;
 mod output;
 mod password;

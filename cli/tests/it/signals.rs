@@ -146,3 +146,38 @@ fn local_listings() {
         assert_eq!(ours, stock, "{options:?}");
     }
 }
+
+/// A change that size and time do not tell, made while no watch ran.
+#[test]
+fn a_restart_finds_what_size_and_time_do_not_tell() {
+    let rsync = require_rsync!();
+    let pair = Pair::new();
+    let file = pair.source.join("file");
+    fs::write(&file, "one").unwrap();
+    let time = fs::metadata(&file).unwrap().modified().unwrap();
+    let daemon = pair.daemon(&rsync);
+    let url = daemon.url_as(USER, "mirror");
+    let state = pair.dir.path().join("state");
+    let watch = || {
+        syncline()
+            .env("STATE_DIRECTORY", &state)
+            .args(["watch", pair.source.to_str().unwrap(), &url])
+            .spawn()
+    };
+    let first = watch();
+    first.wait_output("in sync");
+    leaves(first);
+    fs::write(&file, "two").unwrap();
+    let handle = fs::File::options().write(true).open(&file).unwrap();
+    handle.set_modified(time).unwrap();
+    drop(handle);
+    let second = watch();
+    settles(
+        &pair.source,
+        &pair.mirror,
+        &Compare::exact(),
+        &second,
+        &|| "after the restart".to_owned(),
+    );
+    leaves(second);
+}
