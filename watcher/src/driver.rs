@@ -171,9 +171,14 @@ impl Watcher {
         let deadline = Instant::now() + timeout;
         inotify::wake(&self.shared.waker);
         let mut inner = self.shared.lock();
+        if inner.state.tree.is_any_polled() {
+            inner.poll_wanted = true;
+            self.shared.worker.notify_one();
+        }
         loop {
             if inner.is_settled()
                 && inner.state.last_empty.mono >= asked
+                && inner.last_poll >= asked
                 && inner.state.targets.iter().all(Target::is_in_sync)
             {
                 return true;

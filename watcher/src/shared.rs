@@ -105,6 +105,8 @@ pub(crate) struct Inner {
     pub(crate) reader_failed: bool,
     /// Since when every directory without a watch was looked at; the end of time if all have one.
     pub(crate) last_poll: Duration,
+    /// Somebody waits for the next look at them.
+    pub(crate) poll_wanted: bool,
     /// Sessions that run.
     pub(crate) running: usize,
     /// For each sender that sleeps: until when, if not woken.
@@ -162,6 +164,7 @@ impl Shared {
                 stopping: false,
                 reader_failed: false,
                 last_poll: Duration::MAX,
+                poll_wanted: false,
                 running: 0,
                 asleep: vec![None; targets],
             }),

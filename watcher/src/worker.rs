@@ -185,7 +185,8 @@ impl Worker {
         {
             return Some(Task::Rescan(lost));
         }
-        if self.next_poll <= now && inner.state.tree.unwatched().len() > 0 {
+        let poll_due = self.next_poll <= now || std::mem::take(&mut inner.poll_wanted);
+        if poll_due && inner.state.tree.unwatched().len() > 0 {
             self.next_poll = now + self.shared.options.poll_interval;
             return Some(Task::Poll);
         }
