@@ -29,7 +29,8 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    fn as_str(self) -> &'static str {
+    /// The name in messages.
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Client => "client",
             Self::Sender => "sender",
@@ -57,6 +58,8 @@ pub(crate) struct Failure {
     pub(crate) lines: Vec<Vec<u8>>,
     /// The help text stands in place of a message.
     pub(crate) usage: bool,
+    /// The peer has said it all, the last line included.
+    pub(crate) told: bool,
 }
 
 impl Failure {
@@ -67,6 +70,7 @@ impl Failure {
             role,
             lines: vec![line.into()],
             usage: false,
+            told: false,
         }
     }
 
@@ -77,6 +81,15 @@ impl Failure {
             role,
             lines: Vec::new(),
             usage: false,
+            told: false,
+        }
+    }
+
+    /// A failure that the peer has explained, as its programs do.
+    pub(crate) fn told_by_peer(code: u8, role: Role) -> Self {
+        Self {
+            told: true,
+            ..Self::shown(code, role)
         }
     }
 
@@ -92,6 +105,7 @@ impl Failure {
             role: Role::Client,
             lines: Vec::new(),
             usage: true,
+            told: false,
         }
     }
 
@@ -112,6 +126,9 @@ impl Failure {
         for line in &self.lines {
             escaper.write(err, line)?;
             err.write_all(b"\n")?;
+        }
+        if self.told {
+            return Ok(());
         }
         writeln!(err, "{}", final_line(self.code, self.role))
     }

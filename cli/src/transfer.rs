@@ -15,7 +15,7 @@ use syncline::daemon::{Connect, OpenSession, list_modules};
 use syncline::{Credentials, DaemonTarget, Filters, local, source};
 
 use crate::escape::Escaper;
-use crate::exit::{Failure, Role};
+use crate::exit::{Failure, Role, USAGE};
 use crate::hiargs::{Connection, Daemon, HiArgs, Job};
 use crate::output::{Counts, Entry, Header, ItemFlags, Report, Stats, TypeCounts};
 use crate::password;
@@ -112,11 +112,25 @@ pub(crate) fn run(args: &HiArgs) -> Result<(), Failure> {
 
 /// An error of the library as the closing lines of the run.
 pub(crate) fn failure(error: &syncline::Error, role: Role) -> Failure {
-    let code = error.exit_code();
+    use rsync_engine::Error as Session;
+    use syncline::Error;
+
+    let (code, name) = (error.exit_code(), role.as_str());
     match error {
         // The peer's own words were shown when they came.
-        syncline::Error::Session(rsync_engine::Error::Remote { .. }) => Failure::shown(code, role),
-        syncline::Error::Refused(text) => Failure::new(code, role, text.as_bytes()),
+        Error::Session(Session::Remote { .. }) => Failure::told_by_peer(code, role),
+        Error::Refused(text) => Failure::new(code, role, text.as_bytes()),
+        // Why the password file cannot be used, in whole.
+        Error::Password(text) if text.starts_with("rsync: ") => {
+            Failure::new(USAGE, role, text.as_bytes())
+        }
+        Error::Session(Session::Disconnected { .. }) => {
+            Failure::new(code, role, format!("rsync: {error} [{name}]"))
+        }
+        Error::Connect { .. }
+        | Error::Session(Session::Connection { .. } | Session::File { .. }) => {
+            Failure::new(code, role, format!("rsync: [{name}] {error}"))
+        }
         error => Failure::new(code, role, format!("rsync: {error}")),
     }
 }
@@ -245,12 +259,17 @@ impl Terminal {
             return;
         }
         self.partial.store(true, Ordering::Relaxed);
-        let op = if path.ends_with(b"/") {
-            "change_dir"
-        } else {
-            "link_stat"
+        let (op, path) = match path.strip_suffix(b"/") {
+            Some(path) => ("change_dir", path),
+            None => ("link_stat", path),
         };
         let mut line = format!("rsync: [sender] {op} \"").into_bytes();
+        if !path.starts_with(b"/")
+            && let Ok(here) = std::env::current_dir()
+        {
+            line.extend_from_slice(here.as_os_str().as_bytes());
+            line.push(b'/');
+        }
         line.extend_from_slice(path);
         line.extend_from_slice(format!("\" failed: {}", describe(errno)).as_bytes());
         self.with(|report| report.error(&line));

@@ -23,7 +23,7 @@ pub enum Error {
         received: u64,
     },
     /// The connection failed.
-    #[error("{op} failed on the connection: {}", SystemError(source))]
+    #[error("{op} error: {}", SystemError(source))]
     Connection {
         /// `read` or `write`.
         op: &'static str,

@@ -10,7 +10,7 @@ use rsync_proto::{DecodeError, EncodeError, PeerText};
 #[non_exhaustive]
 pub enum Error {
     /// No address of the host could be reached.
-    #[error("failed to connect to {host} (port {port}): {}", SystemError(source))]
+    #[error("failed to connect to {host} ({port}): {}", SystemError(source))]
     Connect {
         /// The host as it was named.
         host: String,

@@ -8,8 +8,7 @@ use rsync_engine::pipe::{PipeCloser, pipe};
 use rsync_engine::receive::{Destination, LinkTargets, Receive};
 use rsync_engine::send::{Send, Source};
 use rsync_engine::{
-    Cancel, Event, Events, IoClock, NoEvents, Outcome, Session, TextKind, Trouble, WireIn, WireOut,
-    setup,
+    Cancel, Event, Events, IoClock, NoEvents, Outcome, Session, Trouble, WireIn, WireOut, setup,
 };
 use rsync_proto::mux::Peer;
 use rsync_proto::setup::{Capabilities, ClientOffer, Negotiated, ServerOffer};
@@ -17,6 +16,17 @@ use rsync_proto::{DecodeError, Protocol};
 
 use crate::error::Error;
 use crate::filters::Filters;
+
+/// What the receiving end of a listing has to tell: the other end tells the rest.
+struct Listing(Arc<dyn Events>);
+
+impl Events for Listing {
+    fn event(&self, event: Event<'_>) {
+        if let Event::Listed(_) = event {
+            self.0.event(event);
+        }
+    }
+}
 
 /// Copies `source` to `destination`, or only lists it.
 ///
@@ -76,14 +86,10 @@ pub fn copy(
     let mut sender_out = WireOut::new(Box::new(data_out), Arc::clone(&clock));
     sender_out.start_framing(protocol);
 
-    // What is done here is told by the sender; a listing only exists where the list arrives.
-    let silent = || -> Arc<dyn Events> { Arc::new(NoEvents) };
-    let told: Arc<dyn Events> = Arc::new(WithoutFarewell(Arc::clone(events)));
-    let (receiver_tells, sender_tells) = match destination {
-        None => (told, silent()),
-        Some(_) => (silent(), told),
+    let server = match destination {
+        Some(_) => end(false, Arc::new(NoEvents)),
+        None => end(false, Arc::new(Listing(Arc::clone(events)))),
     };
-    let server = end(false, receiver_tells);
     let (root, ids) = here(options.numeric_ids);
     let what = Receive {
         destination,
@@ -104,7 +110,7 @@ pub fn copy(
         names: names(),
         munge_links: false,
     };
-    let sent = rsync_engine::send(end(true, sender_tells), sender_in, sender_out, what);
+    let sent = rsync_engine::send(end(true, Arc::clone(events)), sender_in, sender_out, what);
     let received = receiving
         .join()
         .map_err(|_| Error::Thread("receiver".to_owned()))?;
@@ -125,27 +131,6 @@ pub fn copy(
         )
         | (Ok(_), Err(error))
         | (Err(error), _) => Err(error.into()),
-    }
-}
-
-/// Events without the last words of the receiving side: here its error itself comes back.
-struct WithoutFarewell(Arc<dyn Events>);
-
-impl Events for WithoutFarewell {
-    fn event(&self, event: Event<'_>) {
-        if !matches!(
-            event,
-            Event::Message {
-                kind: TextKind::Error,
-                ..
-            }
-        ) {
-            self.0.event(event);
-        }
-    }
-
-    fn wants_progress(&self) -> bool {
-        self.0.wants_progress()
     }
 }
 

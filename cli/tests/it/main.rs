@@ -1,8 +1,11 @@
 //! The built binary as users run it, against real rsync clients and daemons.
 
 mod command;
+mod delta;
+mod failures;
 mod following;
 mod oneshot;
+mod outages;
 mod receiver;
 mod setup;
 mod signals;

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use testkit::{
@@ -146,4 +147,27 @@ pub(crate) fn told(exit: &Exit, names: &[String]) -> String {
         }
     }
     text
+}
+
+/// A file system of its own at a directory, gone on drop.
+pub(crate) struct Mount<'a>(&'a Path);
+
+impl<'a> Mount<'a> {
+    /// A tmpfs of that size; nothing where that is not allowed.
+    pub(crate) fn tmpfs(at: &'a Path, size: &str) -> Option<Self> {
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(at)
+            .output();
+        mounted
+            .is_ok_and(|output| output.status.success())
+            .then_some(Self(at))
+    }
+}
+
+impl Drop for Mount<'_> {
+    fn drop(&mut self) {
+        // Lazily: a daemon's session may still stand in it.
+        let _ = Command::new("umount").arg("-l").arg(self.0).output();
+    }
 }

@@ -112,16 +112,20 @@ impl Destination {
     }
 
     fn failed(&self, op: &'static str, errno: Errno, code: u8) -> Error {
+        let mut path = self.whole();
+        if path.len() > 1 && path.ends_with(b"/") {
+            path.pop();
+        }
         Error::File {
             op,
-            path: PeerText(self.shown()),
+            path: PeerText(path),
             source: errno.into(),
             code,
         }
     }
 
     fn cannot_stat(&self, errno: Errno) -> Error {
-        let mut path = self.shown();
+        let mut path = self.whole();
         if self.slash() && !path.ends_with(b"/") {
             path.push(b'/');
         }
@@ -130,6 +134,17 @@ impl Destination {
             path: PeerText(path),
             source: errno.into(),
             code: 3,
+        }
+    }
+
+    /// The path as messages of failures have it: from the root of the file system or of the module.
+    fn whole(&self) -> Vec<u8> {
+        match self {
+            Self::Local(path) => {
+                let whole = std::path::absolute(path);
+                whole.map_or_else(|_| self.shown(), |path| path.into_os_string().into_vec())
+            }
+            Self::Within { .. } => self.shown(),
         }
     }
 
