@@ -56,7 +56,7 @@ pub(super) struct Generator {
     pub(super) session: Arc<Session>,
     pub(super) out: WireOut,
     pub(super) ndx: NdxWriter,
-    pub(super) inbox: Receiver<ToGenerator>,
+    pub(super) inbox: Receiver<Vec<ToGenerator>>,
     pub(super) asked: Arc<Asked>,
     pub(super) place: Place,
     /// Handles below the place; `None` when the place does not exist (dry run).
@@ -213,8 +213,15 @@ impl Generator {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             match self.inbox.recv_timeout(left) {
-                Ok(ToGenerator::Finished | ToGenerator::Broken) | Err(_) => return,
-                Ok(_) => {}
+                Ok(messages) => {
+                    let last = |it: &ToGenerator| {
+                        matches!(it, ToGenerator::Finished | ToGenerator::Broken)
+                    };
+                    if messages.iter().any(last) {
+                        return;
+                    }
+                }
+                Err(_) => return,
             }
         }
     }
@@ -327,7 +334,7 @@ impl Generator {
                     .map_err(|_| RecvTimeoutError::Disconnected),
             };
             match got {
-                Ok(message) => return self.handle(message),
+                Ok(messages) => return self.handle(messages),
                 Err(RecvTimeoutError::Timeout) => self.out.tick()?,
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(Error::Internal { role: "receiver" });
@@ -340,7 +347,7 @@ impl Generator {
     fn poll(&mut self) -> Result<(), Error> {
         loop {
             match self.inbox.try_recv() {
-                Ok(message) => self.handle(message)?,
+                Ok(messages) => self.handle(messages)?,
                 Err(TryRecvError::Empty) => return Ok(()),
                 Err(TryRecvError::Disconnected) => {
                     return Err(Error::Internal { role: "receiver" });
@@ -349,7 +356,13 @@ impl Generator {
         }
     }
 
-    fn handle(&mut self, message: ToGenerator) -> Result<(), Error> {
+    fn handle(&mut self, messages: Vec<ToGenerator>) -> Result<(), Error> {
+        messages
+            .into_iter()
+            .try_for_each(|message| self.handle_one(message))
+    }
+
+    fn handle_one(&mut self, message: ToGenerator) -> Result<(), Error> {
         match message {
             ToGenerator::List(list) => {
                 if self.session.options.hard_links {

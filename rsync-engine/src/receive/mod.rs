@@ -200,6 +200,7 @@ pub fn receive(
         ndx,
         lists,
         to_generator,
+        untold: Vec::new(),
         asked: Arc::clone(&asked),
         place: place.clone(),
         dirs: dir_cache(&session, &place),
@@ -406,7 +407,7 @@ fn stats(receiver: &Receiver, generator: &GeneratorStats) -> TransferStats {
 
 fn messages(
     session: &Session,
-    to_generator: std::sync::mpsc::Sender<ToGenerator>,
+    to_generator: std::sync::mpsc::Sender<Vec<ToGenerator>>,
     asked: Arc<Asked>,
 ) -> PeerMessages {
     PeerMessages {
@@ -419,10 +420,10 @@ fn messages(
             if let Note::NoSend(ndx) = note {
                 asked.refuse(ndx)?;
                 // A closed channel means that the generator ended already.
-                let _ = to_generator.send(ToGenerator::Settled {
+                let _ = to_generator.send(vec![ToGenerator::Settled {
                     ndx,
                     in_place: false,
-                });
+                }]);
             }
             Ok(())
         }),
