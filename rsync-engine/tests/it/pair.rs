@@ -61,7 +61,8 @@ impl Ends {
             (Ok(sent), Ok(received)) => assert_eq!(
                 (sent.exit_code(), received.exit_code()),
                 (code, code),
-                "{self:#?}"
+                "{self:#?}\n{}",
+                self.events.join("\n")
             ),
             _ => panic!("{self:#?}"),
         }
@@ -134,8 +135,13 @@ impl Pair {
         };
         let (tell_sent, sent) = channel();
         let (tell_received, received) = channel();
-        std::thread::spawn(move || tell_sent.send(sender.send(source)));
-        std::thread::spawn(move || tell_received.send(receiver.receive(destination)));
+        std::thread::spawn(move || {
+            // Nobody waits any more.
+            let _ = tell_sent.send(sender.send(source));
+        });
+        std::thread::spawn(move || {
+            let _ = tell_received.send(receiver.receive(destination));
+        });
         let wait = |role| {
             move |error| match error {
                 RecvTimeoutError::Timeout => panic!("the {role} hangs"),
@@ -313,18 +319,4 @@ pub(crate) fn into(path: &Path) -> Destination {
     let mut bytes = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec();
     bytes.push(b'/');
     Destination::from(bytes)
-}
-
-/// Both pipes of a scripted peer: what it writes, what it reads, and how to end it.
-pub(crate) fn pipes() -> ((PipeReader, PipeWriter), (PipeReader, PipeWriter)) {
-    let (to_us, from_peer, _) = pipe();
-    let (to_peer, from_us, _) = pipe();
-    ((to_us, from_us), (to_peer, from_peer))
-}
-
-/// Reads to the end.
-pub(crate) fn read_all(mut reader: impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    reader.read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
