@@ -1,6 +1,6 @@
 //! Both roles in this process, over two pipes that a test may break.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rsync_engine::fs::{IdMapper, IdPolicy, Links, SystemNames, Tree};
 use rsync_engine::options::TransferOptions;
-use rsync_engine::pipe::{PipeCloser, PipeReader, PipeWriter, pipe};
+use rsync_engine::pipe::{PipeCloser, PipeReader, pipe};
 use rsync_engine::receive::{Destination, LinkTargets, Receive, Unprotected};
 use rsync_engine::send::{Argument, Everything, Send, Source};
 use rsync_engine::{
