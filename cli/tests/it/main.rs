@@ -2,9 +2,12 @@
 
 mod command;
 mod delta;
+mod demo;
 mod failures;
 mod following;
 mod oneshot;
 mod outages;
 mod receiver;
 mod setup;
+mod storms;
+mod targets;
