@@ -52,10 +52,10 @@ pub struct Mirror {
     deletes: bool,
     /// The target cannot delete named entries: rules say what goes (03-transfer 8.6).
     by_rules: bool,
+    /// The target compares times to the nanosecond.
+    nanoseconds: bool,
     /// The target refuses `--force`.
     no_force: bool,
-    /// It cannot compare times finer than in whole seconds.
-    whole_seconds: bool,
     cancel: Cancel,
     spare: Option<Spare>,
     renewals: u32,
@@ -102,8 +102,8 @@ impl Mirror {
             filters,
             deletes,
             by_rules: false,
+            nanoseconds: true,
             no_force: false,
-            whole_seconds: false,
             cancel,
             spare: None,
             renewals: 0,
@@ -123,12 +123,18 @@ impl Mirror {
             delete_missing_args: self.deletes && !self.by_rules,
             force: self.deletes && !self.by_rules,
             ignore_times: check == Check::Off,
-            // What changes now is at the mirror within the same second: times of directories and symlinks would
-            // only be set where the second differs.
-            modify_window: (!self.whole_seconds).then_some(-1),
+            modify_window: self.window(),
             inc_recursive: false,
             ..self.options.clone()
         }
+    }
+
+    /// How close times count as equal: to the nanosecond where the wire has them. In whole seconds two changes of one
+    /// second, with a kill of ours between them, would look like one; and times of directories and symlinks, which are
+    /// pushed within the second in which they changed, would only be set where the second differs.
+    fn window(&self) -> Option<i32> {
+        let known = self.nanoseconds && self.options.protocol.is_none_or(|number| number > 30);
+        known.then_some(-1).or(self.options.modify_window)
     }
 
     fn push_names(
@@ -186,7 +192,15 @@ impl Mirror {
             Some(spare) if spare.fits(&options) => spare.session,
             _ => open(target, connect, options, &self.cancel, &events)?,
         };
-        session.push(source, filters, &events)
+        let outcome = session.push(source, filters, &events)?;
+        if outcome
+            .protocol
+            .is_some_and(|protocol| protocol.number() < 31)
+        {
+            // Whole seconds only: with the window every file would differ, every time.
+            self.nanoseconds = false;
+        }
+        Ok(outcome)
     }
 
     /// One comparison; its progress goes to `events` while it runs.
@@ -205,6 +219,7 @@ impl Mirror {
                 Delete::Off
             },
             force: self.deletes && !self.no_force,
+            modify_window: self.window(),
             ..self.options.clone()
         };
         let name = if request.path.is_empty() {
@@ -253,14 +268,6 @@ impl Mirror {
             self.by_rules = true;
             return true;
         }
-        // rsync before 3.1.3 has no negative window.
-        let window = ["--modify-window", "-@"]
-            .iter()
-            .any(|text| words.contains(text));
-        if !self.whole_seconds && window {
-            self.whole_seconds = true;
-            return true;
-        }
         let cannot = [
             "invalid file mode",
             "skipping non-regular file",
@@ -268,6 +275,11 @@ impl Mirror {
             "--delete-missing-args",
         ];
         let refused = error.exit_code() == 4 || error.exit_code() == 2;
+        if self.nanoseconds && refused && words.contains("-@") {
+            // 3.1.0 knows no negative window.
+            self.nanoseconds = false;
+            return true;
+        }
         if self.deletes
             && !self.by_rules
             && refused

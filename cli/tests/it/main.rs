@@ -2,6 +2,7 @@
 
 mod command;
 mod delta;
+mod demo;
 mod failures;
 mod following;
 mod oneshot;
@@ -9,3 +10,5 @@ mod outages;
 mod receiver;
 mod setup;
 mod signals;
+mod storms;
+mod targets;
