@@ -178,7 +178,7 @@ impl Watcher {
         loop {
             if inner.is_settled()
                 && inner.state.last_empty.mono >= asked
-                && inner.last_poll >= asked
+                && inner.polled_until() >= asked
                 && inner.state.targets.iter().all(Target::is_in_sync)
             {
                 return true;

@@ -103,7 +103,7 @@ pub(crate) struct Inner {
     pub(crate) stopping: bool,
     /// The reader ended with an error.
     pub(crate) reader_failed: bool,
-    /// Since when every directory without a watch was looked at; the end of time if all have one.
+    /// When the last look at all directories without a watch began.
     pub(crate) last_poll: Duration,
     /// Somebody waits for the next look at them.
     pub(crate) poll_wanted: bool,
@@ -121,10 +121,18 @@ impl Inner {
         }
         let moment = self.state.last_empty;
         self.state.last_settled = moment;
-        // A directory that has to be looked at now and then is known as it was at the look before.
-        let known = moment.mono.min(self.last_poll);
+        let known = moment.mono.min(self.polled_until());
         for target in &mut self.state.targets {
             target.forget_comparisons(known);
+        }
+    }
+
+    /// What changed before this moment in directories without a watch is known.
+    pub(crate) fn polled_until(&self) -> Duration {
+        if self.state.tree.is_any_polled() {
+            self.last_poll
+        } else {
+            Duration::MAX
         }
     }
 
@@ -163,7 +171,7 @@ impl Shared {
                 worker_busy: true,
                 stopping: false,
                 reader_failed: false,
-                last_poll: Duration::MAX,
+                last_poll: Duration::ZERO,
                 poll_wanted: false,
                 running: 0,
                 asleep: vec![None; targets],

@@ -87,9 +87,7 @@ impl Worker {
         let now = self.shared.now();
         let mut inner = self.shared.lock();
         inner.watching = true;
-        if inner.state.tree.is_any_polled() {
-            inner.last_poll = began.mono;
-        }
+        inner.last_poll = began.mono;
         let entries = inner.state.tree.entries();
         inner.state.shrinkage.note(entries, now.mono);
         let directories = inner.state.tree.directories();
@@ -325,11 +323,7 @@ impl Worker {
             }
             self.surveyor.poll(node);
         }
-        {
-            let mut inner = self.shared.lock();
-            let polled = inner.state.tree.is_any_polled();
-            inner.last_poll = if polled { began } else { Duration::MAX };
-        }
+        self.shared.lock().last_poll = began;
         self.surveyor.report_limit();
         self.wake_senders();
     }
