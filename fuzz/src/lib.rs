@@ -7,7 +7,7 @@
 //!
 //! - the smoke test (`cargo test -p syncline-fuzz`) feeds them all [seeds](Target::seeds), all inputs that ever
 //!   failed (`regressions/`), and a bounded number of [mutations](mutate), the same in every run;
-//! - the binaries of `fuzz_targets/` hand them to libFuzzer (`cargo fuzz`, see README.md).
+//! - the binaries of `fuzz_targets/` hand them to libFuzzer (`cargo fuzz`, see docs/testing.md).
 //!
 //! Many inputs begin with a [`Header`](header::Header): options that the decoder is told, not bytes that it reads.
 #![forbid(unsafe_code)]

@@ -323,7 +323,7 @@ pub fn options_of(
             options.relative |= letter == 'R';
             options.checksum_len = options
                 .checksum_len
-                .or((letter == 'c').then_some(checksum_len));
+                .or_else(|| (letter == 'c').then_some(checksum_len));
         }
     }
     options

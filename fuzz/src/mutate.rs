@@ -12,7 +12,7 @@ impl Random {
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -26,7 +26,7 @@ impl Random {
         reason = "any bits are as random as the others"
     )]
     pub fn below(&mut self, end: usize) -> usize {
-        (self.next() as usize).checked_rem(end).unwrap_or(0)
+        (self.bits() as usize).checked_rem(end).unwrap_or(0)
     }
 
     /// One of `choices`, which are not empty.
@@ -55,7 +55,7 @@ fn change(data: &mut Vec<u8>, seeds: &[Vec<u8>], random: &mut Random) {
             }
         }
         1 => {
-            let byte = random.next().to_le_bytes()[0];
+            let byte = random.bits().to_le_bytes()[0];
             data.splice(at..(at + 1).min(data.len()), [byte]);
         }
         2 => {

@@ -151,7 +151,7 @@ impl Events for Shown {
         let text = match event {
             Event::Failed(failure) => failure.to_string(),
             Event::Message { text, .. } => text.to_string(),
-            Event::Note { text, .. } => text.to_owned(),
+            Event::Note { text, .. } => text.to_string(),
             _ => return,
         };
         assert!(
@@ -171,7 +171,7 @@ pub fn in_a_folder(session: impl FnOnce(&Path)) {
         static FOLDER: OnceCell<tempfile::TempDir> = const { OnceCell::new() };
     }
     FOLDER.with(|folder| {
-        let folder = folder.get_or_init(|| tempfile::tempdir().expect("a temporary folder"));
+        let folder = folder.get_or_init(|| temporary().expect("a temporary folder"));
         let inside = folder.path().join("inside");
         let outside = folder.path().join("outside");
         fill(&inside, &outside).expect("a temporary folder");
@@ -190,6 +190,11 @@ pub fn in_a_folder(session: impl FnOnce(&Path)) {
             "the session left something beside its folder"
         );
     });
+}
+
+/// In memory where that is possible: each input makes and removes a few dozen files.
+fn temporary() -> io::Result<tempfile::TempDir> {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())
 }
 
 fn fill(inside: &Path, outside: &Path) -> io::Result<()> {

@@ -11,6 +11,8 @@ use syncline_fuzz::{TARGETS, Target};
 
 /// Mutations in a run, all targets together.
 const MUTATIONS: usize = 20_000;
+/// Targets that get fewer of them: each input runs a session on files.
+const COSTLY: [&str; 2] = ["receiving", "sending"];
 /// Most bytes on the heap that one input may lead to at any time: no number of a peer may size a buffer.
 const MEMORY: isize = 16 << 20;
 
@@ -42,6 +44,11 @@ fn mutations() {
     all_hold(|target| {
         let seeds = inputs(target);
         let mut random = Random::new(number("FUZZ_SEED").unwrap_or(1) as u64);
+        let each = if COSTLY.contains(&target.name) {
+            each.div_ceil(8)
+        } else {
+            each
+        };
         (0..each).find_map(|_| failure(target, &mutated(&seeds, &mut random)))
     });
 }

@@ -70,7 +70,8 @@ mod tests {
             max: 4095,
         };
         for there in [4096, 5000] {
-            let got = read_name(&mut Cursor::new(&vec![b'x'; there]));
+            let bytes = vec![b'x'; there];
+            let got = read_name(&mut Cursor::new(&bytes));
             assert_eq!(got, Err(too_long.into()), "{there} bytes there");
         }
         let got = read_name(&mut Cursor::new(&[b'x'; 4095]));

@@ -426,6 +426,8 @@ impl DirtySet {
             let Some(mark) = self.remove(&path) else {
                 continue;
             };
+            // What refuses it again is told again.
+            self.problems.remove(&path);
             let mut subtree = mark.subtree;
             subtree.since = subtree.since.or(Some(mark.first.real));
             folded = folded.union(subtree);

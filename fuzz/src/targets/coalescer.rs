@@ -141,7 +141,7 @@ impl Model {
                 self.land(name.path());
             }
             Step::Again(name) => {
-                self.set.again(&name.key(), now);
+                self.set.again(&name.key(), Subtree::default(), now);
                 if !self.land(name.path()) {
                     self.owe(name);
                 }
@@ -186,7 +186,12 @@ impl Model {
             }
             // What is below is looked at with it, but for what has a mark of its own.
             let waiting: BTreeSet<PathBytes> = self.set.waiting_below(path.as_bytes()).cloned().collect();
-            self.owed.retain(|name, _| !is_below(name, path) || waiting.contains(name.as_bytes()));
+            self.owed
+                .retain(|name, _| !is_below(name, path) || waiting.contains(name.as_bytes()));
+            // Those were folded into this one once: of their own marks no more is known than that they are there.
+            for (_, since) in self.owed.iter_mut().filter(|(name, _)| is_below(name, path)) {
+                *since = self.now;
+            }
         }
     }
 
@@ -207,7 +212,8 @@ impl Model {
 
     fn check(&self) {
         let set = &self.set;
-        assert_eq!(set.next_due().is_some(), set.len() > 0);
+        let waiting = set.len();
+        assert_eq!(set.next_due().is_some(), waiting > 0);
         assert_eq!(set.is_clean_below(b""), set.is_empty() && set.held() == 0);
         assert_eq!(set.oldest().is_some(), !set.is_empty() || set.held() > 0);
         assert_eq!(set.owed_since().is_some(), set.oldest().is_some());
@@ -272,7 +278,7 @@ const MOST_STEPS: usize = 300;
 /// Scripts of pseudo-random bytes, and those in which each byte is a step.
 pub fn seeds() -> Vec<Vec<u8>> {
     let mut random = crate::mutate::Random::new(5);
-    let mut bytes = |len: usize| (0..len).map(|_| random.next().to_le_bytes()[0]).collect::<Vec<u8>>();
+    let mut bytes = |len: usize| (0..len).map(|_| random.bits().to_le_bytes()[0]).collect::<Vec<u8>>();
     let mut seeds: Vec<Vec<u8>> = (1..40).map(|size| bytes(size * 12)).collect();
     seeds.push(vec![0; 64]);
     seeds

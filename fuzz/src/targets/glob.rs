@@ -80,7 +80,7 @@ enum Atom {
     Star { deep: bool },
     Any,
     Byte(u8),
-    Class([bool; 256]),
+    Class(Box<[bool; 256]>),
 }
 
 /// 07-filters 4.3: which ends of the pattern go with which ends of the text.
@@ -182,7 +182,7 @@ fn class(pattern: &mut &[u8]) -> Option<Atom> {
     if negated {
         members.iter_mut().for_each(|member| *member = !*member);
     }
-    Some(Atom::Class(members))
+    Some(Atom::Class(Box::new(members)))
 }
 
 /// The name in `:name:]`, if what ends at the next bracket is one.

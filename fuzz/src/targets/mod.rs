@@ -34,6 +34,7 @@ targets! {
     names_file,
     ndx,
     peer_text,
+    receiving,
     replies,
     request_paths,
     requests,

@@ -13,7 +13,7 @@ use crate::fs::{
 };
 use crate::list::FileList;
 use crate::options::Delete;
-use crate::outcome::IO_DELETE_LIMIT;
+use crate::outcome::{IO_DELETE_LIMIT, IO_GENERAL};
 
 use super::attributes::time_of;
 use super::entry::Subject;
@@ -144,7 +144,14 @@ impl Generator {
         if self.deletions_stopped()? {
             return Ok(false);
         }
-        let extras = self.extras(list, name, path);
+        let extras = match self.extras(list, name, path) {
+            Ok(extras) => extras,
+            Err(errno) => {
+                self.session.trouble.io_error(IO_GENERAL);
+                self.fail(&super::failure("generator", "opendir", name, errno))?;
+                return Ok(false);
+            }
+        };
         if let Some(fault) = self.deletions.protection.take_fault() {
             return Err(fault);
         }
@@ -174,20 +181,17 @@ impl Generator {
         list: &FileList,
         name: &[u8],
         path: RelPath<'_>,
-    ) -> Vec<(RelPathBuf, bool)> {
+    ) -> fs::Result<Vec<(RelPathBuf, bool)>> {
         let dir_name: &[u8] = if name == b"." { b"" } else { name };
         let mut lookup = list.lookup_in(dir_name);
         let mut extras = Vec::new();
-        let Ok(dir) = self.dir(path) else {
-            return extras;
-        };
+        let dir = self.dir(path)?;
         if let Some(tree) = &self.place.tree {
             self.deletions.protection.enter(path, tree);
         }
-        let Ok(mut listing) = dir.list(&mut self.list_buf) else {
-            return extras;
-        };
-        while let Some(Ok(found)) = listing.next() {
+        let mut listing = dir.list(&mut self.list_buf)?;
+        while let Some(found) = listing.next() {
+            let found = found?;
             let Ok(found_name) = Name::new(found.name) else {
                 continue;
             };
@@ -217,7 +221,7 @@ impl Generator {
                 a.1,
             )
         });
-        extras
+        Ok(extras)
     }
 
     /// Whether the sender's I/O errors forbid deletions; says so once (03-transfer 8.3).
@@ -228,7 +232,7 @@ impl Generator {
         if !std::mem::replace(&mut self.deletions.io_error_told, true) {
             self.tell(
                 TextKind::Info,
-                "IO error encountered -- skipping file deletion",
+                b"IO error encountered -- skipping file deletion",
             )?;
         }
         Ok(true)
@@ -383,7 +387,7 @@ impl Generator {
     fn tell_not_empty(&mut self, name: &[u8]) -> Result<(), Error> {
         self.tell(
             TextKind::Info,
-            &format!("cannot delete non-empty directory: {}", PeerText(name)),
+            &[b"cannot delete non-empty directory: ", name].concat(),
         )
     }
 
@@ -411,7 +415,7 @@ impl Generator {
         }
         self.session.trouble.io_error(IO_DELETE_LIMIT);
         let text = format!("Deletions stopped due to --max-delete limit ({skipped} skipped)");
-        self.tell(TextKind::Warning, &text)
+        self.tell(TextKind::Warning, text.as_bytes())
     }
 }
 

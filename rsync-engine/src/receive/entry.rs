@@ -88,6 +88,7 @@ impl Generator {
         }
         let found = match self.make_parents(path).and_then(|()| self.look(path)) {
             Ok(found) => found,
+            Err(_) if self.size_excludes(entry) => return Ok(()),
             Err(errno) => {
                 return self.fail(&super::failure(
                     "generator",
@@ -104,7 +105,9 @@ impl Generator {
         if let Some(group) = list.group(entry)
             && self.session.options.hard_links
         {
-            match self.links.step(group, ndx, found.is_none() && !lead) {
+            // What needs no data is made at once.
+            let ready = lead || !entry.is_file() || found.is_some_and(|stat| stat.is_file());
+            match self.links.step(group, ndx, !ready) {
                 Step::Lead => {}
                 Step::Wait => {
                     self.open(ndx);
@@ -135,19 +138,14 @@ impl Generator {
         } else if entry.is_file() {
             self.regular(subject, found)
         } else {
-            let text = format!(
-                "skipping non-regular file \"{}\"",
-                rsync_proto::PeerText(subject.name)
-            );
+            let text = [b"skipping non-regular file \"", subject.name, b"\""].concat();
             self.tell(TextKind::Info, &text)
         }
     }
 
     fn regular(&mut self, subject: &Subject<'_>, found: Option<Stat>) -> Result<(), Error> {
         let (entry, options) = (subject.entry, &self.session.options);
-        if options.max_size.is_some_and(|max| entry.size > max)
-            || options.min_size.is_some_and(|min| entry.size < min)
-        {
+        if self.size_excludes(entry) {
             return Ok(());
         }
         let Some(stat) = found.filter(Stat::is_file) else {
@@ -193,6 +191,14 @@ impl Generator {
         self.request(subject, flags, Some(&stat), false)
     }
 
+    /// Whether `--max-size` or `--min-size` keeps a regular file out.
+    fn size_excludes(&self, entry: &FileEntry) -> bool {
+        let options = &self.session.options;
+        entry.is_file()
+            && (options.max_size.is_some_and(|max| entry.size > max)
+                || options.min_size.is_some_and(|min| entry.size < min))
+    }
+
     /// The quick check (03-transfer 3).
     fn unchanged(&mut self, subject: &Subject<'_>, stat: &Stat) -> Result<bool, Error> {
         let options = &self.session.options;
@@ -219,13 +225,8 @@ impl Generator {
 
     fn symlink(&mut self, subject: &Subject<'_>, found: Option<Stat>) -> Result<(), Error> {
         let target = subject.list.link_target(subject.entry).unwrap_or_default();
-        let munged: Vec<u8>;
-        let target = if self.munge_links {
-            munged = [b"/rsyncd-munged/", target].concat();
-            &munged
-        } else {
-            target
-        };
+        let target = self.link_targets.stored(target, subject.path.as_bytes());
+        let target = &*target;
         let present = found.filter(Stat::is_symlink);
         if let Some(stat) = present {
             let same = self
@@ -329,6 +330,15 @@ impl Generator {
         leader_name: &[u8],
     ) -> Result<(), Error> {
         let mut flags = ItemFlags::LOCAL_CHANGE | ItemFlags::XNAME_FOLLOWS;
+        match found.filter(|stat| same_type(subject.entry, stat)) {
+            Some(stat) => {
+                flags |= self.rules.differing(subject.entry, stat);
+                if stat.is_file() && stat.size != subject.entry.size {
+                    flags |= ItemFlags::REPORT_SIZE;
+                }
+            }
+            None => flags |= ItemFlags::IS_NEW,
+        }
         let leader_stat = self.look(leader).ok().flatten();
         if let (Some(stat), Some(leader)) = (found, leader_stat)
             && stat.id == leader.id
@@ -344,15 +354,9 @@ impl Generator {
             )?;
             return self.acknowledge(subject.ndx);
         }
-        let same_type = |stat: &&Stat| (stat.mode ^ subject.entry.mode) & 0o170_000 == 0;
-        match found.filter(same_type) {
-            Some(stat) => {
-                flags |= self.rules.differing(subject.entry, stat);
-                if stat.is_file() && stat.size != subject.entry.size {
-                    flags |= ItemFlags::REPORT_SIZE;
-                }
-            }
-            None => flags |= ItemFlags::IS_NEW,
+        if !flags.contains(ItemFlags::IS_NEW) && !self.rules.keeps_time(subject.entry) {
+            // The time will be that of the leader.
+            flags |= ItemFlags::REPORT_TIME;
         }
         if !self.session.options.dry_run {
             if !self.make_way(subject, found.copied(), "hard link")? {
@@ -484,10 +488,11 @@ impl Generator {
             return Ok(true);
         }
         self.session.trouble.note_partial();
-        let text = format!(
-            "could not make way for new {kind}: {}",
-            rsync_proto::PeerText(subject.name)
-        );
+        let text = [
+            format!("could not make way for new {kind}: ").as_bytes(),
+            subject.name,
+        ]
+        .concat();
         self.tell(TextKind::ErrorXfer, &text)?;
         Ok(false)
     }
@@ -530,7 +535,12 @@ impl Generator {
         }
         let mut flags = ItemFlags::LOCAL_CHANGE | ItemFlags::REPORT_CHANGE;
         match same_type {
-            Some(stat) => flags |= self.rules.differing(subject.entry, stat),
+            Some(stat) => {
+                flags |= self.rules.differing(subject.entry, stat);
+                if !self.rules.keeps_time(subject.entry) {
+                    flags |= ItemFlags::REPORT_TIME;
+                }
+            }
             None => flags |= ItemFlags::IS_NEW,
         }
         self.item(
@@ -624,7 +634,11 @@ impl Generator {
             Ok(dir) => dir.stat_opt(name),
             Err(Errno::NOENT) => Ok(None),
             // A dry run did not replace what is in the way.
-            Err(Errno::NOTDIR | Errno::LOOP) if self.session.options.dry_run => Ok(None),
+            Err(Errno::NOTDIR | Errno::LOOP)
+                if self.session.options.dry_run && !self.session.options.ignore_existing =>
+            {
+                Ok(None)
+            }
             Err(errno) => Err(errno),
         }
     }
@@ -656,10 +670,8 @@ impl Generator {
     /// `kind`: file or directory.
     pub(super) fn tell_refused(&mut self, kind: &str, name: &[u8]) -> Result<(), Error> {
         self.session.trouble.note_partial();
-        let text = format!(
-            "ERROR: daemon refused to receive {kind} \"{}\"",
-            rsync_proto::PeerText(name)
-        );
+        let text = format!("ERROR: daemon refused to receive {kind} \"");
+        let text = [text.as_bytes(), name, b"\""].concat();
         self.tell(TextKind::ErrorXfer, &text)
     }
 
@@ -672,6 +684,10 @@ impl Generator {
             _ => Basis::None,
         }
     }
+}
+
+fn same_type(entry: &FileEntry, stat: &Stat) -> bool {
+    (stat.mode ^ entry.mode) & 0o170_000 == 0
 }
 
 type Publish = Box<dyn FnOnce(&Dir, Name<'_>) -> Result<(), Errno>>;

@@ -1,0 +1,4 @@
+//! Transfers of the library: against a real rsync, and in this process.
+
+mod differential;
+mod run;
