@@ -825,7 +825,8 @@ impl ListWriter {
         errno: Errno,
         out: &mut WireOut,
     ) -> Result<(), Error> {
-        if errno == Errno::NOENT {
+        // A source that is gone as a whole is no reason to empty its copy.
+        if errno == Errno::NOENT && name != b"." {
             self.vanished(op, name, errno, out)
         } else {
             self.problem(op, name, errno, out)

@@ -6,4 +6,5 @@
 )]
 
 mod faults;
+mod fs_faults;
 mod pair;
