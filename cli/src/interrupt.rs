@@ -1,12 +1,22 @@
 //! Ctrl-C and its relatives.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use rsync_engine::Cancel;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Cancels the transfer on SIGINT, SIGTERM and SIGHUP, so that temporary files go and the peer is told.
-pub(crate) fn cancels(cancel: &Cancel) {
+/// Cancels the transfer on SIGINT, SIGTERM and SIGHUP, so that temporary files go and the peer is told. Gives whether
+/// that has happened.
+pub(crate) fn cancels(cancel: &Cancel) -> Arc<AtomicBool> {
     let cancel = cancel.clone();
-    on_signal(move || cancel.cancel());
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let set = Arc::clone(&interrupted);
+    on_signal(move || {
+        set.store(true, Ordering::SeqCst);
+        cancel.cancel();
+    });
+    interrupted
 }
 
 /// Runs `then` on the first SIGINT, SIGTERM or SIGHUP. A second one ends the process as usual would.

@@ -15,7 +15,7 @@ use syncline::daemon::{Connect, OpenSession, list_modules};
 use syncline::{Credentials, DaemonTarget, Filters, local, source};
 
 use crate::escape::Escaper;
-use crate::exit::{Failure, Role, USAGE};
+use crate::exit::{Failure, INTERRUPTED, Role, USAGE};
 use crate::hiargs::{Connection, Daemon, HiArgs, Job};
 use crate::output::{Counts, Entry, Header, ItemFlags, Report, Stats, TypeCounts};
 use crate::password;
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &HiArgs) -> Result<(), Failure> {
     let started = Instant::now();
     let role = args.role();
     let cancel = Cancel::new();
-    crate::interrupt::cancels(&cancel);
+    let interrupted = crate::interrupt::cancels(&cancel);
     let terminal = Arc::new(Terminal::new(args, role));
     let events: Arc<dyn Events> = Arc::clone(&terminal) as Arc<dyn Events>;
     let done = match &args.job {
@@ -105,6 +105,8 @@ pub(crate) fn run(args: &HiArgs) -> Result<(), Failure> {
                 Err(Failure::shown(code, role))
             }
         }
+        // What breaks then is our own doing.
+        Err(_) if interrupted.load(Ordering::SeqCst) => Err(Failure::shown(INTERRUPTED, role)),
         Err(error) => Err(failure(&error, role)),
     }
 }
