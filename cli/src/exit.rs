@@ -12,8 +12,6 @@ use crate::escape::Escaper;
 pub(crate) const USAGE: u8 = 1;
 /// A version or feature that the two ends do not share.
 pub(crate) const PROTOCOL: u8 = 2;
-/// A signal asked us to stop.
-pub(crate) const INTERRUPTED: u8 = 20;
 /// Something rsync can do and Syncline cannot.
 pub(crate) const UNSUPPORTED: u8 = 4;
 /// Anything before the daemon said OK.

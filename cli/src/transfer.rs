@@ -15,7 +15,7 @@ use syncline::daemon::{Connect, OpenSession, list_modules};
 use syncline::{Credentials, DaemonTarget, Filters, local, source};
 
 use crate::escape::Escaper;
-use crate::exit::{Failure, INTERRUPTED, Role, USAGE};
+use crate::exit::{Failure, Role, USAGE};
 use crate::hiargs::{Connection, Daemon, HiArgs, Job};
 use crate::output::{Counts, Entry, Header, ItemFlags, Report, Stats, TypeCounts};
 use crate::password;
@@ -105,8 +105,7 @@ pub(crate) fn run(args: &HiArgs) -> Result<(), Failure> {
                 Err(Failure::shown(code, role))
             }
         }
-        // What breaks then is our own doing.
-        Err(_) if interrupted.load(Ordering::SeqCst) => Err(Failure::shown(INTERRUPTED, role)),
+        Err(_) if interrupted.load(Ordering::SeqCst) => Err(Failure::shown(20, role)),
         Err(error) => Err(failure(&error, role)),
     }
 }

@@ -326,10 +326,8 @@ impl FileList {
         let order = flist::sort(self.entries.len(), |at| {
             (names.get(self, at), self.entries[at].is_dir())
         });
-        self.entries = order
-            .into_iter()
-            .map(|at| self.entries[at as usize])
-            .collect();
+        drop(names);
+        permute(&mut self.entries, order);
     }
 
     /// Marks what lost against another entry of the same name (02-file-list 8.4). The list is sorted. Only the
@@ -372,6 +370,23 @@ impl FileList {
             found |= self.entries[at].mode != 0 && !self.entries[at].cleared();
         });
         found
+    }
+}
+
+/// Puts `entries[order[n]]` at each place `n`, without a second list.
+fn permute(entries: &mut [FileEntry], mut order: Vec<u32>) {
+    for start in 0..order.len() {
+        let first = entries[start];
+        let mut at = start;
+        loop {
+            let from = std::mem::replace(&mut order[at], at as u32) as usize;
+            if from == start {
+                entries[at] = first;
+                break;
+            }
+            entries[at] = entries[from];
+            at = from;
+        }
     }
 }
 
@@ -445,5 +460,47 @@ impl SortNames {
             Self::OneDirectory => list.base(&list.entries[at]),
             Self::Whole { names, ends } => &names[if at == 0 { 0 } else { ends[at - 1] }..ends[at]],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sorting_permutes_in_place_and_lookups_find_every_type() {
+        let mut list = FileList::new(0, None);
+        for name in ["b", "d/z", "d", "a", "d/a", "dd", "."] {
+            let mode = match name {
+                "d" | "." => 0o040_755,
+                _ => 0o100_644,
+            };
+            let entry = Entry {
+                name: name.as_bytes(),
+                mode,
+                ..Entry::default()
+            };
+            list.push(&entry, None, 0).expect("few entries");
+        }
+        list.sort();
+        let names: Vec<_> = list
+            .entries()
+            .iter()
+            .map(|entry| String::from_utf8(list.path(entry)).expect("letters"))
+            .collect();
+        assert_eq!(names, [".", "a", "b", "dd", "d", "d/a", "d/z"]);
+        let mut top = list.lookup_in(b"");
+        for (name, is_dir, found) in [
+            ("a", false, true),
+            ("a", true, true),
+            ("d", true, true),
+            ("d", false, true),
+            ("z", false, false),
+            ("c", true, false),
+        ] {
+            assert_eq!(top.has(name.as_bytes(), is_dir), found, "{name}");
+        }
+        let mut inner = list.lookup_in(b"d");
+        assert!(inner.has(b"z", false) && !inner.has(b"b", false));
     }
 }

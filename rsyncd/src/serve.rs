@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rsync_engine::filter::{Chain, Role, RuleList, RuleSettings};
 use rsync_engine::fs::{IdMapper, IdPolicy, Links, RelPath, RelPathBuf};
 use rsync_engine::options::{ServerRequest, TransferOptions};
-use rsync_engine::receive::{Destination, Receive};
+use rsync_engine::receive::{Destination, LinkTargets, Receive};
 use rsync_engine::rules::{ModuleRules, ProtectionRules};
 use rsync_engine::{
     Cancel, Error, IoClock, Outcome, Session, TextKind, Trouble, WireIn, WireOut, exit_text, setup,
@@ -50,7 +50,9 @@ impl SessionRunner for EngineRunner {
         match result {
             Ok(outcome) => end(role, outcome.exit_code(), &outcome),
             Err(error) => {
-                log.warn(format!("rsync: [{role}] {error}"));
+                let text = error.to_string();
+                let text = text.strip_prefix("rsync: ").unwrap_or(&text);
+                log.warn(format!("rsync: [{role}] {text}"));
                 end(role, error.exit_code(), &Outcome::default())
             }
         }
@@ -212,12 +214,14 @@ fn set_up(
     let negotiated = setup::server(
         &mut input,
         &mut out,
-        request.protocol,
-        asked.capabilities.as_deref(),
+        setup::ServerSide {
+            protocol: request.protocol,
+            letters: asked.capabilities.as_deref(),
+            compression,
+            seed,
+        },
         &asked.options,
         asked.sender,
-        compression,
-        seed,
     )?;
     Ok(Ready {
         input,
@@ -320,6 +324,13 @@ fn receive(
     let policy = IdPolicy::of_this_thread(request.numeric_ids || session.options.numeric_ids);
     let root = policy.root;
     let chain = Chain::new(rules, Role::Receiver);
+    let link_targets = if request.munge_symlinks {
+        LinkTargets::Munged
+    } else if request.regime.sanitizes() {
+        LinkTargets::Confined
+    } else {
+        LinkTargets::AsSent
+    };
     let what = Receive {
         destination: Some(Destination::Within {
             tree: request.root.clone(),
@@ -335,7 +346,7 @@ fn receive(
         ids: IdMapper::new(policy, Box::new(request.names.clone())),
         root,
         umask: request.umask,
-        munge_links: request.munge_symlinks,
+        link_targets,
     };
     rsync_engine::receive(session, ready.input, ready.out, what)
 }

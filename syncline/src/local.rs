@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rsync_engine::fs::{IdMapper, IdPolicy, NameService, SystemNames, umask};
 use rsync_engine::options::TransferOptions;
 use rsync_engine::pipe::{PipeCloser, pipe};
-use rsync_engine::receive::{Destination, Receive};
+use rsync_engine::receive::{Destination, LinkTargets, Receive};
 use rsync_engine::send::{Send, Source};
 use rsync_engine::{
     Cancel, Event, Events, IoClock, NoEvents, Outcome, Session, Trouble, WireIn, WireOut, setup,
@@ -98,7 +98,7 @@ pub fn copy(
         ids,
         root,
         umask: umask(),
-        munge_links: false,
+        link_targets: LinkTargets::AsSent,
     };
     let receiving = std::thread::Builder::new()
         .name("generator".to_owned())

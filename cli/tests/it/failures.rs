@@ -131,7 +131,8 @@ fn nobody_listens() {
 #[test]
 fn garbage_from_the_peer() {
     // Not rsync at all, silence, and nonsense at the later steps of the conversation.
-    let cases: [(&str, i32, fn(&mut testkit::Peer<std::net::TcpStream>)); 5] = [
+    type Deed = fn(&mut testkit::Peer<std::net::TcpStream>);
+    let cases: [(&str, i32, Deed); 5] = [
         ("no rsync", 5, |peer| {
             peer.send("HTTP/1.1 400 Bad Request\r\n\r\n")
         }),

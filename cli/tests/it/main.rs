@@ -9,5 +9,6 @@ mod oneshot;
 mod outages;
 mod receiver;
 mod setup;
+mod signals;
 mod storms;
 mod targets;

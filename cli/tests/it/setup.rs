@@ -69,6 +69,7 @@ impl Pair {
     pub(crate) fn watch(&self, words: &[&str], targets: &[&str]) -> Running {
         syncline()
             .arg("watch")
+            .env("STATE_DIRECTORY", self.dir.path().join("state"))
             .args(words)
             .arg(&self.source)
             .args(targets)

@@ -105,8 +105,9 @@ impl Generator {
         if let Some(group) = list.group(entry)
             && self.session.options.hard_links
         {
-            let present = found.is_some_and(|stat| same_type(entry, &stat));
-            match self.links.step(group, ndx, !present && !lead) {
+            // What needs no data is made at once.
+            let ready = lead || !entry.is_file() || found.is_some_and(|stat| stat.is_file());
+            match self.links.step(group, ndx, !ready) {
                 Step::Lead => {}
                 Step::Wait => {
                     self.open(ndx);
@@ -224,13 +225,8 @@ impl Generator {
 
     fn symlink(&mut self, subject: &Subject<'_>, found: Option<Stat>) -> Result<(), Error> {
         let target = subject.list.link_target(subject.entry).unwrap_or_default();
-        let munged: Vec<u8>;
-        let target = if self.munge_links {
-            munged = [b"/rsyncd-munged/", target].concat();
-            &munged
-        } else {
-            target
-        };
+        let target = self.link_targets.stored(target, subject.path.as_bytes());
+        let target = &*target;
         let present = found.filter(Stat::is_symlink);
         if let Some(stat) = present {
             let same = self

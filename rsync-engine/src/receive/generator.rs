@@ -9,11 +9,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Instant;
 
 use rsync_delta::{BlockSums, Checksum};
-use rsync_proto::PeerText;
 use rsync_proto::item::{ItemFlags, ItemHeader};
 use rsync_proto::mux::Message;
 use rsync_proto::ndx::{Ndx, NdxWriter};
 use rsync_proto::stats::DelStats;
+use rsync_proto::{PeerText, Violation};
 
 use crate::error::Error;
 use crate::event::{Event, FileFailure, Item, TextKind};
@@ -31,6 +31,7 @@ use super::delete::Deletions;
 use super::destination::Place;
 use super::directory::OpenDirs;
 use super::hardlink::HardLinks;
+use super::link_target::LinkTargets;
 
 /// Request bytes collected before the sender gets to see them while we go on scanning.
 const REQUESTS_AT: usize = 4 << 10;
@@ -55,7 +56,7 @@ pub(super) struct Generator {
     pub(super) session: Arc<Session>,
     pub(super) out: WireOut,
     pub(super) ndx: NdxWriter,
-    pub(super) inbox: Receiver<ToGenerator>,
+    pub(super) inbox: Receiver<Vec<ToGenerator>>,
     pub(super) asked: Arc<Asked>,
     pub(super) place: Place,
     /// Handles below the place; `None` when the place does not exist (dry run).
@@ -64,7 +65,7 @@ pub(super) struct Generator {
     pub(super) checksum: Checksum,
     pub(super) list_checksum: Checksum,
     pub(super) root: bool,
-    pub(super) munge_links: bool,
+    pub(super) link_targets: LinkTargets,
     pub(super) links: HardLinks,
     pub(super) deletions: Deletions,
     pub(super) open_dirs: OpenDirs,
@@ -205,12 +206,22 @@ impl Generator {
 
     /// After a failure: waits until the receiver has read the peer's last words, within reason.
     pub(super) fn last_words(&self) {
+        if self.flow.finished {
+            return;
+        }
         let until = Instant::now() + LAST_WORDS;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             match self.inbox.recv_timeout(left) {
-                Ok(ToGenerator::Finished | ToGenerator::Broken) | Err(_) => return,
-                Ok(_) => {}
+                Ok(messages) => {
+                    let last = |it: &ToGenerator| {
+                        matches!(it, ToGenerator::Finished | ToGenerator::Broken)
+                    };
+                    if messages.iter().any(last) {
+                        return;
+                    }
+                }
+                Err(_) => return,
             }
         }
     }
@@ -309,6 +320,10 @@ impl Generator {
     /// Lets the sender have everything and waits for one thing from the receiver.
     fn wait(&mut self) -> Result<(), Error> {
         self.out.flush()?;
+        if self.flow.finished {
+            // The receiver has ended: what is still awaited cannot come.
+            return Err(Violation::EarlyGoodbye.into());
+        }
         loop {
             self.session.cancel.check()?;
             let got = match self.session.keep_alive_wait() {
@@ -319,7 +334,7 @@ impl Generator {
                     .map_err(|_| RecvTimeoutError::Disconnected),
             };
             match got {
-                Ok(message) => return self.handle(message),
+                Ok(messages) => return self.handle(messages),
                 Err(RecvTimeoutError::Timeout) => self.out.tick()?,
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(Error::Internal { role: "receiver" });
@@ -332,7 +347,7 @@ impl Generator {
     fn poll(&mut self) -> Result<(), Error> {
         loop {
             match self.inbox.try_recv() {
-                Ok(message) => self.handle(message)?,
+                Ok(messages) => self.handle(messages)?,
                 Err(TryRecvError::Empty) => return Ok(()),
                 Err(TryRecvError::Disconnected) => {
                     return Err(Error::Internal { role: "receiver" });
@@ -341,7 +356,13 @@ impl Generator {
         }
     }
 
-    fn handle(&mut self, message: ToGenerator) -> Result<(), Error> {
+    fn handle(&mut self, messages: Vec<ToGenerator>) -> Result<(), Error> {
+        messages
+            .into_iter()
+            .try_for_each(|message| self.handle_one(message))
+    }
+
+    fn handle_one(&mut self, message: ToGenerator) -> Result<(), Error> {
         match message {
             ToGenerator::List(list) => {
                 if self.session.options.hard_links {
@@ -364,7 +385,10 @@ impl Generator {
             })?,
             ToGenerator::Finished => self.flow.finished = true,
             // The receiver's own error says why.
-            ToGenerator::Broken => return Err(Error::Internal { role: "receiver" }),
+            ToGenerator::Broken => {
+                self.flow.finished = true;
+                return Err(Error::Internal { role: "receiver" });
+            }
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ mod entry;
 mod file;
 mod generator;
 mod hardlink;
+mod link_target;
 mod lists;
 mod receiver;
 mod request;
@@ -64,6 +65,7 @@ use self::receiver::{Receiver, ReceiverStats};
 
 pub use self::delete::{Protection, Unprotected};
 pub use self::destination::Destination;
+pub use self::link_target::LinkTargets;
 pub use self::lists::{NameCheck, Wanted};
 
 pub(crate) use self::checksum_of_file::digest_of;
@@ -112,8 +114,8 @@ pub struct Receive {
     pub root: bool,
     /// The umask of this session.
     pub umask: u32,
-    /// Store symlinks disarmed (a daemon's `munge symlinks`).
-    pub munge_links: bool,
+    /// What becomes of the targets of symlinks.
+    pub link_targets: LinkTargets,
 }
 
 impl std::fmt::Debug for Receive {
@@ -198,6 +200,7 @@ pub fn receive(
         ndx,
         lists,
         to_generator,
+        untold: Vec::new(),
         asked: Arc::clone(&asked),
         place: place.clone(),
         dirs: dir_cache(&session, &place),
@@ -223,12 +226,12 @@ pub fn receive(
         inbox,
         asked,
         dirs: dir_cache(&session, &place),
+        link_targets: what.link_targets,
         place,
         rules,
         checksum,
         list_checksum: checksums::list(&session.negotiated),
         root: what.root,
-        munge_links: what.munge_links,
         links: HardLinks::default(),
         deletions: Deletions::new(what.protection, session.options.max_delete),
         open_dirs: OpenDirs::default(),
@@ -404,7 +407,7 @@ fn stats(receiver: &Receiver, generator: &GeneratorStats) -> TransferStats {
 
 fn messages(
     session: &Session,
-    to_generator: std::sync::mpsc::Sender<ToGenerator>,
+    to_generator: std::sync::mpsc::Sender<Vec<ToGenerator>>,
     asked: Arc<Asked>,
 ) -> PeerMessages {
     PeerMessages {
@@ -417,10 +420,10 @@ fn messages(
             if let Note::NoSend(ndx) = note {
                 asked.refuse(ndx)?;
                 // A closed channel means that the generator ended already.
-                let _ = to_generator.send(ToGenerator::Settled {
+                let _ = to_generator.send(vec![ToGenerator::Settled {
                     ndx,
                     in_place: false,
-                });
+                }]);
             }
             Ok(())
         }),

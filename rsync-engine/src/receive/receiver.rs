@@ -27,6 +27,9 @@ use super::file::Received;
 use super::generator::item_of;
 use super::lists::ListReader;
 
+/// Size of a file during which the generator is not left without news.
+const LARGE: u64 = 64 << 10;
+
 /// What the receiver leaves behind for the outcome.
 #[derive(Debug, Default)]
 pub(super) struct ReceiverStats {
@@ -45,7 +48,9 @@ pub(super) struct Receiver {
     pub(super) input: WireIn,
     pub(super) ndx: NdxReader,
     pub(super) lists: ListReader,
-    pub(super) to_generator: Sender<ToGenerator>,
+    pub(super) to_generator: Sender<Vec<ToGenerator>>,
+    /// What the generator is told before we wait for the peer: waking it for each file would cost more than the file.
+    pub(super) untold: Vec<ToGenerator>,
     /// What the generator wrote and the sender has not answered.
     pub(super) asked: Arc<Asked>,
     pub(super) place: Place,
@@ -71,12 +76,19 @@ impl Receiver {
             ToGenerator::Broken
         };
         self.tell_generator(last);
+        self.tell();
         done
     }
 
-    /// A closed channel means that the generator ended; its error is the one that counts.
-    pub(super) fn tell_generator(&self, message: ToGenerator) {
-        let _ = self.to_generator.send(message);
+    pub(super) fn tell_generator(&mut self, message: ToGenerator) {
+        self.untold.push(message);
+    }
+
+    fn tell(&mut self) {
+        if !self.untold.is_empty() {
+            // A closed channel means that the generator ended; its error is the one that counts.
+            let _ = self.to_generator.send(std::mem::take(&mut self.untold));
+        }
     }
 
     fn answers(&mut self) -> Result<(), Error> {
@@ -84,6 +96,9 @@ impl Receiver {
         let mut phase = 0;
         loop {
             self.session.cancel.check()?;
+            if !self.input.ready() {
+                self.tell();
+            }
             let ndx = self.read_ndx()?;
             match ndx {
                 Ndx::DONE => {
@@ -130,6 +145,7 @@ impl Receiver {
     }
 
     pub(super) fn sublist(&mut self, dir: u32) -> Result<(), Error> {
+        self.tell();
         let list = self.lists.sub(&mut self.input, dir)?;
         self.session.trouble.io_error(self.lists.io_error);
         self.hold(list);
@@ -179,6 +195,9 @@ impl Receiver {
         let head = self
             .input
             .record(|cursor| SumHead::decode(cursor, protocol))?;
+        if entry.size >= LARGE {
+            self.tell();
+        }
         let received = self.receive_file(&request, &entry, &name, &head)?;
         let message = match received {
             Received::InPlace => ToGenerator::Settled {
@@ -289,6 +308,7 @@ impl Receiver {
 
     /// What follows the sender's last phase DONE (01-session 11.5).
     fn goodbye(&mut self) -> Result<(), Error> {
+        self.tell();
         let protocol = self.session.protocol();
         if self.session.client {
             self.stats.server = Some(

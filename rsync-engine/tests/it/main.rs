@@ -1,0 +1,9 @@
+//! The two sides of a transfer against each other, against faults, and against hostile or recorded peers.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests build their trees with std::fs"
+)]
+
+mod faults;
+mod pair;
