@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rsync_engine::fs::{IdMapper, IdPolicy, Links, SystemNames, Tree};
-use rsync_engine::options::TransferOptions;
+use rsync_engine::options::words::Words;
+use rsync_engine::options::{TransferOptions, grammar};
 use rsync_engine::pipe::{PipeCloser, PipeReader, PipeWriter, pipe};
 use rsync_engine::receive::{Destination, Receive, Unprotected};
 use rsync_engine::send::{Argument, Everything, Send, Source};
@@ -327,4 +328,16 @@ pub(crate) fn read_all(mut reader: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     reader.read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// The options that words of rsync's command line give.
+pub(crate) fn options(words: &[&str]) -> TransferOptions {
+    let words: Vec<Vec<u8>> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+    let mut options = TransferOptions::default();
+    let mut parsed = Words::new(&words);
+    while let Some(word) = parsed.next_word().expect("a word of rsync") {
+        let known = grammar::apply(&mut options, word, &mut parsed).expect("a value of rsync");
+        assert!(known, "{word:?}");
+    }
+    options
 }
