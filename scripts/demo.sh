@@ -12,6 +12,7 @@ finish() {
     if [ -n "$watcher" ]; then kill -9 "$watcher" 2>/dev/null || true; fi
     rm -rf "$work"
 }
+export STATE_DIRECTORY="$work/state"
 trap finish EXIT
 
 say() { printf '\n== %s\n' "$*"; }

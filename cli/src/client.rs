@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rsyncd::serve::EngineRunner;
 use rsyncd::{Server, ServerOptions};
+use tokio::signal::unix::SignalKind;
 
 use crate::daemon::DaemonPlan;
 use crate::exit::{Failure, USAGE};
@@ -49,8 +50,11 @@ pub(crate) fn run_daemon(plan: &DaemonPlan) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| failed(&error))?;
+    let server = Arc::new(server);
+    let reloaded = Arc::clone(&server);
+    crate::interrupt::on_each(SignalKind::hangup(), move || reloaded.reload());
     let (stop, stopped) = tokio::sync::oneshot::channel();
-    crate::interrupt::on_signal(move || {
+    crate::interrupt::on_end(&crate::interrupt::END, move || {
         // The server has ended by itself otherwise.
         let _ = stop.send(());
     });

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use rsync_engine::exit_text;
 use rsync_engine::options::OptionError;
 
 use crate::escape::Escaper;
@@ -16,38 +17,6 @@ pub(crate) const UNSUPPORTED: u8 = 4;
 /// Anything before the daemon said OK.
 pub(crate) const START: u8 = 5;
 
-/// The name of an exit code in the last line (06-client 3.10).
-pub(crate) fn name(code: u8) -> &'static str {
-    match code {
-        1 => "syntax or usage error",
-        2 => "protocol incompatibility",
-        3 => "errors selecting input/output files, dirs",
-        4 => "requested action not supported",
-        5 => "error starting client-server protocol",
-        10 => "error in socket IO",
-        11 => "error in file IO",
-        12 => "error in rsync protocol data stream",
-        13 => "errors with program diagnostics",
-        14 => "error in IPC code",
-        15 => "sibling process crashed",
-        16 => "sibling process terminated abnormally",
-        19 => "received SIGUSR1",
-        20 => "received SIGINT, SIGTERM, or SIGHUP",
-        21 => "waitpid() failed",
-        22 => "error allocating core memory buffers",
-        23 => "some files/attrs were not transferred (see previous errors)",
-        24 => "some files vanished before they could be transferred",
-        25 => "the --max-delete limit stopped deletions",
-        30 => "timeout in data send/receive",
-        35 => "timeout waiting for daemon connection",
-        124 => "remote shell failed",
-        125 => "remote shell killed",
-        126 => "remote command could not be run",
-        127 => "remote command not found",
-        _ => "unexplained error",
-    }
-}
-
 /// What this end was doing, as messages name it (06-client 3.9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -60,7 +29,8 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    fn as_str(self) -> &'static str {
+    /// The name in messages.
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Client => "client",
             Self::Sender => "sender",
@@ -72,7 +42,7 @@ impl Role {
 /// The last line of a run that ends with `code`, which is not 0.
 pub(crate) fn final_line(code: u8, role: Role) -> String {
     let class = if code == 24 { "warning" } else { "error" };
-    let (name, role, version) = (name(code), role.as_str(), env!("CARGO_PKG_VERSION"));
+    let (name, role, version) = (exit_text(code), role.as_str(), env!("CARGO_PKG_VERSION"));
     // FILE(LINE) is rsync's business; scripts match the rest of the shape.
     format!("rsync {class}: {name} (code {code}) at syncline(1) [{role}={version}]")
 }
@@ -88,6 +58,8 @@ pub(crate) struct Failure {
     pub(crate) lines: Vec<Vec<u8>>,
     /// The help text stands in place of a message.
     pub(crate) usage: bool,
+    /// The peer has said it all, the last line included.
+    pub(crate) told: bool,
 }
 
 impl Failure {
@@ -98,6 +70,7 @@ impl Failure {
             role,
             lines: vec![line.into()],
             usage: false,
+            told: false,
         }
     }
 
@@ -108,6 +81,15 @@ impl Failure {
             role,
             lines: Vec::new(),
             usage: false,
+            told: false,
+        }
+    }
+
+    /// A failure that the peer has explained, as its programs do.
+    pub(crate) fn told_by_peer(code: u8, role: Role) -> Self {
+        Self {
+            told: true,
+            ..Self::shown(code, role)
         }
     }
 
@@ -123,6 +105,7 @@ impl Failure {
             role: Role::Client,
             lines: Vec::new(),
             usage: true,
+            told: false,
         }
     }
 
@@ -143,6 +126,9 @@ impl Failure {
         for line in &self.lines {
             escaper.write(err, line)?;
             err.write_all(b"\n")?;
+        }
+        if self.told {
+            return Ok(());
         }
         writeln!(err, "{}", final_line(self.code, self.role))
     }
@@ -185,7 +171,6 @@ mod tests {
                  [sender={version}]"
             )
         );
-        assert_eq!(name(255), "unexplained error");
     }
 
     #[test]

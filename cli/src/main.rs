@@ -1,4 +1,8 @@
 //! The syncline command: rsync's command line, `syncline watch` and `syncline daemon`.
+//!
+//! Words become [`lowargs`] (what was typed), then [`hiargs`] (what it means: a job, options, output), then
+//! [`transfer`] or [`mirror`] run it and [`output`] says what happened, in rsync's words. Exit codes and the last
+//! lines of a failed run are in [`exit`] alone. Nothing here is anything that another crate could want.
 
 #![forbid(unsafe_code)]
 mod client;
@@ -11,6 +15,7 @@ mod hostspec;
 mod interrupt;
 mod log;
 mod lowargs;
+mod memory;
 mod mirror;
 mod output;
 mod password;

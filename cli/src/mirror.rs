@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Zoned;
@@ -12,16 +12,20 @@ use rsync_engine::filter::Chain;
 use syncline::Filters;
 use syncline_watcher::mirror::{Mirror, MirrorTarget};
 use syncline_watcher::{
-    BatchSummary, DeletePolicy as Policy, PathBytes, PushEvent, TargetSpec, Timing, WatchEvent,
-    WatchOptions, Watcher,
+    BatchSummary, DeletePolicy as Policy, PathBytes, PushEvent, TargetSpec, Timing, WatchError,
+    WatchEvent, WatchOptions, Watcher,
 };
+use tokio::signal::unix::SignalKind;
 
 use crate::escape::Escaper;
 use crate::exit::{Failure, Role, USAGE};
 use crate::hiargs::Job;
+use crate::memory::Memory;
 use crate::transfer;
 use crate::watch::{DeletePolicy, WatchPlan, WatchTarget};
 
+/// How often it is stored what the targets have.
+const REMEMBER: Duration = Duration::from_secs(10);
 /// How many names a line shows.
 const NAMES_SHOWN: usize = 3;
 
@@ -36,24 +40,56 @@ pub(crate) fn run(plan: &WatchPlan) -> Result<(), Failure> {
         return Err(Failure::new(USAGE, Role::Client, text));
     }
     let cancel = Cancel::new();
+    let mut memories: Vec<_> = plan
+        .targets
+        .iter()
+        .map(|target| {
+            Memory::new(&plan.source, &identity(target), |name| {
+                std::env::var_os(name)
+            })
+        })
+        .collect();
     let targets = plan
         .targets
         .iter()
-        .map(|target| spec(plan, target, &filters, &cancel))
+        .zip(&mut memories)
+        .map(|(target, memory)| TargetSpec {
+            pusher: Box::new(pusher(plan, target, &filters, &cancel)),
+            confirmed_until: memory.as_mut().and_then(Memory::load),
+        })
         .collect();
     let (watcher, events) =
         Watcher::start(&plan.source, targets, options(plan, chain)).map_err(|error| {
+            let code = match error {
+                WatchError::Root { .. } => 3,
+                _ => 14,
+            };
             Failure::new(
-                2,
+                code,
                 Role::Sender,
                 format!("syncline watch: {error}{}", cause(&error)),
             )
         })?;
     let stop = Arc::new(AtomicBool::new(false));
     let stopping = Arc::clone(&stop);
-    crate::interrupt::on_signal(move || stopping.store(true, Ordering::SeqCst));
+    crate::interrupt::on_end(&crate::interrupt::END_OR_HANGUP, move || {
+        stopping.store(true, Ordering::SeqCst);
+    });
+    let release = Arc::new(AtomicBool::new(false));
+    let releasing = Arc::clone(&release);
+    crate::interrupt::on_each(SignalKind::user_defined1(), move || {
+        releasing.store(true, Ordering::SeqCst);
+    });
     let mut screen = Screen::new(plan);
+    let mut remembered = Instant::now();
     while !stop.load(Ordering::SeqCst) {
+        if release.swap(false, Ordering::SeqCst) {
+            (0..plan.targets.len()).for_each(|target| watcher.release(target));
+        }
+        if remembered.elapsed() >= REMEMBER {
+            remember(&watcher, &mut memories, &screen);
+            remembered = Instant::now();
+        }
         // A signal has no other way in here than a look now and then.
         match events.recv_timeout(Duration::from_millis(100)) {
             Ok(event) => screen.event(event),
@@ -62,6 +98,7 @@ pub(crate) fn run(plan: &WatchPlan) -> Result<(), Failure> {
         }
     }
     screen.line("stopping: finishing what is being sent");
+    remember(&watcher, &mut memories, &screen);
     watcher.begin_stop();
     watcher.stop();
     while let Ok(event) = events.try_recv() {
@@ -69,6 +106,30 @@ pub(crate) fn run(plan: &WatchPlan) -> Result<(), Failure> {
     }
     screen.flush();
     Ok(())
+}
+
+/// Stores until when each target has everything. A place that cannot be written is told once.
+fn remember(watcher: &Watcher, memories: &mut [Option<Memory>], screen: &Screen) {
+    for (status, slot) in watcher.status().targets.iter().zip(memories) {
+        let Some(memory) = slot else { continue };
+        if let Err(error) = memory.store(status.confirmed_until) {
+            screen.problem(&format!(
+                "cannot remember what is done ({error}); the next start compares by size and time only"
+            ));
+            *slot = None;
+        }
+    }
+}
+
+/// What tells a target from others.
+fn identity(target: &WatchTarget) -> String {
+    match &target.job {
+        Job::Push { daemon, path, .. } => {
+            format!("{}:{}/{}", daemon.host, daemon.port, path.escape_ascii())
+        }
+        _ => std::path::absolute(&target.name)
+            .map_or_else(|_| target.name.clone(), |path| path.display().to_string()),
+    }
 }
 
 fn cause(error: &dyn std::error::Error) -> String {
@@ -95,7 +156,7 @@ fn options(plan: &WatchPlan, chain: Chain) -> WatchOptions {
     }
 }
 
-fn spec(plan: &WatchPlan, target: &WatchTarget, filters: &Filters, cancel: &Cancel) -> TargetSpec {
+fn pusher(plan: &WatchPlan, target: &WatchTarget, filters: &Filters, cancel: &Cancel) -> Mirror {
     let place = match &target.job {
         Job::Push {
             daemon,
@@ -123,17 +184,13 @@ fn spec(plan: &WatchPlan, target: &WatchTarget, filters: &Filters, cancel: &Canc
         }
     };
     let deletes = plan.delete != DeletePolicy::Never;
-    let pusher = Mirror::new(
+    Mirror::new(
         place,
         plan.options.clone(),
         filters.clone(),
         deletes,
         cancel.clone(),
-    );
-    TargetSpec {
-        pusher: Box::new(pusher),
-        confirmed_until: None,
-    }
+    )
 }
 
 /// The path behind the module's name.
@@ -399,8 +456,9 @@ impl Screen {
                 known,
             } => format!(
                 "{}: {vanished} of {known} names vanished at once; deletions are held back. \
-                 Start again with --delete if that is right",
-                self.name(target)
+                 If that is right, let them go with: kill -USR1 {}",
+                self.name(target),
+                std::process::id()
             ),
             WatchEvent::PathFailed {
                 target,

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use rsync_engine::fs::{Errno, describe};
-use rsync_engine::options::{Delete, Direction, TransferOptions};
+use rsync_engine::options::{Direction, TransferOptions};
 use rsync_engine::receive::Destination;
 use rsync_engine::{Cancel, Event, Events, Item, Outcome, TextKind};
 use syncline::daemon::{Connect, OpenSession, list_modules};
 use syncline::{Credentials, DaemonTarget, Filters, local, source};
 
 use crate::escape::Escaper;
-use crate::exit::{Failure, Role};
+use crate::exit::{Failure, Role, USAGE};
 use crate::hiargs::{Connection, Daemon, HiArgs, Job};
 use crate::output::{Counts, Entry, Header, ItemFlags, Report, Stats, TypeCounts};
 use crate::password;
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &HiArgs) -> Result<(), Failure> {
     let started = Instant::now();
     let role = args.role();
     let cancel = Cancel::new();
-    crate::interrupt::cancels(&cancel);
+    let interrupted = crate::interrupt::cancels(&cancel);
     let terminal = Arc::new(Terminal::new(args, role));
     let events: Arc<dyn Events> = Arc::clone(&terminal) as Arc<dyn Events>;
     let done = match &args.job {
@@ -98,24 +98,39 @@ pub(crate) fn run(args: &HiArgs) -> Result<(), Failure> {
     };
     match done {
         Ok(outcome) => {
-            let code = terminal.finish(&outcome, &args.options, started);
+            let code = terminal.finish(&outcome, started);
             if code == 0 {
                 Ok(())
             } else {
                 Err(Failure::shown(code, role))
             }
         }
+        Err(_) if interrupted.load(Ordering::SeqCst) => Err(Failure::shown(20, role)),
         Err(error) => Err(failure(&error, role)),
     }
 }
 
 /// An error of the library as the closing lines of the run.
 pub(crate) fn failure(error: &syncline::Error, role: Role) -> Failure {
-    let code = error.exit_code();
+    use rsync_engine::Error as Session;
+    use syncline::Error;
+
+    let (code, name) = (error.exit_code(), role.as_str());
     match error {
         // The peer's own words were shown when they came.
-        syncline::Error::Session(rsync_engine::Error::Remote { .. }) => Failure::shown(code, role),
-        syncline::Error::Refused(text) => Failure::new(code, role, text.as_bytes()),
+        Error::Session(Session::Remote { .. }) => Failure::told_by_peer(code, role),
+        Error::Refused(text) => Failure::new(code, role, text.as_bytes()),
+        // Why the password file cannot be used, in whole.
+        Error::Password(text) if text.starts_with("rsync: ") => {
+            Failure::new(USAGE, role, text.as_bytes())
+        }
+        Error::Session(Session::Disconnected { .. }) => {
+            Failure::new(code, role, format!("rsync: {error} [{name}]"))
+        }
+        Error::Connect { .. }
+        | Error::Session(Session::Connection { .. } | Session::File { .. }) => {
+            Failure::new(code, role, format!("rsync: [{name}] {error}"))
+        }
         error => Failure::new(code, role, format!("rsync: {error}")),
     }
 }
@@ -244,19 +259,24 @@ impl Terminal {
             return;
         }
         self.partial.store(true, Ordering::Relaxed);
-        let op = if path.ends_with(b"/") {
-            "change_dir"
-        } else {
-            "link_stat"
+        let (op, path) = match path.strip_suffix(b"/") {
+            Some(path) => ("change_dir", path),
+            None => ("link_stat", path),
         };
         let mut line = format!("rsync: [sender] {op} \"").into_bytes();
+        if !path.starts_with(b"/")
+            && let Ok(here) = std::env::current_dir()
+        {
+            line.extend_from_slice(here.as_os_str().as_bytes());
+            line.push(b'/');
+        }
         line.extend_from_slice(path);
         line.extend_from_slice(format!("\" failed: {}", describe(errno)).as_bytes());
         self.with(|report| report.error(&line));
     }
 
     /// The closing lines. Returns the exit code.
-    fn finish(&self, outcome: &Outcome, options: &TransferOptions, started: Instant) -> u8 {
+    fn finish(&self, outcome: &Outcome, started: Instant) -> u8 {
         let stats = &outcome.stats;
         let counts = |counts: &rsync_engine::TypeCounts| TypeCounts {
             files: counts.files,
@@ -266,10 +286,13 @@ impl Terminal {
             specials: counts.specials,
         };
         let deleted = &stats.deleted;
+        let told = outcome
+            .protocol
+            .is_some_and(|protocol| protocol.has_delete_stats());
         let shown = Stats {
             entries: counts(&stats.entries),
             created: counts(&stats.created),
-            deleted: (options.delete != Delete::Off || options.force).then(|| TypeCounts {
+            deleted: told.then(|| TypeCounts {
                 files: deleted.files.into(),
                 dirs: deleted.dirs.into(),
                 links: deleted.symlinks.into(),
@@ -322,10 +345,8 @@ impl Events for Terminal {
                 text,
             } => report.info(text.as_bytes()),
             Event::Note { text, .. } => report.error(text.as_bytes()),
-            Event::Failed(failure) if failure.vanished => {
-                report.error(failure.to_string().as_bytes())
-            }
-            Event::Failed(failure) => report.error(format!("rsync: {failure}").as_bytes()),
+            Event::Failed(failure) if failure.vanished => report.error(&failure.line()),
+            Event::Failed(failure) => report.error(&[b"rsync: ", &failure.line()[..]].concat()),
             Event::ListComplete { entries, .. } if !self.incremental.load(Ordering::Relaxed) => {
                 report.list_complete(entries)
             }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::event::SystemError;
 use rsync_proto::{DecodeError, PeerText, Unsupported, Violation};
 
 /// A failure that ends the whole run. A failure of one file is an [`crate::Event`] and a flag in the
@@ -22,7 +23,7 @@ pub enum Error {
         received: u64,
     },
     /// The connection failed.
-    #[error("{op} failed on the connection: {source}")]
+    #[error("{op} error: {}", SystemError(source))]
     Connection {
         /// `read` or `write`.
         op: &'static str,
@@ -45,7 +46,7 @@ pub enum Error {
     #[error("cancelled")]
     Cancelled,
     /// A local file operation without which the run cannot go on.
-    #[error("{op} {path} failed: {source}")]
+    #[error("{}", file_failure(op, path, source))]
     File {
         /// The operation, in rsync's word for it.
         op: &'static str,
@@ -103,6 +104,16 @@ impl Error {
             text: text.into(),
             code,
         }
+    }
+}
+
+/// rsync's words for a failed file operation.
+fn file_failure(op: &str, path: &PeerText<Vec<u8>>, source: &io::Error) -> String {
+    let reason = SystemError(source);
+    // An operation is named by its call; anything else is a clause of its own.
+    match op.contains(' ') {
+        false => format!("{op} \"{path}\" failed: {reason}"),
+        true => format!("ERROR: {op} \"{path}\": {reason}"),
     }
 }
 

@@ -72,8 +72,8 @@ pub enum Event<'a> {
     Note {
         /// What kind of text.
         kind: TextKind,
-        /// The line.
-        text: &'a str,
+        /// The line; its `Display` is escaped.
+        text: PeerText<&'a [u8]>,
     },
     /// One entry failed; the run goes on and ends with code 23 or 24.
     Failed(&'a FileFailure),
@@ -151,30 +151,25 @@ pub struct FileFailure {
     pub vanished: bool,
 }
 
+impl FileFailure {
+    /// The line that tells of it, with the name's bytes as they are: whoever shows it escapes it.
+    #[must_use]
+    pub fn line(&self) -> Vec<u8> {
+        let (before, after) = match &self.source {
+            _ if self.vanished => ("file has vanished: \"".to_owned(), "\"".to_owned()),
+            Some(source) => (
+                format!("[{}] {} \"", self.role, self.op),
+                format!("\" failed: {}", SystemError(source)),
+            ),
+            None => (format!("[{}] {}: \"", self.role, self.op), "\"".to_owned()),
+        };
+        [before.as_bytes(), &self.name, after.as_bytes()].concat()
+    }
+}
+
 impl fmt::Display for FileFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = PeerText(&self.name);
-        if self.vanished {
-            return write!(f, "file has vanished: \"{name}\"");
-        }
-        match &self.source {
-            Some(source) => {
-                // Some of rsync's words say it in front of the name.
-                let failed = if self.op.contains("failed") {
-                    ""
-                } else {
-                    " failed"
-                };
-                write!(
-                    f,
-                    "[{}] {} \"{name}\"{failed}: {}",
-                    self.role,
-                    self.op,
-                    SystemError(source)
-                )
-            }
-            None => write!(f, "[{}] {}: \"{name}\"", self.role, self.op),
-        }
+        PeerText(self.line()).fmt(f)
     }
 }
 

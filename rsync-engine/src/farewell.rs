@@ -5,11 +5,14 @@ use rsync_proto::{PeerText, Protocol};
 
 use crate::error::Error;
 use crate::event::TextKind;
+use crate::exit::exit_text;
 use crate::wire_out::WireOut;
 
 /// Who says farewell.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Role {
+    /// What messages call us.
+    pub(crate) name: &'static str,
     /// We are the server, so the client shows our texts.
     pub(crate) server: bool,
     /// We answer the peer's exit code with an empty one: a sender, or a receiving side that has not begun.
@@ -25,11 +28,20 @@ pub(crate) fn send(out: &mut WireOut, protocol: Protocol, role: Role, error: &Er
 fn try_send(out: &mut WireOut, protocol: Protocol, role: Role, error: &Error) -> Result<(), Error> {
     let code = error.exit_code();
     if role.server && !matches!(error, Error::Remote { .. }) {
-        let text = format!("rsync: {error}\n");
-        out.message(&Message::Text {
-            kind: TextKind::Error,
-            text: PeerText(text.as_bytes()),
-        })?;
+        let (name, version) = (role.name, env!("CARGO_PKG_VERSION"));
+        let what = match error {
+            // These are whole sentences of rsync's.
+            Error::Request { text, .. } if text.starts_with("ERROR: ") => text.clone(),
+            error => format!("rsync: [{name}] {error}"),
+        };
+        let class = exit_text(code);
+        let last = format!("rsync error: {class} (code {code}) at syncline(1) [{name}={version}]");
+        for line in [what, last] {
+            out.message(&Message::Text {
+                kind: TextKind::Error,
+                text: PeerText(format!("{line}\n").as_bytes()),
+            })?;
+        }
     }
     // 10, 12, 19 and 30 mean that nobody listens or nobody should.
     if protocol.has_error_exit() && !matches!(code, 10 | 12 | 19 | 30) {

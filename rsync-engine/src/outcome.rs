@@ -1,5 +1,6 @@
 //! How a transfer ended that ran to its end, and its statistics.
 
+use rsync_proto::Protocol;
 use rsync_proto::stats::DelStats;
 
 /// The general bit of the I/O error flags (01-session 12.1): something could not be read or written.
@@ -12,6 +13,8 @@ pub const IO_DELETE_LIMIT: u32 = 4;
 /// A run that reached its end; single entries may have failed.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
+    /// What was spoken.
+    pub protocol: Option<Protocol>,
     /// Counters.
     pub stats: TransferStats,
     /// The I/O error flags of both sides.

@@ -5,8 +5,8 @@ use rsync_proto::Protocol;
 use rsync_proto::filter::FilterReader;
 use rsync_proto::mux::Peer;
 use rsync_proto::setup::{
-    Capabilities, ChecksumChoice, ClientOffer, ClientSetup, CompatFlags, Negotiated, Progress,
-    ServerOffer, ServerSetup,
+    Capabilities, ChecksumChoice, ClientOffer, ClientSetup, CompatFlags, Compression,
+    CompressionRequest, Negotiated, Progress, ServerOffer, ServerSetup,
 };
 
 use crate::error::Error;
@@ -30,7 +30,9 @@ const SUPPORTED: CompatFlags = CompatFlags(
 /// Whether this side allows incremental recursion (02-file-list 9.1). `receiving`: we are the receiving side.
 #[must_use]
 pub fn allows_inc_recurse(options: &TransferOptions, receiving: bool) -> bool {
-    let flat = receiving && matches!(options.delete, Delete::Before | Delete::After);
+    // A listing in parts would show the directories of a level before what is in them.
+    let flat = receiving
+        && (options.list_only.is_on() || matches!(options.delete, Delete::Before | Delete::After));
     // With -R the lists of implied directories would have to be put together from all arguments.
     let composed = !receiving && options.relative;
     options.recursive && options.inc_recursive && !flat && !composed
@@ -91,20 +93,37 @@ pub fn client(
     Ok(negotiated)
 }
 
-/// The server's side, after it has read the arguments. `letters` are the client's capabilities; `seed` must not
-/// be 0.
+/// What a server brings to the set-up beside the options.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerSide<'a> {
+    /// The agreed protocol.
+    pub protocol: Protocol,
+    /// The client's capabilities (01-session 7.4).
+    pub letters: Option<&'a [u8]>,
+    /// The client negotiates a compression; only for a session that ends with a message, since nothing here
+    /// compresses yet.
+    pub compression: bool,
+    /// Not 0.
+    pub seed: i32,
+}
+
+/// The server's side, after it has read the arguments.
 ///
 /// # Errors
 /// What the client's bytes break, or a failed connection.
 pub fn server(
     input: &mut WireIn,
     out: &mut WireOut,
-    protocol: Protocol,
-    letters: Option<&[u8]>,
+    side: ServerSide<'_>,
     options: &TransferOptions,
     sending: bool,
-    seed: i32,
 ) -> Result<Negotiated, Error> {
+    let ServerSide {
+        protocol,
+        letters,
+        compression,
+        seed,
+    } = side;
     let offered = Capabilities::parse(letters.unwrap_or_default());
     let compat = offered.answer(SUPPORTED, allows_inc_recurse(options, !sending));
     let seed = options
@@ -113,6 +132,14 @@ pub fn server(
         .unwrap_or(seed);
     let offer = ServerOffer {
         checksum_choice: choice(options)?,
+        compression: match compression {
+            true => CompressionRequest::Negotiate,
+            false => CompressionRequest::Off,
+        },
+        compressions: match compression {
+            true => vec![Compression::Zlibx, Compression::Zlib],
+            false => Vec::new(),
+        },
         ..ServerOffer::new(protocol, compat, seed)
     };
     let mut reply = Vec::new();

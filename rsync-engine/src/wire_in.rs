@@ -222,6 +222,7 @@ impl WireIn {
                 return Ok(None);
             }
             let len = self.try_run()?;
+            // Not before: a new chunk may have come.
             let start = self.pos;
             if len == 0 {
                 continue;

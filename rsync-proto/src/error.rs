@@ -345,6 +345,9 @@ pub enum Violation {
     /// A match although there is no basis (03-transfer 5.2).
     #[error("match of a block without a basis")]
     MatchWithoutBasis,
+    /// A last DONE of the sender before all requests were answered or refused.
+    #[error("end of the session before all requests were answered")]
+    EarlyGoodbye,
     /// Stream data after the last DONE (03-transfer 11).
     #[error("data after the end of the session")]
     DataAfterEnd,

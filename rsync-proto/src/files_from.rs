@@ -14,8 +14,8 @@ pub fn read_name<'a>(cursor: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, Decode
     let end = input.iter().take(max + 1).position(|&byte| byte == 0);
     let Some(end) = end else {
         return Err(if input.len() > max {
-            let len = input.len();
-            Violation::StringTooLong { len, max }.into()
+            // How much more came with the same read says nothing about the name.
+            Violation::StringTooLong { len: max + 1, max }.into()
         } else {
             DecodeError::Incomplete
         });
@@ -69,8 +69,11 @@ mod tests {
             len: 4096,
             max: 4095,
         };
-        let got = read_name(&mut Cursor::new(&[b'x'; 4096]));
-        assert_eq!(got, Err(too_long.into()));
+        for there in [4096, 5000] {
+            let bytes = vec![b'x'; there];
+            let got = read_name(&mut Cursor::new(&bytes));
+            assert_eq!(got, Err(too_long.into()), "{there} bytes there");
+        }
         let got = read_name(&mut Cursor::new(&[b'x'; 4095]));
         assert_eq!(got, Err(DecodeError::Incomplete));
     }

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use rsync_engine::filter::{Chain, Role, RuleList, RuleSettings};
 use rsync_engine::fs::{IdMapper, IdPolicy, Links, RelPath, RelPathBuf};
 use rsync_engine::options::{ServerRequest, TransferOptions};
-use rsync_engine::receive::{Destination, Receive};
+use rsync_engine::receive::{Destination, LinkTargets, Receive};
 use rsync_engine::rules::{ModuleRules, ProtectionRules};
 use rsync_engine::{
-    Cancel, Error, IoClock, Outcome, Session, TextKind, Trouble, WireIn, WireOut, setup,
+    Cancel, Error, IoClock, Outcome, Session, TextKind, Trouble, WireIn, WireOut, exit_text, setup,
 };
 use rsync_proto::PeerText;
 use rsync_proto::mux::Message;
@@ -50,7 +50,9 @@ impl SessionRunner for EngineRunner {
         match result {
             Ok(outcome) => end(role, outcome.exit_code(), &outcome),
             Err(error) => {
-                log.warn(format!("rsync: [{role}] {error}"));
+                let text = error.to_string();
+                let text = text.strip_prefix("rsync: ").unwrap_or(&text);
+                log.warn(format!("rsync: [{role}] {text}"));
                 end(role, error.exit_code(), &Outcome::default())
             }
         }
@@ -87,32 +89,14 @@ fn close(mut stream: &TcpStream) {
 fn end(role: &'static str, exit_code: u8, outcome: &Outcome) -> SessionEnd {
     SessionEnd {
         exit_code,
-        reason: reason(exit_code).to_owned(),
+        reason: match exit_code {
+            0 => String::new(),
+            code => exit_text(code).to_owned(),
+        },
         role,
         sent: outcome.stats.sent,
         received: outcome.stats.received,
         total_size: outcome.stats.total_size,
-    }
-}
-
-/// What an exit code means, in rsync's words (01-session 12.3).
-fn reason(code: u8) -> &'static str {
-    match code {
-        0 => "",
-        1 => "syntax or usage error",
-        2 => "protocol incompatibility",
-        3 => "errors selecting input/output files, dirs",
-        4 => "requested action not supported",
-        10 => "error in socket IO",
-        11 => "error in file IO",
-        12 => "error in rsync protocol data stream",
-        20 => "received SIGINT, SIGTERM, or SIGHUP",
-        22 => "error allocating core memory buffers",
-        23 => "some files/attrs were not transferred (see previous errors)",
-        24 => "some files vanished before they could be transferred",
-        25 => "the --max-delete limit stopped deletions",
-        30 => "timeout in data send/receive",
-        _ => "unexplained error",
     }
 }
 
@@ -130,7 +114,10 @@ fn run(request: SessionRequest) -> Result<Outcome, Error> {
         Ok(asked) => (asked.clone(), refusal(&request, asked)),
         Err(rejection) => (placeholder(rejection), Some(rejection.clone())),
     };
-    let mut ready = set_up(&request, &asked)?;
+    let compression = rejection
+        .as_ref()
+        .is_some_and(|rejection| rejection.compression);
+    let mut ready = set_up(&request, &asked, compression)?;
     if let Some(rejection) = rejection {
         return Err(reject(ready, &request, &rejection));
     }
@@ -165,6 +152,7 @@ fn give_up(ready: Ready, request: &SessionRequest, error: Error) -> Error {
                 exit_code: code,
                 sender,
                 capabilities: None,
+                compression: false,
             };
             reject(ready, request, &rejection)
         }
@@ -195,6 +183,7 @@ fn refusal(request: &SessionRequest, asked: &ServerRequest) -> Option<Rejection>
         exit_code: 1,
         sender: asked.sender,
         capabilities: asked.capabilities.clone(),
+        compression: false,
     })
 }
 
@@ -202,7 +191,12 @@ fn connection(op: &'static str) -> impl Fn(io::Error) -> Error {
     move |source| Error::Connection { op, source }
 }
 
-fn set_up(request: &SessionRequest, asked: &ServerRequest) -> Result<Ready, Error> {
+/// `compression`: the client negotiates one, though nothing will ever be compressed.
+fn set_up(
+    request: &SessionRequest,
+    asked: &ServerRequest,
+    compression: bool,
+) -> Result<Ready, Error> {
     let clock = Arc::new(IoClock::new(request.timeout));
     let clone = || request.stream.try_clone().map_err(connection("set-up"));
     let reader = TcpReader::new(clone()?, Arc::clone(&clock)).map_err(connection("set-up"))?;
@@ -220,11 +214,14 @@ fn set_up(request: &SessionRequest, asked: &ServerRequest) -> Result<Ready, Erro
     let negotiated = setup::server(
         &mut input,
         &mut out,
-        request.protocol,
-        asked.capabilities.as_deref(),
+        setup::ServerSide {
+            protocol: request.protocol,
+            letters: asked.capabilities.as_deref(),
+            compression,
+            seed,
+        },
         &asked.options,
         asked.sender,
-        seed,
     )?;
     Ok(Ready {
         input,
@@ -246,7 +243,7 @@ fn reject(mut ready: Ready, request: &SessionRequest, rejection: &Rejection) -> 
     };
     let last = format!(
         "rsync error: {} (code {code}) at serve [{role}={version}]",
-        reason(code)
+        exit_text(code)
     );
     let told = [&rejection.text, &last].into_iter().try_for_each(|text| {
         let text = format!("{text}\n");
@@ -327,6 +324,13 @@ fn receive(
     let policy = IdPolicy::of_this_thread(request.numeric_ids || session.options.numeric_ids);
     let root = policy.root;
     let chain = Chain::new(rules, Role::Receiver);
+    let link_targets = if request.munge_symlinks {
+        LinkTargets::Munged
+    } else if request.regime.sanitizes() {
+        LinkTargets::Confined
+    } else {
+        LinkTargets::AsSent
+    };
     let what = Receive {
         destination: Some(Destination::Within {
             tree: request.root.clone(),
@@ -342,7 +346,7 @@ fn receive(
         ids: IdMapper::new(policy, Box::new(request.names.clone())),
         root,
         umask: request.umask,
-        munge_links: request.munge_symlinks,
+        link_targets,
     };
     rsync_engine::receive(session, ready.input, ready.out, what)
 }

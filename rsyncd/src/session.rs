@@ -123,6 +123,8 @@ pub struct Rejection {
     pub sender: bool,
     /// Its capability letters (01-session 7.4), as far as its arguments tell: the set-up needs them.
     pub capabilities: Option<Vec<u8>>,
+    /// It wants to negotiate a compression, as far as its arguments tell: the set-up needs that too.
+    pub compression: bool,
 }
 
 /// How a session ended.

@@ -408,7 +408,7 @@ impl Events for Forward {
             },
             Event::Note { kind, text } => TransferEvent::Message {
                 kind,
-                text: text.to_owned(),
+                text: text.to_string(),
             },
             _ => return,
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rsync_engine::fs::umask;
 use rsync_engine::options::{self, Direction, TransferOptions};
-use rsync_engine::receive::{Destination, Receive};
+use rsync_engine::receive::{Destination, LinkTargets, Receive};
 use rsync_engine::send::{Send, Source};
 use rsync_engine::{
     Cancel, Event, Events, IoClock, Outcome, Session, TextKind, Trouble, WireIn, WireOut, setup,
@@ -257,7 +257,7 @@ impl OpenSession {
             ids,
             root,
             umask: umask(),
-            munge_links: false,
+            link_targets: LinkTargets::AsSent,
         };
         Ok(rsync_engine::receive(session, self.input, self.out, what)?)
     }

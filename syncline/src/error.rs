@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rsync_engine::SystemError;
 use rsync_proto::{DecodeError, EncodeError, PeerText};
 
 /// A failed connection, handshake or transfer.
@@ -9,7 +10,7 @@ use rsync_proto::{DecodeError, EncodeError, PeerText};
 #[non_exhaustive]
 pub enum Error {
     /// No address of the host could be reached.
-    #[error("failed to connect to {host} ({port}): {source}")]
+    #[error("failed to connect to {host} ({port}): {}", SystemError(source))]
     Connect {
         /// The host as it was named.
         host: String,
@@ -27,7 +28,7 @@ pub enum Error {
         port: u16,
     },
     /// The connection broke before the session began.
-    #[error("connection to the daemon failed: {0}")]
+    #[error("connection to the daemon failed: {}", SystemError(.0))]
     Handshake(#[source] io::Error),
     /// The daemon closed the connection before the session began.
     #[error("the daemon closed the connection during {during}")]
@@ -51,7 +52,7 @@ pub enum Error {
     #[error("{0}")]
     Target(#[from] crate::TargetError),
     /// A source that cannot be opened.
-    #[error("link_stat {path} failed: {source}")]
+    #[error("link_stat \"{path}\" failed: {}", SystemError(source))]
     Source {
         /// The path.
         path: PeerText<Vec<u8>>,

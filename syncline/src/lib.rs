@@ -1,7 +1,8 @@
 //! rsync as a library: push and pull trees to and from rsync daemons, and copy locally, in this process.
 //!
 //! [`Client`] is the front door; [`Target`] says where to, [`TransferOptions`] how. Everything below it is
-//! blocking and runs on threads of its own; [`Transfer`] is the asynchronous view of one run.
+//! blocking and runs on threads of its own; [`Transfer`] is the asynchronous view of one run, for any runtime, and
+//! [`Transfer::run_blocking`] the one without.
 //!
 //! ```no_run
 //! use syncline::{Client, Target, TransferOptions};
@@ -19,7 +20,12 @@
 //! # }
 //! ```
 //!
-//! It never spawns a process, never writes to the terminal, and never changes anything of its own process.
+//! Below the front door: [`daemon::OpenSession`] is a session whose set-up is done and that can be kept for a while,
+//! [`local::copy`] both sides of a transfer in this process, [`source`] reads source arguments as rsync does,
+//! [`tcp`] the sockets, [`engine`] everything else.
+//!
+//! What it refuses to be: it never spawns a process, never writes to the terminal, and never changes anything of its
+//! own process. Text of a peer arrives as [`PeerText`], which is escaped when it is printed.
 
 #![forbid(unsafe_code)]
 

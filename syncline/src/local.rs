@@ -5,10 +5,10 @@ use std::sync::Arc;
 use rsync_engine::fs::{IdMapper, IdPolicy, NameService, SystemNames, umask};
 use rsync_engine::options::TransferOptions;
 use rsync_engine::pipe::{PipeCloser, pipe};
-use rsync_engine::receive::{Destination, Receive};
+use rsync_engine::receive::{Destination, LinkTargets, Receive};
 use rsync_engine::send::{Send, Source};
 use rsync_engine::{
-    Cancel, Events, IoClock, NoEvents, Outcome, Session, Trouble, WireIn, WireOut, setup,
+    Cancel, Event, Events, IoClock, NoEvents, Outcome, Session, Trouble, WireIn, WireOut, setup,
 };
 use rsync_proto::mux::Peer;
 use rsync_proto::setup::{Capabilities, ClientOffer, Negotiated, ServerOffer};
@@ -16,6 +16,17 @@ use rsync_proto::{DecodeError, Protocol};
 
 use crate::error::Error;
 use crate::filters::Filters;
+
+/// What the receiving end of a listing has to tell: the other end tells the rest.
+struct Listing(Arc<dyn Events>);
+
+impl Events for Listing {
+    fn event(&self, event: Event<'_>) {
+        if let Event::Listed(_) = event {
+            self.0.event(event);
+        }
+    }
+}
 
 /// Copies `source` to `destination`, or only lists it.
 ///
@@ -75,7 +86,10 @@ pub fn copy(
     let mut sender_out = WireOut::new(Box::new(data_out), Arc::clone(&clock));
     sender_out.start_framing(protocol);
 
-    let server = end(false, Arc::new(NoEvents));
+    let server = match destination {
+        Some(_) => end(false, Arc::new(NoEvents)),
+        None => end(false, Arc::new(Listing(Arc::clone(events)))),
+    };
     let (root, ids) = here(options.numeric_ids);
     let what = Receive {
         destination,
@@ -84,7 +98,7 @@ pub fn copy(
         ids,
         root,
         umask: umask(),
-        munge_links: false,
+        link_targets: LinkTargets::AsSent,
     };
     let receiving = std::thread::Builder::new()
         .name("generator".to_owned())

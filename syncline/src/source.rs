@@ -1,7 +1,7 @@
 //! Turns source paths of a command line into what the sender walks (06-client 1.4).
 
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use rsync_engine::fs::{Errno, Links, Tree};
@@ -36,7 +36,7 @@ fn argument(path: &[u8], relative: bool) -> Result<Argument, Errno> {
         name: name.unwrap_or(b".").to_vec(),
         implied: false,
         contents: name.is_none(),
-        shown: path.to_vec(),
+        shown: shown(path),
     })
 }
 
@@ -96,10 +96,15 @@ fn relative_argument(path: &[u8]) -> Result<Argument, Errno> {
         name,
         implied: !whole,
         contents,
-        shown: path.to_vec(),
+        shown: shown(path),
     })
 }
 
 fn open(dir: &[u8]) -> Result<Tree, Errno> {
     Tree::open(Path::new(OsStr::from_bytes(dir)))
+}
+/// A path as rsync's messages have it: from the root of the file system.
+fn shown(path: &[u8]) -> Vec<u8> {
+    let whole = std::path::absolute(OsStr::from_bytes(path));
+    whole.map_or_else(|_| path.to_vec(), |whole| whole.into_os_string().into_vec())
 }

@@ -86,6 +86,7 @@ impl FromStr for Target {
             return Err(TargetError::Shell(text.to_owned()));
         };
         let (user, host) = split_login(login);
+        let host = strip_brackets(host);
         if host.is_empty() {
             return Err(TargetError::Host(text.to_owned()));
         }
@@ -124,13 +125,13 @@ fn split_login(login: &str) -> (Option<String>, &str) {
     match login.rsplit_once('@') {
         Some((user, host)) => (
             Some(user.to_owned()).filter(|user| !user.is_empty()),
-            strip_brackets(host),
+            host,
         ),
-        None => (None, strip_brackets(login)),
+        None => (None, login),
     }
 }
 
-/// Only a whole host in brackets loses them; a port may follow in a URL.
+/// Only a whole host in brackets loses them.
 fn strip_brackets(host: &str) -> &str {
     host.strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))

@@ -27,7 +27,7 @@ impl Moment {
     pub fn set_back_since(self, earlier: Self) -> Duration {
         let real = nanos(self.real) - nanos(earlier.real);
         let mono = self.mono.saturating_sub(earlier.mono).as_nanos() as i128;
-        Duration::from_nanos(u64::try_from(mono - real).unwrap_or(0))
+        duration(mono - real)
     }
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn seconds_before(time: Timestamp, seconds: i64) -> Timestamp {
 
 /// How old `time` is at `now`; zero for the future.
 pub(crate) fn age(now: Timestamp, time: Timestamp) -> Duration {
-    Duration::from_nanos(u64::try_from(nanos(now) - nanos(time)).unwrap_or(0))
+    duration(nanos(now) - nanos(time))
 }
 
 /// The clocks of this machine.
@@ -71,6 +71,11 @@ impl Clock {
             real,
         }
     }
+}
+
+/// Zero for what is negative, five centuries at most.
+fn duration(nanos: i128) -> Duration {
+    Duration::from_nanos(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX))
 }
 
 fn nanos(time: Timestamp) -> i128 {
@@ -110,6 +115,11 @@ mod tests {
             Duration::new(1, 500)
         );
         assert_eq!(age(now, Timestamp { secs: 11, nsec: 0 }), Duration::ZERO);
+        let ancient = Timestamp {
+            secs: i64::MIN,
+            nsec: 0,
+        };
+        assert!(age(now, ancient) > Duration::from_secs(1 << 33));
         assert_eq!(seconds_before(now, 3).secs, 7);
     }
 }

@@ -168,8 +168,10 @@ impl DirtySet {
         }
     }
 
-    /// The file changed or vanished while it was sent: once more, after the quiet time unless its writer closes it.
-    pub fn again(&mut self, path: &PathBytes, now: Moment) {
+    /// It changed or vanished while it was sent: once more, after the quiet time unless its writer closes it. If it is a directory, `subtree`
+    /// says what was left undone below it.
+    pub fn again(&mut self, path: &PathBytes, subtree: Subtree, now: Moment) {
+        self.put_back_below(path, Duration::ZERO);
         let mut mark = self
             .in_flight
             .remove(path)
@@ -178,6 +180,7 @@ impl DirtySet {
         mark.last = now.mono;
         mark.wait = Wait::Open;
         mark.closed = false;
+        mark.subtree = mark.subtree.union(subtree);
         self.put_back(path.clone(), mark);
     }
 
@@ -199,14 +202,7 @@ impl DirtySet {
         let attempts = problem.attempts;
         let delay = doubled(self.timing.retry, attempts - 1, self.timing.path_retry_max);
         let not_before = now.mono + delay;
-        if !subtree.is_none() {
-            for below in paths(range_below(&self.in_flight, path)) {
-                if let Some(mut mark) = self.in_flight.remove(&below) {
-                    mark.not_before = not_before;
-                    self.put_back(below, mark);
-                }
-            }
-        }
+        self.put_back_below(path, not_before);
         let mut mark = self
             .in_flight
             .remove(path)
@@ -344,6 +340,17 @@ impl DirtySet {
         self.marks.insert(path, mark);
     }
 
+    /// What is in flight below a name that did not arrive: it may have been skipped, or the name stood for it (a file in the place of its
+    /// directory).
+    fn put_back_below(&mut self, path: &PathBytes, not_before: Duration) {
+        for below in paths(range_below(&self.in_flight, path)) {
+            if let Some(mut mark) = self.in_flight.remove(&below) {
+                mark.not_before = not_before;
+                self.put_back(below, mark);
+            }
+        }
+    }
+
     fn remove(&mut self, path: &PathBytes) -> Option<Mark> {
         let mark = self.marks.remove(path)?;
         self.due.remove(&(mark.due(&self.timing), path.clone()));
@@ -415,6 +422,8 @@ impl DirtySet {
             let Some(mark) = self.remove(&path) else {
                 continue;
             };
+            // What refuses it again is told again.
+            self.problems.remove(&path);
             let mut subtree = mark.subtree;
             subtree.since = subtree.since.or(Some(mark.first.real));
             folded = folded.union(subtree);

@@ -145,8 +145,6 @@ pub enum Present {
 pub struct Mark {
     /// The content may differ, not only attributes.
     pub content: bool,
-    /// An event named it; false if only a walk or another name of the same file did.
-    pub own: bool,
     /// The last content event was the end of writing.
     pub closed: bool,
     /// What it waits for.
@@ -166,7 +164,6 @@ impl Mark {
     pub(crate) fn new(now: Moment) -> Self {
         Self {
             content: false,
-            own: false,
             closed: false,
             wait: Wait::Look,
             first: now,
@@ -180,7 +177,6 @@ impl Mark {
     pub(crate) fn note(&mut self, hint: Hint, now: Moment) {
         self.last = self.last.max(now.mono);
         self.not_before = Duration::ZERO;
-        self.own |= hint != Hint::Differs;
         self.content |= hint != Hint::Attributes;
         match hint {
             Hint::Created => (self.closed, self.wait) = (false, Wait::Look),
@@ -243,7 +239,6 @@ impl Mark {
         };
         Self {
             content: self.content || newer.content,
-            own: self.own || newer.own,
             closed,
             wait,
             first: self.first.min(newer.first),
@@ -273,7 +268,8 @@ mod tests {
     fn readiness() {
         use Hint::*;
         use Present::*;
-        let cases: &[(&str, &[(Hint, u64)], Present, u64, u64)] = &[
+        type Case = (&'static str, &'static [(Hint, u64)], Present, u64, u64);
+        let cases: &[Case] = &[
             (
                 "close",
                 &[(Created, 0), (Modified, 1), (Closed, 2)],

@@ -1,6 +1,5 @@
 //! The watcher as a whole: starts the threads, answers questions, stops.
 
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::mpsc::{Receiver as Events, channel};
 use std::sync::{Arc, PoisonError};
@@ -26,7 +25,6 @@ use crate::worker::Worker;
 /// Keeps targets equal to a directory, until stopped or dropped.
 pub struct Watcher {
     shared: Arc<Shared>,
-    waker: Arc<OwnedFd>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -123,16 +121,26 @@ impl Watcher {
             pushers.push(spec.pusher);
         }
         let state = State::new(states, options.exclude.clone(), now);
-        let shared = Arc::new(Shared::new(options, clock, instance, source, state, report));
+        let shared = Arc::new(Shared::new(
+            options,
+            clock,
+            instance,
+            reader.waker(),
+            source,
+            state,
+            report,
+        ));
         let mut worker = Worker::new(shared.clone());
         worker.start().map_err(|errno| WatchError::Root {
             path: root.to_owned(),
-            text: describe(errno),
+            // The directory is open: what is missing is the way to it by its handle.
+            text: match errno {
+                Errno::NOENT => "/proc is not mounted".to_owned(),
+                errno => describe(errno),
+            },
         })?;
-        let waker = reader.waker();
         let mut watcher = Self {
             shared: shared.clone(),
-            waker,
             threads: Vec::new(),
         };
         let receiver = receive(Applier(shared.clone()));
@@ -154,20 +162,24 @@ impl Watcher {
     pub fn begin_stop(&self) {
         self.shared.lock().stopping = true;
         self.shared.wake_all();
-        inotify::wake(&self.waker);
+        inotify::wake(&self.shared.waker);
     }
 
-    /// Waits until everything that was changed before the call is at every target, paths that fail and deletions that are held aside.
-    /// False: it took longer than `timeout`.
+    /// Waits until everything that was changed before the call is at every target. False: it took longer than `timeout`.
     pub fn wait_in_sync(&self, timeout: Duration) -> bool {
         let asked = self.shared.now().mono;
         let deadline = Instant::now() + timeout;
-        inotify::wake(&self.waker);
+        inotify::wake(&self.shared.waker);
         let mut inner = self.shared.lock();
+        if inner.state.tree.is_any_polled() {
+            inner.poll_wanted = true;
+            self.shared.worker.notify_one();
+        }
         loop {
             if inner.is_settled()
                 && inner.state.last_empty.mono >= asked
-                && inner.state.targets.iter().all(is_following)
+                && inner.polled_until() >= asked
+                && inner.state.targets.iter().all(Target::is_in_sync)
             {
                 return true;
             }
@@ -264,17 +276,13 @@ impl std::fmt::Debug for TargetSpec {
     }
 }
 
-fn is_following(target: &Target) -> bool {
-    target.phase() == Phase::Following && target.set.only_problems_left()
-}
-
 fn target_status(inner: &Inner, target: &Target, now: Moment) -> TargetStatus {
     let oldest = target.set.oldest();
     let settled = inner.state.last_settled.real;
     let owed = target.set.owed_since();
     TargetStatus {
         phase: target.phase(),
-        in_sync: inner.is_settled() && target.set.is_empty() && target.phase() == Phase::Following,
+        in_sync: inner.is_settled() && target.is_in_sync(),
         lag: oldest.map_or(Duration::ZERO, |oldest| {
             now.mono.saturating_sub(oldest.mono)
         }),
@@ -311,9 +319,7 @@ impl Receiver for Applier {
     fn empty(&self, at: Moment) -> bool {
         let mut inner = self.0.lock();
         inner.state.queue_empty(at);
-        if inner.is_settled() {
-            inner.state.last_settled = at;
-        }
+        inner.note_settled();
         self.wake_worker(&inner);
         self.0.waiters.notify_all();
         !inner.stopping
@@ -334,6 +340,7 @@ impl Applier {
         if !state.jobs.is_empty()
             || !state.unused.is_empty()
             || !state.ignored.is_empty()
+            || !state.unmounted.is_empty()
             || state.check_root
             || state.lost.is_some()
             || state.is_moving()

@@ -42,7 +42,7 @@ pub enum WatchEvent {
         /// How often it is looked at.
         interval: Duration,
     },
-    /// A directory must not be read: nothing below it is sent or deleted.
+    /// A directory must not be read, or its file system was unmounted: nothing below it is sent or deleted.
     Unreadable {
         /// The directory.
         path: PathBytes,

@@ -9,8 +9,37 @@
 //! leaves a target's dirty set only when the target has what was read after the name was taken from the set. So, once writes stop and
 //! the target is reachable, the target becomes equal to the source, whatever was lost on the way.
 //!
-//! [`Watcher`] is the whole; [`Pusher`] is what it needs from outside. [`DirtySet`] and [`records`] are pure and can be used, tested and fuzzed
-//! alone.
+//! [`Watcher`] is the whole; [`Pusher`] is what it needs from outside, and [`mirror::Mirror`] the one that speaks rsync. [`DirtySet`] and
+//! [`records`] are pure and can be used, tested and fuzzed alone. What happens is told as [`WatchEvent`]s that nobody has to read.
+//!
+//! What this crate refuses to be: it prints nothing, ends for no failure of a target, starts no program, and knows nothing of how files are
+//! transferred.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use syncline::{Cancel, Filters, Target, TransferOptions, daemon::Connect};
+//! use syncline_watcher::mirror::{Mirror, MirrorTarget};
+//! use syncline_watcher::{TargetSpec, WatchEvent, WatchOptions, Watcher};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let target = match "rsync://nas.example/work/".parse()? {
+//!     Target::Local(path) => MirrorTarget::Local(path),
+//!     Target::Daemon(target) => MirrorTarget::Daemon { target, connect: Connect::default() },
+//! };
+//! let options = TransferOptions::archive();
+//! let mirror = Mirror::new(target, options, Filters::default(), true, Cancel::new());
+//! let spec = TargetSpec { pusher: Box::new(mirror), confirmed_until: None };
+//! let (watcher, events) = Watcher::start("/home/alice/work".as_ref(), vec![spec], WatchOptions::default())?;
+//! for event in events {
+//!     if let WatchEvent::InSync { .. } = event {
+//!         break;
+//!     }
+//! }
+//! watcher.stop();
+//! # Ok(())
+//! # }
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -52,6 +52,8 @@ pub struct Mirror {
     deletes: bool,
     /// The target cannot delete named entries: rules say what goes (03-transfer 8.6).
     by_rules: bool,
+    /// The target compares times to the nanosecond.
+    nanoseconds: bool,
     /// The target refuses `--force`.
     no_force: bool,
     cancel: Cancel,
@@ -100,6 +102,7 @@ impl Mirror {
             filters,
             deletes,
             by_rules: false,
+            nanoseconds: true,
             no_force: false,
             cancel,
             spare: None,
@@ -120,9 +123,18 @@ impl Mirror {
             delete_missing_args: self.deletes && !self.by_rules,
             force: self.deletes && !self.by_rules,
             ignore_times: check == Check::Off,
+            modify_window: self.window(),
             inc_recursive: false,
             ..self.options.clone()
         }
+    }
+
+    /// How close times count as equal: to the nanosecond where the wire has them. In whole seconds two changes of one
+    /// second, with a kill of ours between them, would look like one; and times of directories and symlinks, which are
+    /// pushed within the second in which they changed, would only be set where the second differs.
+    fn window(&self) -> Option<i32> {
+        let known = self.nanoseconds && self.options.protocol.is_none_or(|number| number > 30);
+        known.then_some(-1).or(self.options.modify_window)
     }
 
     fn push_names(
@@ -180,7 +192,15 @@ impl Mirror {
             Some(spare) if spare.fits(&options) => spare.session,
             _ => open(target, connect, options, &self.cancel, &events)?,
         };
-        session.push(source, filters, &events)
+        let outcome = session.push(source, filters, &events)?;
+        if outcome
+            .protocol
+            .is_some_and(|protocol| protocol.number() < 31)
+        {
+            // Whole seconds only: with the window every file would differ, every time.
+            self.nanoseconds = false;
+        }
+        Ok(outcome)
     }
 
     /// One comparison; its progress goes to `events` while it runs.
@@ -199,6 +219,7 @@ impl Mirror {
                 Delete::Off
             },
             force: self.deletes && !self.no_force,
+            modify_window: self.window(),
             ..self.options.clone()
         };
         let name = if request.path.is_empty() {
@@ -254,6 +275,11 @@ impl Mirror {
             "--delete-missing-args",
         ];
         let refused = error.exit_code() == 4 || error.exit_code() == 2;
+        if self.nanoseconds && refused && words.contains("-@") {
+            // 3.1.0 knows no negative window.
+            self.nanoseconds = false;
+            return true;
+        }
         if self.deletes
             && !self.by_rules
             && refused

@@ -26,6 +26,8 @@ pub(crate) struct Context<'a> {
     pub(crate) policy: DeletePolicy,
     pub(crate) now: Moment,
     pub(crate) max_batch: usize,
+    /// Whether the changes in this directory at this path are learnt.
+    pub(crate) is_attached: &'a dyn Fn(&[u8], FileId) -> bool,
     /// Names below marked directories that wait for a later batch.
     pub(crate) waiting: BTreeSet<PathBytes>,
     /// Paths at or below which nothing may be deleted.
@@ -60,10 +62,22 @@ pub(crate) struct Plan {
     deletions: BTreeMap<PathBytes, Vec<PathBytes>>,
     /// Marks of directories whose leftovers are to be deleted.
     purges: Vec<PathBytes>,
+    /// Names that are no directory and stand for everything that the target has below them: they replace a directory there.
+    pub(crate) replacing: Vec<PathBytes>,
     /// Files with several names, and what is asked for all of them.
     pub(crate) linked: HashMap<FileId, EntryKind>,
     /// The inode numbers of the files named by marks.
     pub(crate) numbers: Vec<(PathBytes, u64)>,
+}
+
+/// Of names that were to replace a directory at the target, those that are a directory now: the target's was not replaced.
+pub(crate) fn not_replaced(source: &Source, names: &[PathBytes]) -> Vec<PathBytes> {
+    let mut looker = Looker::new(source);
+    names
+        .iter()
+        .filter(|path| matches!(looker.look(path), Ok(Found::Object(stat)) if stat.is_dir()))
+        .cloned()
+        .collect()
 }
 
 /// Looks at every marked name.
@@ -159,6 +173,7 @@ impl Planner<'_> {
             Found::Blocked(end, stat) => {
                 let there: PathBytes = path[..end].into();
                 self.add(&there, EntryKind::Content, stat);
+                self.plan.replacing.push(there);
             }
         }
     }
@@ -171,12 +186,11 @@ impl Planner<'_> {
         };
         if !stat.is_dir() {
             self.plan.numbers.push((path.clone(), stat.id.ino));
-            if stat.is_file() && stat.nlink > 1 {
-                // Only an event says that the file changed; another name of it was not named by one.
-                let kind = if mark.own { kind } else { EntryKind::Attr };
-                self.link(stat.id, kind);
-            }
+            self.link(&stat, kind);
             self.add(path, kind, stat);
+            if !mark.subtree.is_none() {
+                self.plan.replacing.push(path.clone());
+            }
             return;
         }
         self.add(path, EntryKind::Attr, stat);
@@ -209,7 +223,11 @@ impl Planner<'_> {
         // The directory it was in has a new mtime.
         let parent: PathBytes = path::parent(&top).into();
         match self.looker.look(&parent) {
-            Ok(Found::Object(stat)) if stat.is_dir() => self.add(&parent, EntryKind::Parent, stat),
+            Ok(Found::Object(stat)) if stat.is_dir() => {
+                if !self.add_entry(&parent, EntryKind::Parent, stat) {
+                    self.undo_deletion(&top);
+                }
+            }
             _ => self.undo_deletion(&top),
         }
     }
@@ -220,12 +238,17 @@ impl Planner<'_> {
             DeletePolicy::Watched => subtree.purge,
             DeletePolicy::All => subtree.purge || subtree.full,
         };
-        let delete_extras = delete_extras
-            && !self
-                .context
-                .blocked
-                .iter()
-                .any(|blocked| path::is_within(blocked, path));
+        let blocked = self
+            .context
+            .blocked
+            .iter()
+            .any(|blocked| path::is_within(blocked, path));
+        if delete_extras && blocked {
+            // The mark stays until everything below can be read.
+            let text = "nothing is deleted: a directory in it cannot be read";
+            self.plan.problems.push((path.clone(), text.to_owned()));
+        }
+        let delete_extras = delete_extras && !blocked;
         if subtree.full || delete_extras {
             self.plan.comparisons.push(Comparison {
                 path: path.clone(),
@@ -237,6 +260,7 @@ impl Planner<'_> {
                 self.plan.purges.push(path.clone());
             }
             if subtree.force {
+                self.link_below(path);
                 return;
             }
         }
@@ -245,10 +269,9 @@ impl Planner<'_> {
             (false, Some(since)) => Some(seconds_before(since, 1)),
             (false, None) => return,
         };
-        let before = self.plan.entries.len();
         if !self.expand(path, since) {
             // Too much to name one by one.
-            debug_assert!(self.plan.entries.len() >= before);
+            self.link_below(path);
             self.plan.comparisons.push(Comparison {
                 path: path.clone(),
                 ignore_times: true,
@@ -276,7 +299,7 @@ impl Planner<'_> {
         self.plan.problems.append(&mut problems);
         seen.sort_by(|a, b| a.0.cmp(&b.0));
         for (path, stat) in seen {
-            self.meet(&path, stat, since.is_none());
+            self.meet(&path, stat);
         }
         true
     }
@@ -289,6 +312,10 @@ impl Planner<'_> {
         seen: &mut Vec<(PathBytes, Stat)>,
     ) -> Result<(), Errno> {
         let handle = self.context.source.open_list(dir)?;
+        // What is in a directory that has no watch yet may vanish without an event. It has a mark of its own when it has its watch.
+        if !(self.context.is_attached)(dir, handle.id()?) {
+            return Ok(());
+        }
         let mut listing = handle.list(&mut self.list)?;
         while let Some(entry) = listing.next() {
             let name = entry?.name;
@@ -313,15 +340,18 @@ impl Planner<'_> {
     }
 
     /// Takes in a name found below a marked directory.
-    fn meet(&mut self, path: &PathBytes, stat: Stat, force: bool) {
-        // A mark of the same batch decides for itself.
+    fn meet(&mut self, path: &PathBytes, stat: Stat) {
+        // A mark of the same batch decides for itself when it is ready.
         if self.own.contains(&**path) && !stat.is_dir() {
-            if force {
-                self.force_entry(path);
-            }
+            self.force_entry(path);
             return;
         }
         if !stat.is_file() {
+            if !stat.is_dir() {
+                self.plan.numbers.push((path.clone(), stat.id.ino));
+            } else if !(self.context.is_attached)(path, stat.id) {
+                return;
+            }
             self.add(path, EntryKind::Attr, stat);
             return;
         }
@@ -335,9 +365,8 @@ impl Planner<'_> {
             self.plan.found.push((path.clone(), ready));
             return;
         }
-        if stat.nlink > 1 {
-            self.link(stat.id, EntryKind::Attr);
-        }
+        self.link(&stat, EntryKind::Content);
+        self.plan.numbers.push((path.clone(), stat.id.ino));
         self.add(path, EntryKind::Content, stat);
     }
 
@@ -351,20 +380,41 @@ impl Planner<'_> {
         }
     }
 
-    fn link(&mut self, id: FileId, kind: EntryKind) {
-        let known = self.plan.linked.entry(id).or_insert(kind);
-        *known = (*known).max(kind);
+    /// What changed under this name changed under all names of the file, and only this one had an event.
+    fn link(&mut self, stat: &Stat, kind: EntryKind) {
+        if stat.is_file() && stat.nlink > 1 {
+            let known = self.plan.linked.entry(stat.id).or_insert(kind);
+            *known = (*known).max(kind);
+        }
+    }
+
+    /// A session compares what is below `top`, but not the other names that these files have elsewhere.
+    fn link_below(&mut self, top: &PathBytes) {
+        let mut directories = vec![top.clone()];
+        let mut seen = Vec::new();
+        while let Some(dir) = directories.pop() {
+            // What cannot be read, the session tells.
+            let _ = self.read(&dir, None, &mut directories, &mut seen);
+            for (_, stat) in seen.drain(..) {
+                self.link(&stat, EntryKind::Content);
+            }
+        }
     }
 
     fn add(&mut self, path: &PathBytes, kind: EntryKind, stat: Stat) {
+        if !self.add_entry(path, kind, stat) {
+            self.plan.deferred.push((path.clone(), Wait::Open));
+        }
+    }
+
+    /// False, and nothing added, if what was seen at the paths above does not fit.
+    fn add_entry(&mut self, path: &PathBytes, kind: EntryKind, stat: Stat) -> bool {
         let kind = if kind == EntryKind::Content && !stat.is_file() {
             EntryKind::Attr
         } else {
             kind
         };
-        if !add_with_parents(&mut self.plan.entries, &mut self.looker, path, kind, stat) {
-            self.plan.deferred.push((path.clone(), Wait::Open));
-        }
+        add_with_parents(&mut self.plan.entries, &mut self.looker, path, kind, stat)
     }
 
     /// Something reappeared while it was looked at: the marks wait for what the events say.
@@ -407,14 +457,21 @@ fn add_with_parents(
     stat: Stat,
 ) -> bool {
     if let Some(known) = entries.get_mut(path) {
+        // Something may be listed below it.
+        if known.stat.is_some_and(|before| before.is_dir()) != stat.is_dir() {
+            return false;
+        }
         known.kind = known.kind.max(kind);
         known.stat = Some(stat);
         return true;
     }
     let mut parents = Vec::new();
     for above in path::ancestors(path) {
-        if entries.contains_key(above) {
-            break;
+        match entries.get(above).map(|entry| entry.stat) {
+            Some(Some(stat)) if stat.is_dir() => break,
+            // It was no directory when it was looked at before.
+            Some(_) => return false,
+            None => {}
         }
         match looker.look(above) {
             Ok(Found::Object(stat)) if stat.is_dir() => {

@@ -1,6 +1,7 @@
 //! One thread a target: takes what is ready, looks at the source, pushes, and settles what came of it.
 
 use std::collections::{BTreeSet, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,13 +9,14 @@ use rsync_engine::fs::Tree;
 
 use crate::clock::Moment;
 use crate::coalesce::Taken;
-use crate::dirty::Subtree;
+use crate::dirty::{Hint, Subtree};
 use crate::event::{BatchSummary, WatchEvent};
+use crate::inotify;
 use crate::path::PathBytes;
-use crate::plan::{Comparison, Context, Plan, plan};
+use crate::plan::{Comparison, Context, Plan, not_replaced, plan};
 use crate::push::{
-    Batch, EntryKind, FailureKind, FullSync, PathFailure, PushEvent, PushStats, Pusher, RenameHint,
-    SessionError,
+    Batch, BatchEntry, EntryKind, FailureKind, FullSync, PathFailure, PushEvent, PushResult,
+    PushStats, Pusher, RenameHint, Retry, SessionError,
 };
 use crate::shared::{DeletePolicy, Inner, Shared};
 use crate::source::Source;
@@ -39,7 +41,8 @@ struct Work {
 
 enum Task {
     Stop,
-    Push(Work),
+    /// Something is due, and a session may run.
+    Push,
     Prepare,
 }
 
@@ -69,7 +72,14 @@ impl Sender {
         loop {
             match self.next_task() {
                 Task::Stop => return,
-                Task::Push(work) => {
+                Task::Push => {
+                    let work = self.take();
+                    if work.taken.is_empty() {
+                        // An event came in between: it waits a little longer.
+                        let mut inner = self.shared.lock();
+                        self.end_session(&mut inner);
+                        continue;
+                    }
                     self.cycle(work);
                     self.prepare_at = Some(Duration::ZERO);
                 }
@@ -96,10 +106,9 @@ impl Sender {
                 match next {
                     Some(at) if at <= now.mono => {
                         if inner.running < shared.options.max_sessions {
-                            if let Some(work) = self.take(&mut inner, now) {
-                                return Task::Push(work);
-                            }
-                            continue;
+                            inner.running += 1;
+                            drop(inner);
+                            return Task::Push;
                         }
                         // Whoever ends a session wakes all.
                     }
@@ -155,26 +164,38 @@ impl Sender {
         }
     }
 
-    fn take(&self, inner: &mut Inner, now: Moment) -> Option<Work> {
+    /// Takes what is due, piece by piece, so that the reader need not wait for the lock.
+    fn take(&self) -> Work {
+        let began = self.shared.now();
         let max = self.shared.options.max_batch;
-        let taken = inner.state.targets[self.target].set.take(now.mono, max);
-        if taken.is_empty() {
-            return None;
-        }
-        inner.running += 1;
-        let target = &mut inner.state.targets[self.target];
-        let full = taken.iter().any(|taken| taken.mark.subtree.full);
-        target.begin();
-        if full {
+        let mut taken = Vec::new();
+        let source = loop {
+            let mut inner = self.shared.lock();
+            let target = &mut inner.state.targets[self.target];
+            let piece = target.set.take(began.mono, PIECE.min(max - taken.len()));
+            if !piece.is_empty() {
+                target.begin();
+            }
+            let all = piece.len() < PIECE || taken.len() + piece.len() == max;
+            taken.extend(piece);
+            if all {
+                break inner.source.clone();
+            }
+            drop(inner);
+            std::thread::yield_now();
+        };
+        // Pieces come in the order in which they were due.
+        taken.sort_by(|a, b| a.path.cmp(&b.path));
+        if taken.iter().any(|taken| taken.mark.subtree.full) {
             self.shared.report(WatchEvent::Comparing {
                 target: self.target,
             });
         }
-        Some(Work {
+        Work {
             taken,
-            source: inner.source.clone(),
-            began: now,
-        })
+            source,
+            began,
+        }
     }
 
     fn cycle(&mut self, work: Work) {
@@ -183,7 +204,7 @@ impl Sender {
             // Nothing of what is seen now can be trusted. The tree worker finds out what is the matter.
             let mut inner = shared.lock();
             inner.state.targets[self.target].set.give_back();
-            inner.running -= 1;
+            self.end_session(&mut inner);
             if !inner.state.source_lost {
                 inner.state.source_lost = true;
                 shared.report(WatchEvent::SourceLost { text });
@@ -223,21 +244,25 @@ impl Sender {
                 },
                 now: shared.now(),
                 max_batch: shared.options.max_batch,
+                is_attached: &|path, id| shared.lock().state.tree.is_attached(path, id),
                 waiting,
                 blocked: inner.state.tree.blocked().collect(),
             }
         };
         let mut plan = plan(&context, &work.taken);
-        let mut inner = shared.lock();
-        let state = &mut inner.state;
-        for (path, ino) in plan.numbers.drain(..) {
-            if let Some((parent, name)) = crate::path::split(&path)
-                && let Some(dir) = state.tree.find(parent)
-                && state.tree.has_name(dir, name)
-            {
-                state.tree.add_name(dir, name, ino);
+        for piece in std::mem::take(&mut plan.numbers).chunks(PIECE) {
+            let tree = &mut shared.lock().state.tree;
+            for (path, ino) in piece {
+                // A name that is sent is known from here on, whether an event or a poll told of it or not.
+                if let Some((parent, name)) = crate::path::split(path)
+                    && let Some(dir) = tree.find(parent)
+                {
+                    tree.add_name(dir, name, *ino);
+                }
             }
         }
+        let mut inner = shared.lock();
+        let state = &mut inner.state;
         let linked: HashSet<_> = plan.linked.keys().copied().collect();
         let names = if linked.is_empty() {
             Vec::new()
@@ -266,6 +291,12 @@ impl Sender {
         let target = &mut inner.state.targets[self.target];
         let entries = &plan.entries;
         let renames = target.take_renames(&|path| entries.contains_key(path));
+        // Only then may something be deleted that this watcher has never seen.
+        if context.policy == DeletePolicy::All {
+            for comparison in &plan.comparisons {
+                target.comparison_begins(&comparison.path);
+            }
+        }
         drop(inner);
         if !names.is_empty() {
             plan.add_links(&context, names);
@@ -320,16 +351,13 @@ impl Sender {
             };
             let result = {
                 let mut events = forward(&self.shared, self.target);
-                self.pusher.push(&batch, &mut events)
+                guarded(|| self.pusher.push(&batch, &mut events))
             };
             outcome.stats.add(result.stats);
             outcome.confirmed.extend(result.confirmed);
             outcome.error = result.error;
             for failure in result.failed {
-                let directory = plan
-                    .entries
-                    .get(&failure.path)
-                    .is_some_and(|entry| entry.stat.is_some_and(|stat| stat.is_dir()));
+                let directory = plan.entries.get(&failure.path).is_some_and(is_directory);
                 let subtree = if directory {
                     Subtree::FORCE
                 } else {
@@ -360,7 +388,7 @@ impl Sender {
         };
         let result = {
             let mut events = forward(&self.shared, self.target);
-            self.pusher.full_sync(&request, &mut events)
+            guarded(|| self.pusher.full_sync(&request, &mut events))
         };
         outcome.stats.add(result.stats);
         outcome.error = result.error;
@@ -378,16 +406,32 @@ impl Sender {
     /// Confirms what arrived and puts back what did not.
     fn settle(&mut self, work: &Work, plan: &Plan, outcome: Outcome) {
         let shared = self.shared.clone();
+        let kept = not_replaced(&work.source, &plan.replacing);
         let now = shared.now();
         let mut inner = shared.lock();
-        inner.running -= 1;
+        self.end_session(&mut inner);
         let jitter = self.jitter();
         let failed = outcome.failed.len();
+        if !plan.comparisons.is_empty() {
+            inner.state.targets[self.target].comparisons_end(now.mono);
+            // The reader tells when everything from before is known.
+            inotify::wake(&shared.waker);
+        }
         let change = match &outcome.error {
             Some(error) => {
                 let target = &mut inner.state.targets[self.target];
                 for path in &outcome.confirmed {
+                    // A directory is done when everything in it is: its mtime comes last.
+                    let entry = plan.entries.get(path);
+                    let directory = entry.is_none_or(is_directory);
+                    // What it replaces may have been there again when it was sent.
+                    if directory || plan.replacing.contains(path) {
+                        continue;
+                    }
                     target.set.confirm(path);
+                    // Its directory got a new mtime by it, and the session that should have set it right ended before.
+                    let parent = crate::path::parent(path).into();
+                    target.set.hint(&parent, Hint::Attributes, now);
                 }
                 let change = target.failed(error, now, jitter);
                 self.report_change(&inner, &change, &error.text);
@@ -398,7 +442,7 @@ impl Sender {
                     match failure.kind {
                         FailureKind::Changed => {
                             let target = &mut inner.state.targets[self.target];
-                            target.set.again(&failure.path, now);
+                            target.set.again(&failure.path, *subtree, now);
                         }
                         FailureKind::Refused => {
                             self.fail(&mut inner, &failure.path, &failure.text, *subtree, now);
@@ -406,15 +450,17 @@ impl Sender {
                     }
                 }
                 let target = &mut inner.state.targets[self.target];
+                for path in &kept {
+                    target.set.again(path, Subtree::default(), now);
+                }
                 target.set.confirm_rest();
                 let change = target.succeeded(now);
                 self.report_change(&inner, &change, "");
                 change
             }
         };
-        let others_wait = inner.running + 1 >= shared.options.max_sessions;
         drop(inner);
-        if others_wait || change != Change::None {
+        if change != Change::None {
             shared.wake_all();
         } else {
             shared.waiters.notify_all();
@@ -422,6 +468,14 @@ impl Sender {
         if outcome.error.is_none() {
             self.report_batch(work, plan, outcome.stats, failed, now);
         }
+    }
+
+    /// Gives the slot of a session to whoever waits for one.
+    fn end_session(&self, inner: &mut Inner) {
+        if inner.running >= self.shared.options.max_sessions {
+            self.shared.wake_all();
+        }
+        inner.running -= 1;
     }
 
     fn fail(&self, inner: &mut Inner, path: &PathBytes, text: &str, subtree: Subtree, now: Moment) {
@@ -491,11 +545,7 @@ impl Sender {
     fn report_in_sync(&self, inner: &mut Inner) {
         let settled = inner.is_settled();
         let target = &mut inner.state.targets[self.target];
-        let in_sync = settled
-            && target.set.is_empty()
-            && target.set.held() == 0
-            && target.phase() == Phase::Following;
-        if in_sync && !std::mem::replace(&mut target.in_sync, true) {
+        if settled && target.is_in_sync() && !std::mem::replace(&mut target.in_sync, true) {
             self.shared.report(WatchEvent::InSync {
                 target: self.target,
             });
@@ -527,10 +577,27 @@ fn forward(shared: &Arc<Shared>, target: usize) -> impl FnMut(PushEvent) + use<>
     }
 }
 
+/// A session that panics is a session that failed: the other targets, and this one later, go on.
+fn guarded(session: impl FnOnce() -> PushResult) -> PushResult {
+    catch_unwind(AssertUnwindSafe(session)).unwrap_or_else(|_| PushResult {
+        error: Some(SessionError {
+            text: "internal error: the session panicked".to_owned(),
+            retry: Retry::Backoff,
+        }),
+        ..PushResult::default()
+    })
+}
+
+fn is_directory(entry: &BatchEntry) -> bool {
+    entry.stat.is_some_and(|stat| stat.is_dir())
+}
+
 fn earliest(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
     [a, b].into_iter().flatten().min()
 }
 
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+/// Marks handled under one hold of the lock.
+const PIECE: usize = 2_048;
 /// Names in the summary of a batch.
 const EXAMPLES: usize = 3;

@@ -1,5 +1,6 @@
 //! What the threads share.
 
+use std::os::fd::OwnedFd;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -79,6 +80,8 @@ pub(crate) struct Shared {
     pub(crate) options: WatchOptions,
     pub(crate) clock: Clock,
     pub(crate) instance: Arc<Instance>,
+    /// Wakes the reader.
+    pub(crate) waker: Arc<OwnedFd>,
     inner: Mutex<Inner>,
     /// Wakes the tree worker.
     pub(crate) worker: Condvar,
@@ -100,6 +103,10 @@ pub(crate) struct Inner {
     pub(crate) stopping: bool,
     /// The reader ended with an error.
     pub(crate) reader_failed: bool,
+    /// When the last look at all directories without a watch began.
+    pub(crate) last_poll: Duration,
+    /// Somebody waits for the next look at them.
+    pub(crate) poll_wanted: bool,
     /// Sessions that run.
     pub(crate) running: usize,
     /// For each sender that sleeps: until when, if not woken.
@@ -107,6 +114,28 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
+    /// Called when the queue was empty or the tree worker has nothing left: what happened before is known.
+    pub(crate) fn note_settled(&mut self) {
+        if !self.is_settled() {
+            return;
+        }
+        let moment = self.state.last_empty;
+        self.state.last_settled = moment;
+        let known = moment.mono.min(self.polled_until());
+        for target in &mut self.state.targets {
+            target.forget_comparisons(known);
+        }
+    }
+
+    /// What changed before this moment in directories without a watch is known.
+    pub(crate) fn polled_until(&self) -> Duration {
+        if self.state.tree.is_any_polled() {
+            self.last_poll
+        } else {
+            Duration::MAX
+        }
+    }
+
     /// True if everything that was read from the kernel is in the dirty sets.
     pub(crate) fn is_settled(&self) -> bool {
         self.watching
@@ -124,6 +153,7 @@ impl Shared {
         options: WatchOptions,
         clock: Clock,
         instance: Arc<Instance>,
+        waker: Arc<OwnedFd>,
         source: Source,
         state: State,
         report: Sender<WatchEvent>,
@@ -133,6 +163,7 @@ impl Shared {
             options,
             clock,
             instance,
+            waker,
             inner: Mutex::new(Inner {
                 state,
                 source,
@@ -140,6 +171,8 @@ impl Shared {
                 worker_busy: true,
                 stopping: false,
                 reader_failed: false,
+                last_poll: Duration::ZERO,
+                poll_wanted: false,
                 running: 0,
                 asleep: vec![None; targets],
             }),

@@ -37,9 +37,14 @@ impl Source {
         self.tree.open_list(relative(path)?, Links::Refuse)
     }
 
+    /// Opens a directory below the root as a place to look from.
+    pub(crate) fn open_dir(&self, path: &[u8]) -> Result<Dir, Errno> {
+        self.tree.open_dir(relative(path)?, Links::Refuse)
+    }
+
     /// The directory that stands at a path now.
     pub(crate) fn id_at(&self, path: &[u8]) -> Result<FileId, Errno> {
-        self.tree.open_dir(relative(path)?, Links::Refuse)?.id()
+        self.open_dir(path)?.id()
     }
 
     /// Compares the path with the handle. `Err`: what is there instead.

@@ -49,14 +49,20 @@ pub(crate) struct State {
     /// Places the tree worker has to look at.
     pub(crate) jobs: VecDeque<Place>,
     queued: HashSet<Place>,
+    /// Places in directories that are between two places themselves.
+    parked: Vec<Place>,
     moves: HashMap<u32, Move>,
     /// Directories pushed out of their place by another; since when.
     orphans: Vec<(NodeId, Duration)>,
     pub(crate) lost: Option<Lost>,
+    /// The tree worker is looking for what was lost.
+    pub(crate) rescanning: bool,
     /// Somebody should compare the root with its path.
     pub(crate) check_root: bool,
     /// The root is not where it was.
     pub(crate) source_lost: bool,
+    /// Directories whose file system was unmounted, to be told.
+    pub(crate) unmounted: Vec<NodeId>,
     /// Watches that are of no use any more.
     pub(crate) unused: Vec<i32>,
     /// Watches that the kernel removed.
@@ -81,11 +87,14 @@ impl State {
             excludes,
             jobs: VecDeque::new(),
             queued: HashSet::new(),
+            parked: Vec::new(),
             moves: HashMap::new(),
             orphans: Vec::new(),
             lost: None,
+            rescanning: false,
             check_root: false,
             source_lost: false,
+            unmounted: Vec::new(),
             unused: Vec::new(),
             ignored: Vec::new(),
             last_empty: now,
@@ -133,6 +142,37 @@ impl State {
         }
     }
 
+    /// The directory of this place is not at its path: that is looked into first.
+    pub(crate) fn look_above_first(&mut self, place: &Place) {
+        if place.parent == Tree::ROOT {
+            self.check_root = true;
+            return;
+        }
+        if self.tree.is_between_places(place.parent) {
+            self.parked.push(place.clone());
+            return;
+        }
+        let Some(above) = self.tree.get(place.parent).and_then(|node| node.place()) else {
+            return;
+        };
+        if !self.queued.insert(above.clone()) {
+            // It comes before what is queued from now on.
+            self.look_at(place.clone());
+            return;
+        }
+        if self.queued.insert(place.clone()) {
+            self.jobs.push_front(place.clone());
+        }
+        self.jobs.push_front(above);
+    }
+
+    /// A directory found its place or was given up: what waits for that is looked at again.
+    pub(crate) fn unpark(&mut self) {
+        for place in std::mem::take(&mut self.parked) {
+            self.look_at(place);
+        }
+    }
+
     /// The next place to look at.
     pub(crate) fn next_job(&mut self) -> Option<Place> {
         let place = self.jobs.pop_front()?;
@@ -151,6 +191,15 @@ impl State {
     pub(crate) fn subtree(&mut self, path: &PathBytes, subtree: Subtree, now: Moment) {
         for target in &mut self.targets {
             target.set.subtree(path, subtree, now);
+        }
+    }
+
+    /// Marks a directory that is new at its place and watched by now. What a session may have found in it before is compared.
+    pub(crate) fn appeared(&mut self, path: &PathBytes, subtree: Subtree, now: Moment) {
+        self.hint(path, Hint::DirCreated, now);
+        for target in &mut self.targets {
+            let purge = subtree.purge || target.is_comparing(path);
+            target.set.subtree(path, Subtree { purge, ..subtree }, now);
         }
     }
 
@@ -173,6 +222,9 @@ impl State {
             }
             keep
         });
+        if !left.is_empty() {
+            self.unpark();
+        }
         for node in left {
             // It may have been found at another place meanwhile.
             if self.tree.get(node).is_some_and(|node| !node.is_placed()) {
@@ -187,7 +239,7 @@ impl State {
 
     /// True if a directory or file is between two places.
     pub(crate) fn is_moving(&self) -> bool {
-        !self.moves.is_empty() || !self.orphans.is_empty()
+        !self.moves.is_empty() || !self.orphans.is_empty() || !self.parked.is_empty()
     }
 
     /// Takes the directory out of a place, because another one is there now. It is looked for elsewhere for a while.
@@ -245,6 +297,7 @@ impl State {
     fn about_itself(&mut self, dir: NodeId, bits: EventBits, now: Moment) {
         if bits.has(EventBits::UNMOUNT) {
             self.tree.set_access(dir, Access::Unavailable);
+            self.unmounted.push(dir);
         }
         if dir == Tree::ROOT {
             if bits.has(EventBits::UNMOUNT | EventBits::DELETE_SELF | EventBits::MOVE_SELF) {
@@ -350,6 +403,8 @@ impl State {
                 self.tree.unplace(node);
             }
             self.hint(&path, Hint::DirGone, now);
+            // An exchange puts the other directory here with the record before this one.
+            self.look_at(place.clone());
         } else {
             ino = self
                 .tree
@@ -407,16 +462,29 @@ impl State {
         let together = half
             .as_ref()
             .is_none_or(|half| half.event + 1 == self.events);
+        let there = self.tree.child(&place);
+        // A look may have found it already.
+        let node = half
+            .and_then(|half| half.node)
+            .filter(|&node| self.tree.get(node).is_some_and(|node| !node.is_placed()));
+        // Another directory was here and went unseen, or goes with the next record.
+        let replaced = node.is_some()
+            && there
+                .and_then(|there| self.tree.get(there))
+                .is_some_and(|there| there.id.is_some());
         let subtree = Subtree {
-            purge: !together,
+            // While what was lost is looked for, it may be missed by moving.
+            purge: replaced || !together || self.rescanning || self.lost.is_some(),
             ..Subtree::FORCE
         };
         self.subtree(path, subtree, now);
-        if let Some(node) = half.and_then(|half| half.node) {
-            if let Some(there) = self.tree.child(&place) {
+        if let Some(node) = node {
+            if let Some(there) = there {
                 self.displace(there, now);
             }
-            if !self.tree.put(node, &place) {
+            if self.tree.put(node, &place) {
+                self.unpark();
+            } else {
                 self.orphans.push((node, now.mono));
             }
         }

@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
-use rsync_engine::fs::{Dir, Errno, FileId, FileKind, ListBuf, Name, Stat, Timestamp, describe};
+use rsync_engine::fs::{Dir, Errno, FileId, FileKind, ListBuf, Name, Stat, describe};
 
 use crate::clock::Moment;
 use crate::dirty::{Hint, Subtree};
@@ -18,7 +18,7 @@ use crate::inotify;
 use crate::path::{self, PathBytes};
 use crate::shared::{Inner, Shared};
 use crate::source::Source;
-use crate::state::State;
+use crate::state::{Lost, State};
 use crate::tree::{Access, NodeId, Place, Tree};
 
 /// Why a place is looked at.
@@ -29,7 +29,7 @@ pub(crate) enum Reason {
     /// An event named it.
     Event,
     /// Events were lost since: every name is compared with what was known of it.
-    Lost(Timestamp),
+    Lost(Moment),
     /// It has no watch.
     Poll,
 }
@@ -38,6 +38,8 @@ pub(crate) enum Reason {
 pub(crate) struct Surveyor {
     shared: Arc<Shared>,
     list: ListBuf,
+    /// The directory of the last place.
+    parent: Option<(NodeId, Dir)>,
     /// Devices whose file system was asked for, with whether it tells of all changes.
     devices: Vec<(u64, bool)>,
     limit_reported: bool,
@@ -54,7 +56,6 @@ struct Entry {
 /// An open directory and where it stands.
 struct Sight<'a> {
     place: &'a Place,
-    path: &'a PathBytes,
     dir: &'a Dir,
     stat: &'a Stat,
     watchable: bool,
@@ -92,6 +93,7 @@ impl Surveyor {
         Self {
             shared,
             list: ListBuf::default(),
+            parent: None,
             devices: Vec::new(),
             limit_reported: false,
         }
@@ -117,8 +119,7 @@ impl Surveyor {
             Err(errno) => return Err(errno),
         }
         drop(inner);
-        let path: PathBytes = Arc::from(&b""[..]);
-        Ok(self.list_into(Tree::ROOT, &path, &dir, true, reason))
+        Ok(self.list_into(Tree::ROOT, &dir, true, reason))
     }
 
     /// Looks at a place below the root. Gives the places of directories in it, if it was compared.
@@ -138,11 +139,17 @@ impl Surveyor {
         if (self.shared.options.exclude)(&path, true) {
             return Vec::new();
         }
-        match self.open(&source, &path) {
+        let Some(parent) = self.parent(place, &source) else {
+            if let Reason::Lost(since) = reason {
+                // This directory was not compared.
+                self.shared.lock().state.lost = Some(Lost { since });
+            }
+            return Vec::new();
+        };
+        match open_child(&parent, &place.name) {
             Ok((dir, stat)) => {
                 let sight = Sight {
                     place,
-                    path: &path,
                     watchable: self.is_watchable(&dir, stat.id.dev, &path),
                     dir: &dir,
                     stat: &stat,
@@ -151,14 +158,45 @@ impl Surveyor {
                 self.found(&sight, &source)
             }
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
-                self.nothing_there(place, &path);
+                self.nothing_there(place);
                 Vec::new()
             }
             Err(errno) => {
-                self.unreadable(place, &path, errno);
+                self.unreadable(place, errno);
                 Vec::new()
             }
         }
+    }
+
+    /// A handle of the directory that a place is in: of that very directory, wherever it is by now. What is at the same path may be another
+    /// one, if it moved and its record is still in the queue; then its own place is looked at first.
+    fn parent(&mut self, place: &Place, source: &Source) -> Option<Dir> {
+        let (path, id) = {
+            let inner = self.shared.lock();
+            let tree = &inner.state.tree;
+            (tree.path(place.parent)?, tree.get(place.parent)?.id)
+        };
+        if let Some((node, dir)) = &self.parent
+            && *node == place.parent
+            && dir.id().ok() == id
+        {
+            return Some(dir.clone());
+        }
+        let dir = source.open_dir(&path).ok();
+        if let Some(dir) = dir
+            && dir.id().ok() == id
+        {
+            self.parent = Some((place.parent, dir.clone()));
+            return Some(dir);
+        }
+        let mut inner = self.shared.lock();
+        inner.state.look_above_first(place);
+        None
+    }
+
+    /// Nothing is left to look at.
+    pub(crate) fn idle(&mut self) {
+        self.parent = None;
     }
 
     /// Looks at a directory that has no watch.
@@ -178,23 +216,12 @@ impl Surveyor {
         }
     }
 
-    fn open(&self, source: &Source, path: &[u8]) -> Result<(Dir, Stat), Errno> {
-        let dir = source.open_list(path)?;
-        let stat = dir.self_stat()?;
-        Ok((dir, stat))
-    }
-
     fn found(&mut self, sight: &Sight<'_>, source: &Source) -> Vec<Place> {
-        let Sight { place, reason, .. } = *sight;
+        let reason = sight.reason;
         let mut still_elsewhere = None;
         loop {
             let now = self.shared.now();
             let mut inner = self.shared.lock();
-            if inner.state.tree.path_in(place.parent, &place.name).as_ref() != Some(sight.path) {
-                // Something above it moved meanwhile: what is open is not what stands there.
-                inner.state.look_at(place.clone());
-                return Vec::new();
-            }
             let adopted = self.adopt(&mut inner, sight, still_elsewhere, now);
             drop(inner);
             match adopted {
@@ -203,10 +230,10 @@ impl Surveyor {
                     return Vec::new();
                 }
                 Adopted::Known(node) => {
-                    return self.list_into(node, sight.path, sight.dir, false, reason);
+                    return self.list_into(node, sight.dir, false, reason);
                 }
                 Adopted::New(node) => {
-                    return self.list_into(node, sight.path, sight.dir, true, reason);
+                    return self.list_into(node, sight.dir, true, reason);
                 }
                 Adopted::Elsewhere(node, other) => {
                     still_elsewhere = Some((node, source.id_at(&other) == Ok(sight.stat.id)));
@@ -231,6 +258,10 @@ impl Surveyor {
             Err(Errno::OPNOTSUPP)
         };
         let there = inner.state.tree.child(place);
+        if let Ok(wd) = watch {
+            // It was given up a moment ago, and is wanted again.
+            inner.state.unused.retain(|unused| *unused != wd);
+        }
         if let Ok(wd) = watch
             && let Some(holder) = inner.state.tree.by_wd(wd)
         {
@@ -288,10 +319,10 @@ impl Surveyor {
                     mark = Some(WITH_PURGE);
                 }
                 Access::Polled if watch.is_err() => return Adopted::Known(there),
-                // Only its own names are in question, not those of the directories below; or everything is compared anyway.
-                Access::Polled | Access::New => mark = None,
-                // It lost its watch, so that nobody knows what happened.
-                _ => mark = Some(WITH_PURGE),
+                // Only its own names are in question, not those of the directories below.
+                Access::Polled => mark = None,
+                // It lost its watch. The listing tells which names went.
+                _ => {}
             }
         }
         let Some(node) = inner.state.tree.ensure(place) else {
@@ -307,35 +338,35 @@ impl Surveyor {
         Adopted::New(node)
     }
 
-    fn nothing_there(&self, place: &Place, path: &PathBytes) {
+    fn nothing_there(&self, place: &Place) {
         let now = self.shared.now();
         let mut inner = self.shared.lock();
-        if inner.state.tree.path_in(place.parent, &place.name).as_ref() != Some(path) {
-            inner.state.look_at(place.clone());
-            return;
-        }
-        match inner.state.tree.child(place) {
-            Some(node) => {
-                // It may turn up elsewhere: the record of its move can still be in the queue.
-                inner.state.displace(node, now);
-                inner.state.hint(path, Hint::DirGone, now);
-            }
-            None => inner.state.hint(path, Hint::Differs, now),
-        }
-        self.shared.wake_senders(&mut inner);
-    }
-
-    fn unreadable(&self, place: &Place, path: &PathBytes, errno: Errno) {
-        let mut inner = self.shared.lock();
-        let Some(node) = inner.state.tree.ensure(place) else {
+        let Some(path) = inner.state.tree.path_in(place.parent, &place.name) else {
             return;
         };
-        let before = inner.state.tree.get(node).map(|node| node.access);
-        inner.state.tree.set_access(node, Access::Unreadable);
+        // What nobody knew of yet has its records.
+        if let Some(node) = inner.state.tree.child(place) {
+            // It may turn up elsewhere: the record of its move can still be in the queue.
+            inner.state.displace(node, now);
+            inner.state.hint(&path, Hint::DirGone, now);
+            self.shared.wake_senders(&mut inner);
+        }
+    }
+
+    fn unreadable(&self, place: &Place, errno: Errno) {
+        let mut inner = self.shared.lock();
+        let tree = &mut inner.state.tree;
+        let (Some(path), Some(node)) =
+            (tree.path_in(place.parent, &place.name), tree.ensure(place))
+        else {
+            return;
+        };
+        let before = tree.get(node).map(|node| node.access);
+        tree.set_access(node, Access::Unreadable);
         drop(inner);
         if before != Some(Access::Unreadable) {
             self.shared.report(WatchEvent::Unreadable {
-                path: path.clone(),
+                path,
                 text: describe(errno),
             });
         }
@@ -378,14 +409,7 @@ impl Surveyor {
     }
 
     /// Lists a directory and compares it with what is known of it. Gives the places of the directories in it, after a loss of events.
-    fn list_into(
-        &mut self,
-        node: NodeId,
-        path: &PathBytes,
-        dir: &Dir,
-        adopted: bool,
-        reason: Reason,
-    ) -> Vec<Place> {
+    fn list_into(&mut self, node: NodeId, dir: &Dir, adopted: bool, reason: Reason) -> Vec<Place> {
         let (events, polled, fresh) = {
             let inner = self.shared.lock();
             let known = inner.state.tree.get(node);
@@ -407,8 +431,11 @@ impl Surveyor {
                     .tree
                     .get(node)
                     .and_then(|node| node.place());
-                if let Some(place) = place {
-                    self.unreadable(&place, path, errno);
+                match place {
+                    // Removed since it was opened.
+                    Some(place) if errno == Errno::NOENT => self.shared.lock().state.look_at(place),
+                    Some(place) => self.unreadable(&place, errno),
+                    None => {}
                 }
                 return Vec::new();
             }
@@ -424,8 +451,11 @@ impl Surveyor {
         let mut places = Vec::new();
         for chunk in listing.entries.chunks(CHUNK) {
             let mut inner = self.shared.lock();
+            let Some(path) = inner.state.tree.path(node) else {
+                return Vec::new();
+            };
             for entry in chunk {
-                let full = path::join(path, &entry.name);
+                let full = path::join(&path, &entry.name);
                 if (self.shared.options.exclude)(&full, entry.directory) {
                     continue;
                 }
@@ -445,7 +475,7 @@ impl Surveyor {
                 }
             }
         }
-        self.finish_list(node, path, &listing);
+        self.finish_list(node, &listing);
         places
     }
 
@@ -461,7 +491,7 @@ impl Surveyor {
         let is_new = !inner.state.tree.has_name(node, &entry.name);
         let mut differs = match listing.reason {
             Reason::Start | Reason::Event => false,
-            Reason::Lost(since) => is_new || entry.stat.is_none_or(|stat| stat.ctime >= since),
+            Reason::Lost(since) => is_new || entry.stat.is_none_or(|stat| stat.ctime >= since.real),
             // It was polled until now, and nobody has looked since the last time.
             Reason::Poll => !listing.polled,
         };
@@ -479,14 +509,19 @@ impl Surveyor {
     }
 
     /// Finds what is known and was not listed.
-    fn finish_list(&self, node: NodeId, path: &PathBytes, listing: &Listing) {
+    fn finish_list(&self, node: NodeId, listing: &Listing) {
         if listing.fresh && !listing.polled {
             return;
         }
         let now = self.shared.now();
         let listed: HashSet<&[u8]> = listing.entries.iter().map(|entry| &*entry.name).collect();
+        let directories = listing.entries.iter().filter(|entry| entry.directory);
+        let directories: HashSet<&[u8]> = directories.map(|entry| &*entry.name).collect();
         let mut inner = self.shared.lock();
         let state = &mut inner.state;
+        let Some(path) = state.tree.path(node) else {
+            return;
+        };
         let Some(known) = state.tree.get_mut(node) else {
             return;
         };
@@ -496,16 +531,16 @@ impl Surveyor {
             .filter(|(name, _)| !listed.contains(name))
             .map(|(name, _)| name.into())
             .collect();
-        let directories: Vec<Place> = known
+        let gone_directories: Vec<Place> = known
             .children()
-            .filter(|(name, _)| !listed.contains(&***name))
+            .filter(|(name, _)| !directories.contains(&***name))
             .map(|(name, _)| Place {
                 parent: node,
                 name: name.clone(),
             })
             .collect();
         let mut own_differs = match listing.reason {
-            Reason::Lost(since) => listing.own.is_none_or(|own| own.ctime >= since),
+            Reason::Lost(since) => listing.own.is_none_or(|own| own.ctime >= since.real),
             _ => false,
         };
         if listing.polled {
@@ -519,7 +554,7 @@ impl Surveyor {
                     let look = entry.stat.as_ref().map_or(0, look_of);
                     (entry.name.clone(), look)
                 });
-                known.looks = Some(Box::new(all.chain([own_look]).collect()));
+                known.looks = Some(all.chain([own_look]).collect());
             }
         }
         for name in gone {
@@ -527,13 +562,21 @@ impl Surveyor {
             if untouched {
                 state.tree.remove_name(node, &name);
             }
-            state.hint(&path::join(path, &name), Hint::Gone, now);
+            state.hint(&path::join(&path, &name), Hint::Gone, now);
         }
-        for place in directories {
+        for place in gone_directories {
             state.look_at(place);
         }
         if own_differs {
-            state.hint(path, Hint::Attributes, now);
+            state.hint(&path, Hint::Attributes, now);
+        }
+        if listing.polled && own_differs {
+            // A session on its own may have seen what came and went between two looks.
+            for target in &mut state.targets {
+                if target.is_comparing(&path) {
+                    target.set.subtree(&path, WITH_PURGE, now);
+                }
+            }
         }
         self.shared.wake_senders(&mut inner);
     }
@@ -569,13 +612,23 @@ impl Surveyor {
     }
 }
 
+fn open_child(parent: &Dir, name: &[u8]) -> Result<(Dir, Stat), Errno> {
+    let name = Name::new(name).map_err(|_| Errno::INVAL)?;
+    let dir = parent.open_list(name)?;
+    let stat = dir.self_stat()?;
+    Ok((dir, stat))
+}
+
 /// Moves a known directory to the place where it was found. `None` if the tree has the place inside that directory: then the tree is
 /// wrong further up, and the directory's own place is looked at.
 fn claim(state: &mut State, node: NodeId, place: &Place, now: Moment) -> Option<NodeId> {
     let known = state.tree.get(node)?;
     if known.is_placed()
         && let Some(old) = known.place()
+        && let Some(path) = state.tree.path(node)
     {
+        // Nobody has told yet that it went away from there.
+        state.hint(&path, Hint::DirGone, now);
         state.look_at(old);
     }
     if state.tree.is_at_or_above(node, place.parent) {
@@ -586,6 +639,7 @@ fn claim(state: &mut State, node: NodeId, place: &Place, now: Moment) -> Option<
     }
     state.tree.unplace(node);
     if state.tree.put(node, place) {
+        state.unpark();
         return Some(node);
     }
     state.displace(node, now);
@@ -597,8 +651,10 @@ fn appeared(inner: &mut Inner, sight: &Sight<'_>, subtree: Subtree, now: Moment)
     // At the start a comparison of everything follows. Else the mark comes after the watch, so that the walk it asks for sees everything that
     // has no event.
     if sight.reason != Reason::Start {
-        inner.state.hint(sight.path, Hint::DirCreated, now);
-        inner.state.subtree(sight.path, subtree, now);
+        let place = sight.place;
+        if let Some(path) = inner.state.tree.path_in(place.parent, &place.name) {
+            inner.state.appeared(&path, subtree, now);
+        }
     }
 }
 

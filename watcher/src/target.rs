@@ -50,6 +50,9 @@ pub(crate) struct Target {
     pub(crate) in_sync: bool,
     pub(crate) last_success: Option<Duration>,
     pub(crate) next_audit: Option<Duration>,
+    /// Directories that a session walks on its own, with the end of the session. Kept until every event from before the end is
+    /// dealt with: what the session found in a directory that had no watch yet may have vanished without an event.
+    comparing: Vec<(PathBytes, Option<Duration>)>,
 }
 
 /// What a finished session changed.
@@ -77,6 +80,7 @@ impl Target {
             in_sync: false,
             last_success: None,
             next_audit: None,
+            comparing: Vec::new(),
         }
     }
 
@@ -86,6 +90,11 @@ impl Target {
 
     pub(crate) fn deletes_refused(&self) -> bool {
         self.deletes_refused
+    }
+
+    /// True if nothing is owed to it.
+    pub(crate) fn is_in_sync(&self) -> bool {
+        self.phase == Phase::Following && self.set.is_empty() && self.set.held() == 0
     }
 
     /// When the next batch may start; `None` if nothing waits.
@@ -180,6 +189,32 @@ impl Target {
     pub(crate) fn released(&self, now: Duration) -> bool {
         self.released_at
             .is_some_and(|at| now < at + crate::guard::WINDOW)
+    }
+
+    /// A session walks `path` from now on.
+    pub(crate) fn comparison_begins(&mut self, path: &PathBytes) {
+        self.comparing.retain(|(known, _)| known != path);
+        self.comparing.push((path.clone(), None));
+    }
+
+    /// All such sessions are over.
+    pub(crate) fn comparisons_end(&mut self, now: Duration) {
+        for (_, end) in &mut self.comparing {
+            end.get_or_insert(now);
+        }
+    }
+
+    /// Everything that happened before `moment` is in the dirty set.
+    pub(crate) fn forget_comparisons(&mut self, moment: Duration) {
+        self.comparing
+            .retain(|(_, end)| end.is_none_or(|end| end > moment));
+    }
+
+    /// True if a session may have seen `path` before it was watched.
+    pub(crate) fn is_comparing(&self, path: &[u8]) -> bool {
+        self.comparing
+            .iter()
+            .any(|(top, _)| path::is_within(path, top))
     }
 
     /// Asks for a comparison of everything.

@@ -51,7 +51,7 @@ pub(crate) struct Node {
     /// What is no directory, with its inode number (0: not known).
     names: HashMap<Box<[u8]>, u64>,
     /// Of a polled directory: what each entry looked like.
-    pub(crate) looks: Option<Box<HashMap<Box<[u8]>, u64>>>,
+    pub(crate) looks: Option<HashMap<Box<[u8]>, u64>>,
 }
 
 impl Node {
@@ -69,10 +69,6 @@ impl Node {
             names: HashMap::new(),
             looks: None,
         }
-    }
-
-    pub(crate) fn wd(&self) -> Option<i32> {
-        self.wd
     }
 
     pub(crate) fn is_placed(&self) -> bool {
@@ -116,8 +112,8 @@ pub(crate) struct Tree {
     next: u64,
     /// Names and directories below the root.
     entries: usize,
-    /// Directories that are unreadable or unavailable.
-    blocked: BTreeSet<NodeId>,
+    /// Directories that are polled, unreadable or unavailable.
+    unwatched: BTreeSet<NodeId>,
 }
 
 impl Tree {
@@ -130,7 +126,7 @@ impl Tree {
             by_wd: HashMap::new(),
             next: 1,
             entries: 0,
-            blocked: BTreeSet::new(),
+            unwatched: BTreeSet::new(),
         }
     }
 
@@ -230,9 +226,11 @@ impl Tree {
         }
     }
 
-    /// Puts an unplaced directory into a place. False, and nothing done, if the place is taken, its parent gone or inside the directory itself.
+    /// Puts an unplaced directory into a place. False, and nothing done, if it has a place, or this one is taken, its parent gone or inside
+    /// the directory itself.
     pub(crate) fn put(&mut self, id: NodeId, place: &Place) -> bool {
-        if self.is_at_or_above(id, place.parent) || self.child(place).is_some() {
+        let is_placed = self.nodes.get(&id).is_none_or(|node| node.placed);
+        if is_placed || self.is_at_or_above(id, place.parent) || self.child(place).is_some() {
             return false;
         }
         let Some(parent) = self.nodes.get_mut(&place.parent) else {
@@ -258,7 +256,7 @@ impl Tree {
                 continue;
             };
             self.entries = self.entries.saturating_sub(1 + node.names.len());
-            self.blocked.remove(&id);
+            self.unwatched.remove(&id);
             if let Some(wd) = node.wd {
                 self.by_wd.remove(&wd);
                 unused.push(wd);
@@ -275,6 +273,7 @@ impl Tree {
             && let Some(before) = self.nodes.get_mut(&before)
         {
             before.wd = None;
+            before.access = Access::New;
         }
         if let Some(node) = self.nodes.get_mut(&id) {
             if let Some(old) = node.wd.replace(wd)
@@ -293,6 +292,9 @@ impl Tree {
         let id = self.by_wd.remove(&wd)?;
         if let Some(node) = self.nodes.get_mut(&id) {
             node.wd = None;
+            if node.access == Access::Watched {
+                node.access = Access::New;
+            }
         }
         Some(id)
     }
@@ -306,30 +308,53 @@ impl Tree {
             node.looks = None;
         }
         match access {
-            Access::Unreadable | Access::Unavailable => self.blocked.insert(id),
-            _ => self.blocked.remove(&id),
+            Access::New | Access::Watched => self.unwatched.remove(&id),
+            Access::Polled | Access::Unreadable | Access::Unavailable => self.unwatched.insert(id),
         };
     }
 
-    /// What was unavailable is looked at again.
+    /// True if the directory at `path` is this one and its changes are learnt: what is seen in it from now on cannot vanish unseen.
+    pub(crate) fn is_attached(&self, path: &[u8], id: FileId) -> bool {
+        self.find(path)
+            .and_then(|node| self.nodes.get(&node))
+            .is_some_and(|node| {
+                node.id == Some(id) && matches!(node.access, Access::Watched | Access::Polled)
+            })
+    }
+
+    /// What was unavailable can be looked at again.
     pub(crate) fn make_available(&mut self) {
-        for id in self.with_access(Access::Unavailable) {
-            self.set_access(id, Access::New);
+        for id in self.unwatched.clone() {
+            if self.has_access(id, Access::Unavailable) {
+                self.set_access(id, Access::Polled);
+            }
         }
     }
 
     /// The paths at or below which nothing may be deleted.
     pub(crate) fn blocked(&self) -> impl Iterator<Item = PathBytes> {
-        self.blocked.iter().filter_map(|&id| self.path(id))
+        let blocked = [Access::Unreadable, Access::Unavailable];
+        self.unwatched
+            .iter()
+            .filter(move |id| blocked.iter().any(|&access| self.has_access(**id, access)))
+            .filter_map(|&id| self.path(id))
     }
 
-    /// The directories with this access.
-    pub(crate) fn with_access(&self, access: Access) -> Vec<NodeId> {
+    /// The directories of which no event comes.
+    pub(crate) fn unwatched(&self) -> impl ExactSizeIterator<Item = NodeId> {
+        self.unwatched.iter().copied()
+    }
+
+    /// True if a directory is polled.
+    pub(crate) fn is_any_polled(&self) -> bool {
+        let mut unwatched = self.unwatched.iter();
+        unwatched.any(|&id| self.has_access(id, Access::Polled))
+    }
+
+    fn has_access(&self, id: NodeId, access: Access) -> bool {
         self.nodes
-            .iter()
-            .filter(|(_, node)| node.access == access)
-            .map(|(&id, _)| id)
-            .collect()
+            .get(&id)
+            .is_some_and(|node| node.access == access)
     }
 
     /// Notes a name that is no directory. `ino` 0: not known.
@@ -377,6 +402,18 @@ impl Tree {
                 return true;
             }
             at = self.nodes.get(&id).and_then(|node| node.parent);
+        }
+        false
+    }
+
+    /// True if `id` or a directory above it is between two places.
+    pub(crate) fn is_between_places(&self, id: NodeId) -> bool {
+        let mut at = Some(id);
+        while let Some(node) = at.and_then(|id| self.nodes.get(&id)) {
+            if !node.placed {
+                return true;
+            }
+            at = node.parent;
         }
         false
     }
@@ -470,12 +507,12 @@ mod tests {
         let dir = FileId { dev: 1, ino: 9 };
         tree.set_watch(a, 1, dir);
         tree.set_watch(b, 1, dir);
-        assert_eq!(tree.get(a).unwrap().wd(), None);
+        assert_eq!(tree.get(a).unwrap().wd, None);
         assert_eq!(tree.by_wd(1), Some(b));
         tree.set_watch(b, 2, dir);
         assert_eq!(tree.by_wd(1), None);
         assert_eq!(tree.clear_watch(2), Some(b));
-        assert_eq!(tree.get(b).unwrap().wd(), None);
+        assert_eq!(tree.get(b).unwrap().wd, None);
     }
 
     #[test]

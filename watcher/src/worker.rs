@@ -1,6 +1,6 @@
 //! The tree worker: everything about directories that needs the file system, so that the reader does not.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use rsync_engine::fs::Errno;
@@ -8,6 +8,7 @@ use rsync_engine::fs::Errno;
 use crate::clock::Moment;
 use crate::dirty::Subtree;
 use crate::event::WatchEvent;
+use crate::inotify;
 use crate::path::PathBytes;
 use crate::shared::{Inner, Shared};
 use crate::state::Lost;
@@ -86,6 +87,7 @@ impl Worker {
         let now = self.shared.now();
         let mut inner = self.shared.lock();
         inner.watching = true;
+        inner.last_poll = began.mono;
         let entries = inner.state.tree.entries();
         inner.state.shrinkage.note(entries, now.mono);
         let directories = inner.state.tree.directories();
@@ -104,34 +106,61 @@ impl Worker {
         let shared = self.shared.clone();
         let mut inner = shared.lock();
         loop {
-            self.release_watches(&mut inner);
             let now = shared.now();
+            let moved = inner.state.is_moving();
             let moves = inner.state.expire_moves(now.mono);
+            self.release_watches(&mut inner);
+            self.report_unmounted(&mut inner);
+            if moved && !inner.state.is_moving() {
+                inner.note_settled();
+                shared.wake_all();
+            }
             let task = self.ready_task(&mut inner, now.mono);
             if let Some(task) = task {
                 inner.worker_busy = true;
                 return task;
             }
+            self.surveyor.idle();
             if std::mem::replace(&mut inner.worker_busy, false) {
+                inner.note_settled();
                 shared.wake_all();
             }
-            if !inner.state.unused.is_empty() {
-                continue;
+            if moves.is_some_and(|at| at <= now.mono) {
+                // Only the queue has to be looked at once more; the reader wakes us when it has.
+                inotify::wake(&shared.waker);
             }
-            let wake = [
-                moves,
-                Some(self.next_poll),
-                self.next_root_check,
-                inner.state.lost.map(|_| self.rescan_after),
-            ];
-            let wake = wake.into_iter().flatten().min().unwrap_or(now.mono);
-            let wait = wake.saturating_sub(now.mono).max(MIN_WAIT);
-            inner = shared
-                .worker
-                .wait_timeout(inner, wait)
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .0;
+            let wake = [moves, self.next_timed_task(&inner)];
+            inner = match wake.into_iter().flatten().min() {
+                None => shared
+                    .worker
+                    .wait(inner)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(wake) => {
+                    let wait = wake.saturating_sub(now.mono).max(MIN_WAIT);
+                    shared
+                        .worker
+                        .wait_timeout(inner, wait)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
         }
+    }
+
+    /// When [`Worker::ready_task`] gives something though nothing happened.
+    fn next_timed_task(&self, inner: &Inner) -> Option<Duration> {
+        if inner.state.source_lost {
+            return self.next_root_check;
+        }
+        let poll = inner.state.tree.unwatched().len() > 0;
+        [
+            poll.then_some(self.next_poll),
+            self.next_root_check,
+            inner.state.lost.map(|_| self.rescan_after),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn ready_task(&mut self, inner: &mut Inner, now: Duration) -> Option<Task> {
@@ -154,11 +183,28 @@ impl Worker {
         {
             return Some(Task::Rescan(lost));
         }
-        if self.next_poll <= now {
+        let poll_due = self.next_poll <= now || std::mem::take(&mut inner.poll_wanted);
+        if poll_due && inner.state.tree.unwatched().len() > 0 {
             self.next_poll = now + self.shared.options.poll_interval;
             return Some(Task::Poll);
         }
         None
+    }
+
+    fn report_unmounted(&self, inner: &mut Inner) {
+        for node in std::mem::take(&mut inner.state.unmounted) {
+            let tree = &inner.state.tree;
+            let above = tree.get(node).and_then(|node| node.place());
+            // Every directory of the file system had its record; the topmost stands for them.
+            if let (Some(above), Some(path)) = (above, tree.path(node))
+                && !tree.is_within_access(above.parent, Access::Unavailable)
+            {
+                self.shared.report(WatchEvent::Unreadable {
+                    path,
+                    text: "its file system was unmounted".to_owned(),
+                });
+            }
+        }
     }
 
     fn release_watches(&self, inner: &mut Inner) {
@@ -225,9 +271,8 @@ impl Worker {
             let mut inner = self.shared.lock();
             // From here on a new loss needs a new comparison.
             inner.state.lost = None;
-            if !began.set_back_since(lost.since).is_zero()
-                && began.set_back_since(lost.since) > CLOCK_SLACK
-            {
+            inner.state.rescanning = true;
+            if began.set_back_since(lost.since) > CLOCK_SLACK {
                 // No ctime since then can be compared with any moment.
                 let root: PathBytes = Arc::from(&b""[..]);
                 let all = Subtree {
@@ -237,16 +282,14 @@ impl Worker {
                 inner.state.subtree(&root, all, began);
             }
         }
-        let reason = Reason::Lost(lost.since.real);
-        let mut places = match self.surveyor.look_at_root(reason) {
-            Ok(places) => places,
-            Err(_) => {
-                let mut inner = self.shared.lock();
-                inner.state.check_root = true;
-                inner.state.lost = Some(lost);
-                self.rescan_after = began.mono + ROOT_CHECK;
-                return;
-            }
+        let reason = Reason::Lost(lost.since);
+        let Ok(mut places) = self.surveyor.look_at_root(reason) else {
+            let mut inner = self.shared.lock();
+            inner.state.check_root = true;
+            inner.state.rescanning = false;
+            inner.state.lost = Some(lost);
+            self.rescan_after = began.mono + ROOT_CHECK;
+            return;
         };
         while let Some(place) = places.pop() {
             if self.shared.lock().stopping {
@@ -256,7 +299,11 @@ impl Worker {
         }
         let now = self.shared.now();
         let took = now.mono.saturating_sub(began.mono);
-        let again = self.shared.lock().state.lost.is_some();
+        let again = {
+            let mut inner = self.shared.lock();
+            inner.state.rescanning = false;
+            inner.state.lost.is_some()
+        };
         self.rescan_pause = if again {
             (self.rescan_pause * 2).clamp(took.max(RESCAN_PAUSE), MAX_RESCAN_PAUSE)
         } else {
@@ -268,19 +315,15 @@ impl Worker {
     }
 
     fn poll(&mut self) {
-        let nodes = {
-            let inner = self.shared.lock();
-            let mut nodes = inner.state.tree.with_access(Access::Polled);
-            nodes.extend(inner.state.tree.with_access(Access::Unavailable));
-            nodes.extend(inner.state.tree.with_access(Access::Unreadable));
-            nodes
-        };
+        let began = self.shared.now().mono;
+        let nodes: Vec<_> = self.shared.lock().state.tree.unwatched().collect();
         for node in nodes {
             if self.shared.lock().stopping {
                 return;
             }
             self.surveyor.poll(node);
         }
+        self.shared.lock().last_poll = began;
         self.surveyor.report_limit();
         self.wake_senders();
     }
@@ -299,4 +342,4 @@ const MAX_RESCAN_PAUSE: Duration = Duration::from_secs(60);
 /// Both clocks are read one after the other, and the wall clock is slewed.
 const CLOCK_SLACK: Duration = Duration::from_secs(1);
 /// A wait shorter than this is not worth a timer.
-const MIN_WAIT: Duration = Duration::from_millis(1);
+const MIN_WAIT: Duration = Duration::from_millis(5);

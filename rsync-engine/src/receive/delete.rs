@@ -232,7 +232,7 @@ impl Generator {
         if !std::mem::replace(&mut self.deletions.io_error_told, true) {
             self.tell(
                 TextKind::Info,
-                "IO error encountered -- skipping file deletion",
+                b"IO error encountered -- skipping file deletion",
             )?;
         }
         Ok(true)
@@ -389,7 +389,7 @@ impl Generator {
     fn tell_not_empty(&mut self, name: &[u8]) -> Result<(), Error> {
         self.tell(
             TextKind::Info,
-            &format!("cannot delete non-empty directory: {}", PeerText(name)),
+            &[b"cannot delete non-empty directory: ", name].concat(),
         )
     }
 
@@ -417,7 +417,7 @@ impl Generator {
         }
         self.session.trouble.io_error(IO_DELETE_LIMIT);
         let text = format!("Deletions stopped due to --max-delete limit ({skipped} skipped)");
-        self.tell(TextKind::Warning, &text)
+        self.tell(TextKind::Warning, text.as_bytes())
     }
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct Place {
     pub(crate) single: Option<NameBuf>,
     /// The directory was just made, or a dry run would have made it.
     pub(crate) fresh: bool,
+    /// Its name as it was given, if it is fresh.
+    pub(crate) name: Vec<u8>,
 }
 
 impl Destination {
@@ -71,17 +73,18 @@ impl Destination {
                     return Ok(Place {
                         tree: Some(parent),
                         single: Some(name),
-                        fresh: false,
+                        ..Place::default()
                     });
                 }
-                _ => return Err(self.failed("cannot stat destination", Errno::NOTDIR, 3)),
+                _ => return Err(self.cannot_stat(Errno::NOTDIR)),
             },
-            Err(errno) => return Err(self.failed("cannot stat destination", errno, 3)),
+            Err(errno) => return Err(self.cannot_stat(errno)),
         }
         if count > 1 || self.slash() {
             if dry_run {
                 return Ok(Place {
                     fresh: true,
+                    name: self.shown(),
                     ..Place::default()
                 });
             }
@@ -94,13 +97,14 @@ impl Destination {
                 tree: Some(tree),
                 single: None,
                 fresh: true,
+                name: self.shown(),
             });
         }
         match self.parent() {
             Ok(Some((parent, name))) => Ok(Place {
                 tree: Some(parent),
                 single: Some(name),
-                fresh: false,
+                ..Place::default()
             }),
             Ok(None) => Err(self.failed("change_dir#3", Errno::NOENT, 3)),
             Err(errno) => Err(self.failed("change_dir#3", errno, 3)),
@@ -108,11 +112,39 @@ impl Destination {
     }
 
     fn failed(&self, op: &'static str, errno: Errno, code: u8) -> Error {
+        let mut path = self.whole();
+        if path.len() > 1 && path.ends_with(b"/") {
+            path.pop();
+        }
         Error::File {
             op,
-            path: PeerText(self.shown()),
+            path: PeerText(path),
             source: errno.into(),
             code,
+        }
+    }
+
+    fn cannot_stat(&self, errno: Errno) -> Error {
+        let mut path = self.whole();
+        if self.slash() && !path.ends_with(b"/") {
+            path.push(b'/');
+        }
+        Error::File {
+            op: "cannot stat destination",
+            path: PeerText(path),
+            source: errno.into(),
+            code: 3,
+        }
+    }
+
+    /// The path as messages of failures have it: from the root of the file system or of the module.
+    fn whole(&self) -> Vec<u8> {
+        match self {
+            Self::Local(path) => {
+                let whole = std::path::absolute(path);
+                whole.map_or_else(|_| self.shown(), |path| path.into_os_string().into_vec())
+            }
+            Self::Within { .. } => self.shown(),
         }
     }
 

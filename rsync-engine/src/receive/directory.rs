@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rsync_proto::item::ItemFlags;
 
 use crate::error::Error;
+use crate::event::TextKind;
 use crate::fs::{Attrs, Dir, Errno, Links, RelPath, RelPathBuf, Stat, Timestamp};
 use crate::list::{FileEntry, FileList};
 use crate::options::Delete;
@@ -131,7 +132,8 @@ impl Generator {
         }
         if self.deletions.refuses(path, true) {
             self.skip_below = Some(path.to_buf());
-            return self.tell_refused("directory", name);
+            self.tell_refused("directory", name)?;
+            return self.tell_skipped();
         }
         let options = &self.session.options;
         if entry.top_dir() && entry.no_content() && !(options.relative && options.implied_dirs) {
@@ -169,7 +171,7 @@ impl Generator {
             let flags = ItemFlags::IS_NEW | ItemFlags::LOCAL_CHANGE;
             return self.item(ndx, flags, None, list, entry, name);
         };
-        self.update_directory(list, entry, name, path, ndx, &stat)?;
+        let differing = self.update_directory(list, entry, name, path, &stat)?;
         let during = matches!(
             self.session
                 .options
@@ -180,7 +182,8 @@ impl Generator {
         if during && !entry.no_content() {
             self.delete_in(list, name, path)?;
         }
-        Ok(())
+        // What goes in it is reported before the directory itself.
+        self.item(ndx, differing, None, list, entry, name)
     }
 
     /// A directory that cannot be made: everything below it is skipped.
@@ -192,7 +195,15 @@ impl Generator {
         errno: Errno,
     ) -> Result<(), Error> {
         self.skip_below = Some(path.to_buf());
-        self.fail(&super::failure("generator", op, name, errno))
+        self.fail(&super::failure("generator", op, name, errno))?;
+        self.tell_skipped()
+    }
+
+    fn tell_skipped(&mut self) -> Result<(), Error> {
+        self.tell(
+            TextKind::Error,
+            b"*** Skipping any contents from this failed directory ***",
+        )
     }
 
     /// Makes a directory, unless it is the destination itself, which was just made.
@@ -248,9 +259,8 @@ impl Generator {
         entry: &FileEntry,
         name: &[u8],
         path: RelPath<'_>,
-        ndx: i32,
         stat: &Stat,
-    ) -> Result<(), Error> {
+    ) -> Result<ItemFlags, Error> {
         let differing = self.rules.differing(entry, stat);
         if !self.session.options.dry_run {
             let attrs = self.rules.for_existing(entry, stat, differing);
@@ -274,7 +284,7 @@ impl Generator {
                 ))?;
             }
         }
-        self.item(ndx, differing, None, list, entry, name)
+        Ok(differing)
     }
 
     /// A receiver that is not root gives itself access to a directory while it works there.

@@ -134,10 +134,7 @@ impl Generator {
         } else if entry.is_file() {
             self.regular(subject, found)
         } else {
-            let text = format!(
-                "skipping non-regular file \"{}\"",
-                rsync_proto::PeerText(subject.name)
-            );
+            let text = [b"skipping non-regular file \"", subject.name, b"\""].concat();
             self.tell(TextKind::Info, &text)
         }
     }
@@ -224,13 +221,8 @@ impl Generator {
 
     fn symlink(&mut self, subject: &Subject<'_>, found: Option<Stat>) -> Result<(), Error> {
         let target = subject.list.link_target(subject.entry).unwrap_or_default();
-        let munged: Vec<u8>;
-        let target = if self.munge_links {
-            munged = [b"/rsyncd-munged/", target].concat();
-            &munged
-        } else {
-            target
-        };
+        let target = self.link_targets.stored(target, subject.path.as_bytes());
+        let target = &*target;
         let present = found.filter(Stat::is_symlink);
         if let Some(stat) = present {
             let same = self
@@ -492,10 +484,11 @@ impl Generator {
             return Ok(true);
         }
         self.session.trouble.note_partial();
-        let text = format!(
-            "could not make way for new {kind}: {}",
-            rsync_proto::PeerText(subject.name)
-        );
+        let text = [
+            format!("could not make way for new {kind}: ").as_bytes(),
+            subject.name,
+        ]
+        .concat();
         self.tell(TextKind::ErrorXfer, &text)?;
         Ok(false)
     }
@@ -680,10 +673,8 @@ impl Generator {
     /// `kind`: file or directory.
     pub(super) fn tell_refused(&mut self, kind: &str, name: &[u8]) -> Result<(), Error> {
         self.session.trouble.note_partial();
-        let text = format!(
-            "ERROR: daemon refused to receive {kind} \"{}\"",
-            rsync_proto::PeerText(name)
-        );
+        let text = format!("ERROR: daemon refused to receive {kind} \"");
+        let text = [text.as_bytes(), name, b"\""].concat();
         self.tell(TextKind::ErrorXfer, &text)
     }
 

@@ -9,11 +9,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Instant;
 
 use rsync_delta::{BlockSums, Checksum};
-use rsync_proto::PeerText;
 use rsync_proto::item::{ItemFlags, ItemHeader};
 use rsync_proto::mux::Message;
 use rsync_proto::ndx::{Ndx, NdxWriter};
 use rsync_proto::stats::DelStats;
+use rsync_proto::{PeerText, Violation};
 
 use crate::error::Error;
 use crate::event::{Event, FileFailure, Item, TextKind};
@@ -31,6 +31,7 @@ use super::delete::Deletions;
 use super::destination::Place;
 use super::directory::OpenDirs;
 use super::hardlink::HardLinks;
+use super::link_target::LinkTargets;
 
 /// Request bytes collected before the sender gets to see them while we go on scanning.
 const REQUESTS_AT: usize = 4 << 10;
@@ -64,7 +65,7 @@ pub(super) struct Generator {
     pub(super) checksum: Checksum,
     pub(super) list_checksum: Checksum,
     pub(super) root: bool,
-    pub(super) munge_links: bool,
+    pub(super) link_targets: LinkTargets,
     pub(super) links: HardLinks,
     pub(super) deletions: Deletions,
     pub(super) open_dirs: OpenDirs,
@@ -125,7 +126,17 @@ impl Generator {
     /// Runs the session to its end.
     pub(super) fn run(&mut self) -> Result<(), Error> {
         let protocol = self.session.protocol();
-        let delete = self.session.options.delete.resolved(protocol.number());
+        let options = &self.session.options;
+        let delete = options.delete.resolved(protocol.number());
+        if self.place.fresh && (options.verbose > 0 || options.itemize > 0) {
+            let name = self
+                .place
+                .name
+                .strip_suffix(b"/")
+                .unwrap_or(&self.place.name);
+            let text = [b"created directory ", name].concat();
+            self.tell(TextKind::Info, &text)?;
+        }
         if delete == Delete::Before {
             self.wait_for_list()?;
             self.delete_pass()?;
@@ -309,6 +320,10 @@ impl Generator {
     /// Lets the sender have everything and waits for one thing from the receiver.
     fn wait(&mut self) -> Result<(), Error> {
         self.out.flush()?;
+        if self.flow.finished {
+            // The receiver has ended: what is still awaited cannot come.
+            return Err(Violation::EarlyGoodbye.into());
+        }
         loop {
             self.session.cancel.check()?;
             let got = match self.session.keep_alive_wait() {
@@ -370,7 +385,10 @@ impl Generator {
             })?,
             ToGenerator::Finished => self.flow.finished = true,
             // The receiver's own error says why.
-            ToGenerator::Broken => return Err(Error::Internal { role: "receiver" }),
+            ToGenerator::Broken => {
+                self.flow.finished = true;
+                return Err(Error::Internal { role: "receiver" });
+            }
         }
         Ok(())
     }
@@ -472,25 +490,28 @@ impl Generator {
     pub(super) fn fail(&mut self, failure: &FileFailure) -> Result<(), Error> {
         self.session.failed(failure);
         if !self.session.client {
-            let text = format!("rsync: {failure}\n");
+            let text = [b"rsync: ", &failure.line()[..], b"\n"].concat();
             self.out.message(&Message::Text {
                 kind: TextKind::ErrorXfer,
-                text: PeerText(text.as_bytes()),
+                text: PeerText(&text),
             })?;
         }
         Ok(())
     }
 
     /// A line for the user, wherever that one is.
-    pub(super) fn tell(&mut self, kind: TextKind, text: &str) -> Result<(), Error> {
+    pub(super) fn tell(&mut self, kind: TextKind, text: &[u8]) -> Result<(), Error> {
         if self.session.client {
-            self.session.events.event(Event::Note { kind, text });
+            self.session.events.event(Event::Note {
+                kind,
+                text: PeerText(text),
+            });
             return Ok(());
         }
-        let text = format!("{text}\n");
+        let text = [text, b"\n"].concat();
         self.out.message(&Message::Text {
             kind,
-            text: PeerText(text.as_bytes()),
+            text: PeerText(&text),
         })
     }
 }

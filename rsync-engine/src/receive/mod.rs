@@ -18,6 +18,7 @@ mod entry;
 mod file;
 mod generator;
 mod hardlink;
+mod link_target;
 mod lists;
 mod receiver;
 mod request;
@@ -64,6 +65,7 @@ use self::receiver::{Receiver, ReceiverStats};
 
 pub use self::delete::{Protection, Unprotected};
 pub use self::destination::Destination;
+pub use self::link_target::LinkTargets;
 pub use self::lists::{NameCheck, Wanted};
 
 pub(crate) use self::checksum_of_file::digest_of;
@@ -112,8 +114,8 @@ pub struct Receive {
     pub root: bool,
     /// The umask of this session.
     pub umask: u32,
-    /// Store symlinks disarmed (a daemon's `munge symlinks`).
-    pub munge_links: bool,
+    /// What becomes of the targets of symlinks.
+    pub link_targets: LinkTargets,
 }
 
 impl std::fmt::Debug for Receive {
@@ -172,6 +174,7 @@ pub fn receive(
         }
         Err(error) => {
             let role = farewell::Role {
+                name: "Receiver",
                 server: !session.client,
                 acknowledges: true,
             };
@@ -223,12 +226,12 @@ pub fn receive(
         inbox,
         asked,
         dirs: dir_cache(&session, &place),
+        link_targets: what.link_targets,
         place,
         rules,
         checksum,
         list_checksum: checksums::list(&session.negotiated),
         root: what.root,
-        munge_links: what.munge_links,
         links: HardLinks::default(),
         deletions: Deletions::new(what.protection, session.options.max_delete),
         open_dirs: OpenDirs::default(),
@@ -256,6 +259,7 @@ pub fn receive(
     let generated = catch_unwind(AssertUnwindSafe(|| generator.run()))
         .unwrap_or(Err(Error::Internal { role: "generator" }));
     let role = farewell::Role {
+        name: "generator",
         server: !session.client,
         acknowledges: false,
     };
@@ -360,6 +364,7 @@ fn hear_out(mut input: WireIn, error: &Error) {
 
 fn outcome(session: &Session, stats: TransferStats) -> Outcome {
     Outcome {
+        protocol: Some(session.protocol()),
         stats,
         io_error: session.trouble.io_error_bits(),
         partial: session.trouble.partial(),

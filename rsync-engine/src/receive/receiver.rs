@@ -301,7 +301,7 @@ impl Receiver {
     pub(super) fn fail(&mut self, failure: &FileFailure) {
         self.session.failed(failure);
         if !self.session.client {
-            let text = format!("rsync: {failure}\n").into_bytes();
+            let text = [b"rsync: ", &failure.line()[..], b"\n"].concat();
             self.tell_generator(ToGenerator::Tell {
                 kind: TextKind::ErrorXfer,
                 text,

@@ -332,13 +332,15 @@ impl ListWriter {
                 return self.missing(&argument.name, list, out);
             }
             Err(Errno::NOENT) if options.ignore_missing_args => return Ok(()),
-            Err(errno) => return self.problem("link_stat", &argument.shown, errno, out),
+            Err(errno) => {
+                return match argument.shown.strip_suffix(b"/") {
+                    Some(dir) => self.problem("change_dir", dir, errno, out),
+                    None => self.problem("link_stat", &argument.shown, errno, out),
+                };
+            }
         };
         if stat.is_dir() && !recursive && !dirs {
-            let text = format!(
-                "skipping directory {}",
-                rsync_proto::PeerText(&argument.name)
-            );
+            let text = [b"skipping directory ", &argument.name[..]].concat();
             return self.tell(TextKind::Info, &text, out);
         }
         if let Some(of_root) = self.roots.get_mut(usize::from(root)) {
@@ -854,7 +856,7 @@ impl ListWriter {
         super::report(&self.session, &failure, out)
     }
 
-    fn tell(&mut self, kind: TextKind, text: &str, out: &mut WireOut) -> Result<(), Error> {
+    fn tell(&mut self, kind: TextKind, text: &[u8], out: &mut WireOut) -> Result<(), Error> {
         super::tell(&self.session, kind, text, out)
     }
 }

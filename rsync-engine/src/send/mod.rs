@@ -452,6 +452,7 @@ impl Sender {
     /// Says farewell and reads the peer's last words, which may tell more than our error.
     fn end_with(&mut self, error: Error) -> Error {
         let role = farewell::Role {
+            name: "sender",
             server: !self.session.client,
             acknowledges: true,
         };
@@ -485,6 +486,7 @@ impl Sender {
             received: self.input.received(),
         };
         Outcome {
+            protocol: Some(self.session.protocol()),
             stats,
             io_error: self.session.trouble.io_error_bits(),
             partial: self.session.trouble.partial(),
@@ -516,26 +518,29 @@ fn report(session: &Session, failure: &FileFailure, out: &mut WireOut) -> Result
     if session.client {
         return Ok(());
     }
-    let (kind, text) = if failure.vanished {
-        (TextKind::Warning, format!("{failure}\n"))
-    } else {
-        (TextKind::ErrorXfer, format!("rsync: {failure}\n"))
+    let (kind, start) = match failure.vanished {
+        true => (TextKind::Warning, &b""[..]),
+        false => (TextKind::ErrorXfer, &b"rsync: "[..]),
     };
+    let text = [start, &failure.line(), b"\n"].concat();
     out.message(&Message::Text {
         kind,
-        text: PeerText(text.as_bytes()),
+        text: PeerText(&text),
     })
 }
 
 /// A line for the user, wherever that one is.
-fn tell(session: &Session, kind: TextKind, text: &str, out: &mut WireOut) -> Result<(), Error> {
+fn tell(session: &Session, kind: TextKind, text: &[u8], out: &mut WireOut) -> Result<(), Error> {
     if session.client {
-        session.events.event(Event::Note { kind, text });
+        session.events.event(Event::Note {
+            kind,
+            text: PeerText(text),
+        });
         return Ok(());
     }
-    let text = format!("{text}\n");
+    let text = [text, b"\n"].concat();
     out.message(&Message::Text {
         kind,
-        text: PeerText(text.as_bytes()),
+        text: PeerText(&text),
     })
 }

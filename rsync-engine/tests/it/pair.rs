@@ -10,7 +10,7 @@ use rsync_engine::fs::{IdMapper, IdPolicy, Links, SystemNames, Tree};
 use rsync_engine::options::words::Words;
 use rsync_engine::options::{TransferOptions, grammar};
 use rsync_engine::pipe::{PipeCloser, PipeReader, PipeWriter, pipe};
-use rsync_engine::receive::{Destination, Receive, Unprotected};
+use rsync_engine::receive::{Destination, LinkTargets, Receive, Unprotected};
 use rsync_engine::send::{Argument, Everything, Send, Source};
 use rsync_engine::{
     Cancel, Error, Event, Events, IoClock, Outcome, Session, Trouble, WireIn, WireOut, setup,
@@ -62,7 +62,8 @@ impl Ends {
             (Ok(sent), Ok(received)) => assert_eq!(
                 (sent.exit_code(), received.exit_code()),
                 (code, code),
-                "{self:#?}"
+                "{self:#?}\n{}",
+                self.events.join("\n")
             ),
             _ => panic!("{self:#?}"),
         }
@@ -135,8 +136,13 @@ impl Pair {
         };
         let (tell_sent, sent) = channel();
         let (tell_received, received) = channel();
-        std::thread::spawn(move || tell_sent.send(sender.send(source)));
-        std::thread::spawn(move || tell_received.send(receiver.receive(destination)));
+        std::thread::spawn(move || {
+            // Nobody waits any more.
+            let _ = tell_sent.send(sender.send(source));
+        });
+        std::thread::spawn(move || {
+            let _ = tell_received.send(receiver.receive(destination));
+        });
         let wait = |role| {
             move |error| match error {
                 RecvTimeoutError::Timeout => panic!("the {role} hangs"),
@@ -260,7 +266,7 @@ impl<R: Read + std::marker::Send + 'static, W: Write + std::marker::Send + 'stat
             root: policy.root,
             ids: IdMapper::new(policy, Box::new(SystemNames::new())),
             umask: 0o022,
-            munge_links: false,
+            link_targets: LinkTargets::AsSent,
         };
         rsync_engine::receive(session, input, out, what)
     }

@@ -20,13 +20,7 @@ pub struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use std::os::unix::ffi::OsStrExt as _;
-        write!(
-            f,
-            "{} line {}",
-            crate::text::escape(self.file.as_os_str().as_bytes()),
-            self.line
-        )
+        write!(f, "{} line {}", shown(&self.file), self.line)
     }
 }
 
@@ -144,7 +138,7 @@ impl fmt::Display for Unsupported {
 #[non_exhaustive]
 pub enum ConfigError {
     /// A file cannot be read.
-    #[error("unable to open config file \"{}\": {}", path.display(), describe(error))]
+    #[error("unable to open config file \"{}\": {}", shown(path), describe(error))]
     Open {
         /// The file.
         path: PathBuf,
@@ -152,7 +146,7 @@ pub enum ConfigError {
         error: io::Error,
     },
     /// An included path is not there.
-    #[error("unable to stat config file \"{}\": {}", path.display(), describe(error))]
+    #[error("unable to stat config file \"{}\": {}", shown(path), describe(error))]
     Stat {
         /// The path.
         path: PathBuf,
@@ -184,6 +178,12 @@ pub enum ConfigError {
     /// Parameters of rsync that we do not have yet; every one of the file.
     #[error("{}", list(.0))]
     Unsupported(Vec<Unsupported>),
+}
+
+/// A path as a person may read it.
+fn shown(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt as _;
+    crate::text::escape(path.as_os_str().as_bytes())
 }
 
 /// `STRERROR (ERRNO)`, as rsync words system errors.

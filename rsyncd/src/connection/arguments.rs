@@ -93,19 +93,33 @@ impl Arguments {
 
     fn reject(&self, text: String, exit_code: u8) -> Rejection {
         let options = self.first.iter().take_while(|argument| *argument != b".");
-        let capabilities = options
+        let mut letters = options
             .clone()
-            .filter(|argument| !argument.starts_with(b"--"))
-            .find_map(|argument| {
-                let at = argument.windows(2).position(|w| w == b"e.")?;
-                Some(argument[at + 2..].to_vec())
-            });
+            .filter(|argument| !argument.starts_with(b"--"));
+        let capabilities = letters.clone().find_map(|argument| {
+            let at = argument.windows(2).position(|w| w == b"e.")?;
+            Some(argument[at + 2..].to_vec())
+        });
+        let named = [
+            b"--compress-choice".as_slice(),
+            b"--new-compress",
+            b"--old-compress",
+        ];
+        let compression = letters.any(|argument| {
+            argument
+                .split(|&letter| letter == b'e')
+                .next()
+                .is_some_and(|before| before.contains(&b'z'))
+        }) && !options
+            .clone()
+            .any(|argument| named.iter().any(|name| argument.starts_with(name)));
         let sender = options.clone().any(|argument| argument == b"--sender");
         Rejection {
             text,
             exit_code,
             sender,
             capabilities,
+            compression,
         }
     }
 

@@ -48,7 +48,7 @@ pub(super) fn send(
         let name = PeerText(&request.module.name);
         let path = PeerText(&path);
         let text = format!(
-            "rsync: [sender] link_stat \"/{path}\" (in {name}) failed: No such file or directory (2)"
+            "rsync: [sender] link_stat \"{path}\" (in {name}) failed: No such file or directory (2)"
         );
         request.log.warn(&text);
         ready.out.message(&Message::Text {

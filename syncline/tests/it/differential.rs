@@ -125,6 +125,8 @@ fn comparable(run: &Run, other: &Run, words: &[&str]) -> Run {
             line.replace_range(4..5, ".");
         }
         run.items.sort();
+        // With whole seconds it depends on the second in which something was deleted inside.
+        run.items.retain(|line| !line.starts_with(".d..t...... "));
     }
     let options = run::options(words);
     let flat = words.contains(&"--protocol=29")

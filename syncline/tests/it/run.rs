@@ -99,7 +99,7 @@ impl Events for Collector {
                 seen.items.push(format!("*deleting   {name}{slash}"));
             }
             Event::Message { text, .. } => seen.texts.push(text.to_string()),
-            Event::Note { text, .. } => seen.texts.push(text.to_owned()),
+            Event::Note { text, .. } => seen.texts.push(text.to_string()),
             Event::Failed(failure) => seen.texts.push(failure.to_string()),
             _ => {}
         }

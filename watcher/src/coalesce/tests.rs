@@ -208,6 +208,19 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Everything in flight at or below `top` is owed again.
+fn land<'a>(flying: &mut BTreeSet<&'a str>, owed: &mut BTreeSet<&'a str>, top: &str) {
+    let below: Vec<_> = flying
+        .iter()
+        .copied()
+        .filter(|path| path::is_within(path.as_bytes(), top.as_bytes()))
+        .collect();
+    for path in below {
+        flying.remove(path);
+        owed.insert(path);
+    }
+}
+
 const PATHS: [&str; 8] = ["", "a", "a/b", "a/b/c", "a/d", "e", "e/f", "g"];
 const HINTS: [Hint; 9] = [
     Hint::Created,
@@ -278,13 +291,13 @@ proptest! {
                     if flying.remove(path(i)) { owed.insert(path(i)); }
                 }
                 Step::Again(i) => {
-                    set.again(&key(path(i)), at(now));
-                    flying.remove(path(i));
+                    set.again(&key(path(i)), Subtree::default(), at(now));
+                    land(&mut flying, &mut owed, path(i));
                     owed.insert(path(i));
                 }
                 Step::Fail(i) => {
                     set.fail(&key(path(i)), "no", Subtree::default(), at(now));
-                    flying.remove(path(i));
+                    land(&mut flying, &mut owed, path(i));
                     owed.insert(path(i));
                 }
                 Step::GiveBack => {

@@ -4,10 +4,12 @@
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
@@ -31,10 +33,47 @@ pub(crate) struct Control {
     pub(crate) no_deletes: AtomicBool,
     /// Names that are always refused.
     pub(crate) refused: Mutex<Vec<PathBytes>>,
+    /// Sessions wait here until it is opened again.
+    pub(crate) gate: Gate,
     /// What was asked, a line each.
     pub(crate) log: Mutex<Vec<String>>,
     pub(crate) sessions: AtomicU64,
     pub(crate) comparisons: AtomicU64,
+}
+
+/// Lets sessions pass, or keeps them.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    /// Closed, and whether somebody waits.
+    state: Mutex<(bool, bool)>,
+    changed: Condvar,
+}
+
+impl Gate {
+    pub(crate) fn close(&self) {
+        self.state.lock().unwrap().0 = true;
+    }
+
+    pub(crate) fn open(&self) {
+        self.state.lock().unwrap().0 = false;
+        self.changed.notify_all();
+    }
+
+    /// Returns when a session stands before the gate.
+    pub(crate) fn wait_for_session(&self) {
+        let state = self.state.lock().unwrap();
+        drop(self.changed.wait_while(state, |state| !state.1).unwrap());
+    }
+
+    fn pass(&self) {
+        let mut state = self.state.lock().unwrap();
+        if state.0 {
+            state.1 = true;
+            self.changed.notify_all();
+            let mut state = self.changed.wait_while(state, |state| state.0).unwrap();
+            state.1 = false;
+        }
+    }
 }
 
 pub(crate) struct Mirror {
@@ -110,7 +149,7 @@ impl Mirror {
                 0,
             )?;
         } else if meta.is_file() {
-            fs::write(&temp, fs::read(&from)?)?;
+            fs::write(&temp, read(&from)?)?;
         } else {
             return Ok(());
         }
@@ -169,6 +208,10 @@ impl Mirror {
                 if result.error.is_some() {
                     return;
                 }
+            } else if at(&self.source, &path).is_dir() && !at(&self.source, &path).is_symlink() {
+                // It is in the list as something else.
+                let changed = io::Error::other("changed");
+                result.failed.push(failure(&path, &changed));
             } else if let Err(error) = self.send(&path, !request.ignore_times) {
                 result.failed.push(failure(&path, &error));
             }
@@ -189,6 +232,7 @@ impl Pusher for Mirror {
     fn push(&mut self, batch: &Batch, _events: &mut dyn FnMut(PushEvent)) -> PushResult {
         self.control.sessions.fetch_add(1, Ordering::Relaxed);
         check_batch(batch);
+        self.control.gate.pass();
         let mut result = PushResult::default();
         if let Some(error) = self.cut() {
             self.log("push: no connection".to_owned());
@@ -207,6 +251,13 @@ impl Pusher for Mirror {
                 "push {:?} {}",
                 entry.kind,
                 entry.path.escape_ascii()
+            ));
+        }
+        for hint in &batch.renames {
+            self.log(format!(
+                "rename {} {}",
+                hint.from.escape_ascii(),
+                hint.to.escape_ascii()
             ));
         }
         let mut skip = None::<PathBytes>;
@@ -334,6 +385,17 @@ fn set_attributes(path: &Path, meta: &fs::Metadata) -> io::Result<()> {
     };
     utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(())
+}
+
+/// Reads a file that may have become a FIFO meanwhile.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
+        .open(path)?;
+    let mut content = Vec::new();
+    io::Read::read_to_end(&mut file, &mut content)?;
+    Ok(content)
 }
 
 fn at(root: &Path, path: &[u8]) -> PathBuf {

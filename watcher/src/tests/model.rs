@@ -8,14 +8,17 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rsync_engine::Cancel;
 use rsync_engine::fs::Timestamp;
+use rsync_engine::options::TransferOptions;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps};
+use syncline::Filters;
 
 use super::faults::{Faults, Faulty};
 use super::mirror::{Control, Mirror};
@@ -23,24 +26,37 @@ use super::random::Random;
 use super::snapshot::differences;
 use crate::dirty::Timing;
 use crate::driver::{TargetSpec, Watcher};
+use crate::event::WatchEvent;
+use crate::mirror::{self, MirrorTarget};
 use crate::shared::{DeletePolicy, WatchOptions};
 
 #[test]
 fn the_mirror_converges() {
-    let seeds = match std::env::var("SYNCLINE_MODEL_SEEDS") {
+    for seed in seeds() {
+        run(seed, false);
+    }
+}
+
+/// The same with rsync sessions to the second folder.
+#[test]
+fn the_mirror_of_rsync_converges() {
+    for seed in seeds() {
+        run(seed, true);
+    }
+}
+
+fn seeds() -> std::ops::Range<u64> {
+    match std::env::var("SYNCLINE_MODEL_SEEDS") {
         Err(_) => 0..6,
         Ok(text) => {
             let (first, end) = text.split_once("..").expect("first..end");
             let first = first.parse().unwrap();
             first..end.parse().unwrap_or(u64::MAX)
         }
-    };
-    for seed in seeds {
-        run(seed);
     }
 }
 
-fn run(seed: u64) {
+fn run(seed: u64, rsync: bool) {
     let dir = tempfile::tempdir().unwrap();
     let source = dir.path().join("source");
     let mirrors = [dir.path().join("mirror-0"), dir.path().join("mirror-1")];
@@ -88,12 +104,22 @@ fn run(seed: u64) {
         let last = rounds == 0;
         let targets = (0..2)
             .map(|i| TargetSpec {
-                pusher: Box::new(Mirror::new(
-                    &source,
-                    &mirrors[i],
-                    &controls[i],
-                    random.next(),
-                )),
+                pusher: if rsync && i == 1 {
+                    Box::new(mirror::Mirror::new(
+                        MirrorTarget::Local(mirrors[i].clone()),
+                        // Times are compared to the nanosecond below.
+                        TransferOptions {
+                            modify_window: Some(-1),
+                            ..TransferOptions::archive()
+                        },
+                        Filters::default(),
+                        true,
+                        Cancel::new(),
+                    ))
+                } else {
+                    let seed = random.next();
+                    Box::new(Mirror::new(&source, &mirrors[i], &controls[i], seed))
+                },
                 confirmed_until: stamps[i],
             })
             .collect();
@@ -116,6 +142,10 @@ fn run(seed: u64) {
             }
             continue;
         }
+        for control in &controls {
+            control.cut_one_in.store(0, Ordering::Relaxed);
+            control.refuse_one_in.store(0, Ordering::Relaxed);
+        }
         let in_sync = watcher.wait_in_sync(Duration::from_secs(30));
         let status = watcher.status();
         let mut report = String::new();
@@ -124,18 +154,43 @@ fn run(seed: u64) {
             if !differences.is_empty() || !in_sync {
                 let log = control.log.lock().unwrap();
                 report += &format!("{mirror:?}:\n{differences}\nlast sessions:\n");
-                for line in &log[log.len().saturating_sub(60)..] {
-                    report += &format!("  {line}\n");
-                }
+                let last = &log[log.len().saturating_sub(200)..];
+                report += &last.join("\n");
+                report.push('\n');
             }
         }
         if !report.is_empty() {
-            let events: Vec<_> = events.try_iter().collect();
-            let events = &events[events.len().saturating_sub(40)..];
-            panic!("seed {seed}: in sync: {in_sync}\n{report}\n{status:#?}\n{events:#?}");
+            let events: Vec<_> = events.try_iter().map(|event| brief(&event)).collect();
+            let events = events[events.len().saturating_sub(25)..].join("\n");
+            let targets = status.targets.iter().map(|target| {
+                format!(
+                    "{:?} in_sync={} waiting={} held={} failing={}",
+                    target.phase,
+                    target.in_sync,
+                    target.waiting,
+                    target.held,
+                    target.failing.len()
+                )
+            });
+            let targets: Vec<_> = targets.collect();
+            panic!("seed {seed}: in sync: {in_sync} {options:?}\n{report}\n{targets:#?}\n{events}");
         }
         watcher.stop();
         break;
+    }
+}
+
+/// An event in one line; the paths of batches are in the log of the mirror.
+fn brief(event: &WatchEvent) -> String {
+    match event {
+        WatchEvent::BatchDone { target, summary } => format!(
+            "BatchDone {target}: {} changed, {} deleted, full {}, failed {}",
+            summary.changed, summary.deleted, summary.full, summary.failed
+        ),
+        WatchEvent::PathFailed {
+            target, path, text, ..
+        } => format!("PathFailed {target}: {} {text}", path.escape_ascii()),
+        other => format!("{other:?}"),
     }
 }
 
@@ -233,7 +288,8 @@ impl Writer {
     fn path(&mut self) -> PathBuf {
         let mut path = self.root.clone();
         for _ in 0..1 + self.random.below(3) {
-            path.push(std::ffi::OsStr::from_bytes(*self.random.pick(&NAMES)));
+            let name = *self.random.pick(&NAMES);
+            path.push(std::ffi::OsStr::from_bytes(name));
         }
         path
     }
@@ -250,7 +306,7 @@ impl Writer {
     fn act(&mut self) {
         let path = self.path();
         let _ = match self.random.below(29) {
-            0..=4 => fs::write(&path, self.content()),
+            0..=4 => write(&path, self.content()),
             5 => self.append_slowly(&path),
             6 => self.same_size_and_time(&path),
             7 => self.truncate(&path),
@@ -258,9 +314,7 @@ impl Writer {
             10 | 11 => fs::rename(&path, self.path()),
             12 => self.exchange(&path),
             13 => fs::create_dir(&path),
-            14 => {
-                fs::create_dir_all(&path).and_then(|()| fs::write(path.join("f"), self.content()))
-            }
+            14 => fs::create_dir_all(&path).and_then(|()| write(path.join("f"), self.content())),
             15 => self.populate(&path),
             16 => fs::remove_file(&path),
             17 => fs::remove_dir_all(&path),
@@ -287,7 +341,7 @@ impl Writer {
 
     fn append_slowly(&mut self, path: &Path) -> std::io::Result<()> {
         let content = self.content();
-        let mut file = fs::OpenOptions::new().append(true).open(path)?;
+        let mut file = open_options().append(true).open(path)?;
         for part in content.chunks(4_000) {
             file.write_all(part)?;
             std::thread::sleep(Duration::from_micros(self.random.below(2_000)));
@@ -301,7 +355,7 @@ impl Writer {
             return Ok(());
         }
         let content = self.content();
-        let mut file = fs::OpenOptions::new().write(true).open(path)?;
+        let mut file = open_options().write(true).open(path)?;
         file.write_all(&content[..8])?;
         drop(file);
         set_mtime(path, meta.mtime(), meta.mtime_nsec())
@@ -312,7 +366,7 @@ impl Writer {
         if !meta.is_file() {
             return Ok(());
         }
-        fs::OpenOptions::new()
+        open_options()
             .write(true)
             .open(path)?
             .set_len(self.random.below(50))
@@ -320,7 +374,7 @@ impl Writer {
 
     fn safe_save(&mut self, path: &Path) -> std::io::Result<()> {
         let temp = path.with_file_name(format!(".save-{}", self.written));
-        fs::write(&temp, self.content())?;
+        write(&temp, self.content())?;
         fs::rename(&temp, path).inspect_err(|_| {
             let _ = fs::remove_file(&temp);
         })
@@ -336,7 +390,7 @@ impl Writer {
         for i in 0..self.random.below(20) {
             let dir = path.join(format!("p{}", i % 4));
             fs::create_dir_all(&dir)?;
-            fs::write(dir.join(format!("{i}")), self.content())?;
+            write(dir.join(format!("{i}")), self.content())?;
         }
         Ok(())
     }
@@ -353,7 +407,7 @@ impl Writer {
             std::thread::sleep(Duration::from_millis(self.random.below(80)));
         }
         if away.is_dir() {
-            fs::write(away.join("b"), self.content())?;
+            write(away.join("b"), self.content())?;
         }
         if self.random.one_in(3) {
             return Ok(());
@@ -368,7 +422,7 @@ impl Writer {
         let made = self.outside().join(format!("in-{}", self.written));
         fs::create_dir_all(made.join("a"))?;
         for name in ["a/b", "c", "f"] {
-            fs::write(made.join(name), self.content())?;
+            write(made.join(name), self.content())?;
             set_mtime(&made.join(name), 1_000_000_000, 0)?;
         }
         fs::rename(&made, path)
@@ -406,14 +460,14 @@ impl Writer {
         if meta.is_dir() {
             fs::remove_dir_all(path)?;
             if self.random.one_in(2) {
-                fs::write(path, self.content())
+                write(path, self.content())
             } else {
                 std::os::unix::fs::symlink("a", path)
             }
         } else {
             fs::remove_file(path)?;
             fs::create_dir(path)?;
-            fs::write(path.join("a"), self.content())
+            write(path.join("a"), self.content())
         }
     }
 
@@ -426,6 +480,22 @@ impl Writer {
         let _ = fs::rename(path, &b);
         fs::rename(&spare, path)
     }
+}
+
+/// A FIFO without a reader must not stop the writer.
+fn open_options() -> fs::OpenOptions {
+    let mut options = fs::OpenOptions::new();
+    options.custom_flags(OFlags::NONBLOCK.bits() as i32);
+    options
+}
+
+fn write(path: impl AsRef<Path>, content: impl AsRef<[u8]>) -> std::io::Result<()> {
+    open_options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path)?
+        .write_all(content.as_ref())
 }
 
 fn set_mtime(path: &Path, secs: i64, nsec: i64) -> std::io::Result<()> {

@@ -50,6 +50,7 @@ pub(crate) fn run(
         .arg(&tree.source)
         .arg(&url)
         .password("wonderland")
+        .env("STATE_DIRECTORY", dir.join("state"))
         .spawn();
     let arrive = |changes: Result<_, Lost>| {
         changes.unwrap_or_else(|Lost(name)| panic!("a change of {name} does not arrive: {watch}"))

@@ -1,0 +1,59 @@
+//! `syncline watch` against a stock daemon set up as users do: the first sync, then whatever changes.
+
+use testkit::tree::Change;
+use testkit::{Compare, Mix, Mutator, TreeSpec, real_tree, require_rsync};
+
+use crate::setup::{Pair, USER, leaves, settles};
+
+/// First sync of `source`'s tree, then rounds of random changes; after each the mirror becomes equal.
+#[track_caller]
+fn follows(pair: &Pair, words: &[&str], compare: &Compare, seed: u64, rounds: usize, steps: usize) {
+    let rsync = require_rsync!();
+    let daemon = pair.daemon(&rsync);
+    let words = [&["-H"], words].concat();
+    let watch = pair.watch(&words, &[&daemon.url_as(USER, "mirror")]);
+    watch.wait_output("in sync");
+    let settles = |story: &dyn Fn() -> String| {
+        settles(&pair.source, &pair.mirror, compare, &watch, story);
+    };
+    settles(&|| "the first sync".to_owned());
+    // A new link that is written through and gone before anybody looked leaves no trace of the file it was.
+    let mix = Mix::default().without(Change::HardLink);
+    let mut mutator = Mutator::new(&pair.source, seed).mix(mix);
+    for _ in 0..rounds {
+        mutator.steps(steps);
+        settles(&|| mutator.told());
+    }
+    leaves(watch);
+}
+
+#[test]
+fn a_big_real_tree_and_then_changes() {
+    let pair = Pair::new();
+    assert!(real_tree(&pair.source, 20_000) >= 20_000);
+    TreeSpec::sample(1).build(pair.source.join("sample"));
+    follows(&pair, &[], &Compare::exact(), 1, 4, 250);
+}
+
+#[test]
+fn protocol_30() {
+    let pair = Pair::new();
+    TreeSpec::sample(30).build(&pair.source);
+    // Protocol 30 knows whole seconds only.
+    let compare = Compare::exact().mtimes_in_seconds();
+    follows(&pair, &["--protocol=30"], &compare, 30, 10, 40);
+}
+
+#[test]
+fn protocol_31() {
+    let pair = Pair::new();
+    TreeSpec::sample(31).build(&pair.source);
+    follows(&pair, &["--protocol=31"], &Compare::exact(), 31, 10, 40);
+}
+
+#[test]
+fn protocol_32() {
+    let pair = Pair::new();
+    TreeSpec::sample(32).build(&pair.source);
+    follows(&pair, &["--protocol=32"], &Compare::exact(), 32, 10, 40);
+}

@@ -1,0 +1,307 @@
+//! The one-shot command beside stock rsync: both do the same to copies of one input, and say the same.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use testkit::tree::Change;
+use testkit::{
+    Compare, Daemon, DaemonConf, Mix, Module, Mutator, Program, Rsync, Server, TreeSpec,
+    differences, require_rsync,
+};
+
+use crate::setup::{binary, told};
+
+/// Options, and how the source is named: `.` stands for its contents.
+const CASES: &[(&[&str], &str)] = &[
+    (&["-ai"], "."),
+    (&["-aii"], "."),
+    (&["-av"], "."),
+    (&["-a", "--stats"], "."),
+    (&["-a", "--stats", "-h"], "."),
+    (&["-ain"], "."),
+    (&["-ri"], "."),
+    (&["-rli"], "."),
+    (&["-rlpi"], "."),
+    (&["-rlti"], "."),
+    (&["-rlgoDi"], "."),
+    (&["-rltOi"], "."),
+    (&["-rlptgoDJi"], "."),
+    (&["-ri", "--size-only"], "."),
+    (&["-aIi"], "."),
+    (&["-aci"], "."),
+    (&["-aui"], "."),
+    (&["-aHi"], "."),
+    (&["-aWi"], "."),
+    (&["-aRi"], "./sub/./dir"),
+    (&["-aRi"], "./sub/dir/file"),
+    (&["-aRi", "--no-implied-dirs"], "./sub/dir/file"),
+    (&["-di"], "."),
+    (&["-ai"], "./sub"),
+    (&["-ai"], "./text"),
+    (&["-i"], "."),
+    (&["-ai", "--delete"], "."),
+    (&["-ai", "--delete-before"], "."),
+    (&["-ai", "--delete-after"], "."),
+    (&["-ai", "--delete-delay"], "."),
+    (&["-ai", "--delete", "--max-delete=3"], "."),
+    (&["-av", "--delete", "--stats"], "."),
+    (
+        &["-ai", "--delete", "--exclude=*.txt", "--exclude=/odd/"],
+        ".",
+    ),
+    (
+        &[
+            "-ai",
+            "--delete-excluded",
+            "--exclude=*.txt",
+            "--exclude=/odd/",
+        ],
+        ".",
+    ),
+    (
+        &["-ai", "--include=*/", "--include=*.txt", "--exclude=*"],
+        ".",
+    ),
+    (&["-ai", "--filter=- /sizes/[17]*", "--filter=H zz*"], "."),
+    (&["-ai", "--exclude-from=EXCLUDES", "--delete"], "."),
+    (&["-ai", "--existing"], "."),
+    (&["-ai", "--ignore-existing"], "."),
+    (&["-ai", "--max-size=1k"], "."),
+    (&["-ai", "--min-size=1K"], "."),
+    (&["-ai", "--no-i-r", "--delete"], "."),
+    (
+        &["-ai", "--numeric-ids", "--timeout=30", "--bwlimit=100m"],
+        ".",
+    ),
+    (&["-ai", "--modify-window=-1"], "."),
+    (&["-a", "--out-format=%i|%n|%L|%l|%o"], "."),
+    (&["-aq"], "."),
+    (&["-ai", "--checksum-choice=md5"], "."),
+    (&["-ai", "-B", "1024"], "."),
+    (&["-a", "--list-only"], "."),
+    (&["-ai"], "missing"),
+    (&["-ai"], "missing/"),
+    (&["-ai", "--protocol=30", "--delete"], "."),
+    (&["-ai", "--protocol=29"], "."),
+];
+
+/// A place of a transfer's end: at us, or behind a stock daemon.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Direction {
+    Push,
+    Pull,
+    Local,
+}
+
+/// What one client works on: the source is shared, the destination its own.
+struct Bench {
+    dir: tempfile::TempDir,
+    daemon: Option<Daemon>,
+    direction: Direction,
+}
+
+impl Bench {
+    fn new(rsync: &Rsync, direction: Direction, source: &Path) -> Self {
+        let dir = testkit::temp_dir();
+        let destination = dir.path().join("destination");
+        // What was there before: the same tree with other contents, changed here and there.
+        TreeSpec::sample(2).build(&destination);
+        let mix = Mix::only(&[
+            Change::Edit,
+            Change::Append,
+            Change::Create,
+            Change::CreateDir,
+            Change::Remove,
+            Change::Rename,
+            Change::Chmod,
+            Change::Touch,
+            Change::Symlink,
+            Change::Retype,
+        ]);
+        Mutator::new(&destination, 3).mix(mix).steps(40);
+        settle_times(&destination);
+        fs::write(
+            dir.path().join("EXCLUDES"),
+            "# comment\n*.txt\n+ keep\n/sizes\n",
+        )
+        .unwrap();
+        let module = |path: &Path| DaemonConf::new().module(Module::new("module", path));
+        let server = Server::Stock(rsync);
+        let daemon = match direction {
+            Direction::Push => Some(Daemon::start(&server, module(&destination))),
+            Direction::Pull => Some(Daemon::start(&server, module(source))),
+            Direction::Local => None,
+        };
+        Self {
+            dir,
+            daemon,
+            direction,
+        }
+    }
+
+    fn destination(&self) -> PathBuf {
+        self.dir.path().join("destination")
+    }
+
+    fn run(&self, client: Program, options: &[&str], source: &Path, name: &str) -> String {
+        let name = match name {
+            "." => "",
+            name => name,
+        };
+        let local = |path: &Path| format!("{}/{name}", path.display());
+        let remote =
+            |daemon: &Daemon| format!("{}{}", daemon.url("module"), name.trim_start_matches("./"));
+        let (from, to) = match (self.direction, &self.daemon) {
+            (Direction::Push, Some(daemon)) => (local(source), daemon.url("module")),
+            (Direction::Pull, Some(daemon)) => (remote(daemon), "destination/".to_owned()),
+            _ => (local(source), "destination/".to_owned()),
+        };
+        let exit = client
+            .args(options)
+            .args([&from, &to])
+            .current_dir(self.dir.path())
+            .run();
+        let mut names = vec![
+            source.display().to_string(),
+            self.dir.path().display().to_string(),
+        ];
+        names.extend(self.daemon.as_ref().map(|daemon| daemon.addr().to_string()));
+        comparable(&told(&exit, &names))
+    }
+}
+
+/// Gives what has just been made times that do not depend on when.
+fn settle_times(root: &Path) {
+    let mut pending = vec![root.to_owned()];
+    while let Some(path) = pending.pop() {
+        let meta = fs::symlink_metadata(&path).unwrap();
+        if meta.is_dir() {
+            pending.extend(
+                fs::read_dir(&path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
+        }
+        let recent = meta
+            .modified()
+            .unwrap()
+            .elapsed()
+            .is_ok_and(|age| age.as_secs() < 3600);
+        if recent {
+            testkit::tree::set_mtime(&path, 1_700_000_000, 123_456_789);
+        }
+    }
+}
+
+/// Without numbers that depend on the clock or on how messages were packed, and in the order of the alphabet: a server's
+/// messages overtake its reports, and how far lists run ahead decides between further lines.
+fn comparable(told: &str) -> String {
+    const VARIABLE: [&str; 5] = [
+        "out: sent ",
+        "out: Total bytes sent: ",
+        "out: Total bytes received: ",
+        "out: File list size: ",
+        "out: total size is ",
+    ];
+    let mut lines = Vec::new();
+    for line in told.lines() {
+        if line.starts_with("out: File list generation time: ")
+            || line.starts_with("out: File list transfer time: ")
+        {
+            continue;
+        }
+        // How many it would have been is counted a little differently.
+        let line = match line.split_once(" --max-delete limit (") {
+            Some((start, _)) => start,
+            None => line,
+        };
+        let kept = match VARIABLE.iter().find(|start| line.starts_with(**start)) {
+            // The size itself does count; the speedup does not.
+            Some(&"out: total size is ") => line.split("  ").next().unwrap_or(line),
+            Some(start) => start,
+            None => line,
+        };
+        lines.push(format!("{kept}\n"));
+    }
+    lines.sort();
+    lines.concat()
+}
+
+#[track_caller]
+fn like_stock(direction: Direction) {
+    let rsync = require_rsync!();
+    let dir = testkit::temp_dir();
+    let source = dir.path().join("source");
+    TreeSpec::sample(1).build(&source);
+    let mut wrong = Vec::new();
+    for (options, name) in CASES {
+        if direction == Direction::Pull && name.contains("/./") {
+            continue;
+        }
+        let [stock, ours] = [Program::new(rsync.path()), Program::new(binary())].map(|client| {
+            let bench = Bench::new(&rsync, direction, &source);
+            let told = bench.run(client, options, &source, name);
+            (bench, told)
+        });
+        let mut found = Vec::new();
+        // Owners and times that are not kept are those of the moment.
+        let mut compare = Compare::exact();
+        let keeps = |letter: char| {
+            let short = options.iter().filter(|word| !word.starts_with("--"));
+            short.into_iter().any(|word| word.contains(letter))
+        };
+        if !keeps('a') && !keeps('t') {
+            compare = compare.without_mtimes();
+        }
+        // A directory that keeps what should not be deleted changed just now.
+        if keeps('O') || options.contains(&"--max-delete=3") {
+            compare = compare.without_dir_mtimes();
+        }
+        if keeps('J') {
+            compare = compare.without_symlink_mtimes();
+        }
+        for line in differences(&stock.0.destination(), &ours.0.destination(), &compare) {
+            found.push(format!("tree (left is stock): {line}"));
+        }
+        if stock.1 != ours.1 {
+            let only = |here: &str, there: &str| -> String {
+                let mut rest: Vec<_> = there.lines().collect();
+                let lines = here.lines().filter(|line| {
+                    let at = rest.iter().position(|other| other == line);
+                    at.map(|at| rest.swap_remove(at)).is_none()
+                });
+                lines.map(|line| format!("  {line}\n")).collect()
+            };
+            found.push(format!(
+                "only of stock\n{}only of ours\n{}",
+                only(&stock.1, &ours.1),
+                only(&ours.1, &stock.1)
+            ));
+        }
+        if !found.is_empty() {
+            wrong.push(format!("{options:?} {name}:\n{}", found.join("\n")));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{direction:?}: {} of {} differ\n{}",
+        wrong.len(),
+        CASES.len(),
+        wrong.join("\n\n")
+    );
+}
+
+#[test]
+fn pushes_are_like_stock() {
+    like_stock(Direction::Push);
+}
+
+#[test]
+fn pulls_are_like_stock() {
+    like_stock(Direction::Pull);
+}
+
+#[test]
+fn local_copies_are_like_stock() {
+    like_stock(Direction::Local);
+}
