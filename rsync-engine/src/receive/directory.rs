@@ -103,7 +103,10 @@ impl Generator {
         }
         let gap = list.ndx_start - 1;
         if let Some(of) = &list.of {
-            let path = self.rel(&of.path)?;
+            let path = match self.rel(&of.path) {
+                Ok(path) => path,
+                Err(errno) => return self.fail_stat(&of.path, errno),
+            };
             return self.directory(list, &of.entry, &of.path, path.as_path(), gap);
         }
         let Some(&first) = list.get(0) else {

@@ -481,18 +481,18 @@ fn dir_cache(session: &Session, place: &Place) -> Option<DirCache> {
     Some(DirCache::new(tree, RelPathBuf::root(), links, DIRS_HELD))
 }
 
-/// The path below the place for a name of the list.
-fn place_path(place: &Place, name: &[u8]) -> Result<RelPathBuf, Error> {
+/// The path below the place for a name of the list. The decoder let only clean names through; a component that is too
+/// long fails here, for its entry alone.
+fn place_path(place: &Place, name: &[u8]) -> Result<RelPathBuf, Errno> {
     if let Some(single) = &place.single {
         let mut path = RelPathBuf::root();
         path.push(single.as_name());
         return Ok(path);
     }
     let name = name.strip_prefix(b"/").unwrap_or(name);
-    // The decoder let only clean names through; a component too long fails for this entry alone, later.
     RelPath::new(name)
         .map(RelPath::to_buf)
-        .map_err(|_| Violation::UnsafeName.into())
+        .map_err(|_| Errno::NAMETOOLONG)
 }
 
 fn failure(role: &'static str, op: &'static str, name: &[u8], errno: Errno) -> FileFailure {

@@ -7,4 +7,5 @@
 
 mod faults;
 mod fs_faults;
+mod hostile;
 mod pair;

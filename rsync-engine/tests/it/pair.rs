@@ -1,14 +1,15 @@
 //! Both roles in this process, over two pipes that a test may break.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rsync_engine::fs::{IdMapper, IdPolicy, Links, SystemNames, Tree};
-use rsync_engine::options::TransferOptions;
-use rsync_engine::pipe::{PipeCloser, PipeReader, pipe};
+use rsync_engine::options::words::Words;
+use rsync_engine::options::{TransferOptions, grammar};
+use rsync_engine::pipe::{PipeCloser, PipeReader, PipeWriter, pipe};
 use rsync_engine::receive::{Destination, LinkTargets, Receive, Unprotected};
 use rsync_engine::send::{Argument, Everything, Send, Source};
 use rsync_engine::{
@@ -319,4 +320,30 @@ pub(crate) fn into(path: &Path) -> Destination {
     let mut bytes = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec();
     bytes.push(b'/');
     Destination::from(bytes)
+}
+
+/// Both pipes of a scripted peer: what it writes, what it reads, and how to end it.
+pub(crate) fn pipes() -> ((PipeReader, PipeWriter), (PipeReader, PipeWriter)) {
+    let (to_us, from_peer, _) = pipe();
+    let (to_peer, from_us, _) = pipe();
+    ((to_us, from_us), (to_peer, from_peer))
+}
+
+/// Reads to the end.
+pub(crate) fn read_all(mut reader: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The options that words of rsync's command line give.
+pub(crate) fn options(words: &[&str]) -> TransferOptions {
+    let words: Vec<Vec<u8>> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+    let mut options = TransferOptions::default();
+    let mut parsed = Words::new(&words);
+    while let Some(word) = parsed.next_word().expect("a word of rsync") {
+        let known = grammar::apply(&mut options, word, &mut parsed).expect("a value of rsync");
+        assert!(known, "{word:?}");
+    }
+    options
 }
