@@ -155,13 +155,12 @@ pub fn receive(
         session.options.relative,
         what.asked_for,
     );
-    let begun = begin(
-        &session,
-        &mut input,
-        &mut ndx,
-        &mut lists,
-        what.destination.as_ref(),
-    );
+    // A bug of ours must not leave another thread and the peer waiting for ever.
+    let begun = catch_unwind(AssertUnwindSafe(|| {
+        let destination = what.destination.as_ref();
+        begin(&session, &mut input, &mut ndx, &mut lists, destination)
+    }))
+    .unwrap_or(Err(Error::Internal { role: "generator" }));
     let begun = match begun {
         Ok(Some(begun)) => begun,
         Ok(None) => {
@@ -255,7 +254,6 @@ pub fn receive(
             op: "start of the receiver thread",
             source,
         })?;
-    // A bug of ours must not leave the other thread and the peer waiting for ever.
     let generated = catch_unwind(AssertUnwindSafe(|| generator.run()))
         .unwrap_or(Err(Error::Internal { role: "generator" }));
     let role = farewell::Role {
@@ -375,12 +373,7 @@ fn outcome(session: &Session, stats: TransferStats) -> Outcome {
 fn judge(generated: Result<(), Error>, received: Result<(), Error>) -> Result<(), Error> {
     match (generated, received) {
         (Ok(()), received) => received,
-        (
-            Err(_),
-            Err(error @ (Error::Remote { .. } | Error::Protocol(_) | Error::Timeout { .. })),
-        ) => Err(error),
-        (Err(Error::Connection { .. } | Error::Internal { .. }), Err(error)) => Err(error),
-        (Err(error), _) => Err(error),
+        (Err(Error::Connection { .. }), Err(error)) | (Err(error), _) => Err(error),
     }
 }
 

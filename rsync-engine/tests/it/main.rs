@@ -8,4 +8,5 @@
 mod faults;
 mod fs_faults;
 mod hostile;
+mod moments;
 mod pair;

@@ -104,20 +104,20 @@ impl Pair {
     /// # Panics
     /// When one of them does not end.
     pub(crate) fn run(&self, source: Source, destination: Destination) -> Ends {
-        self.run_with(
-            source,
-            destination,
-            &Cancel::new(),
-            Arc::new(Recorder::default()),
-        )
+        let recorder = Arc::new(Recorder::default());
+        let events = Arc::clone(&recorder) as Arc<dyn Events>;
+        let mut ends = self.run_with(source, destination, &Cancel::new(), events);
+        ends.events = std::mem::take(&mut *recorder.0.lock().expect("no panic in events"));
+        ends
     }
 
+    /// As [`Pair::run`], with a handle and events of the test's own.
     pub(crate) fn run_with(
         &self,
         source: Source,
         destination: Destination,
         cancel: &Cancel,
-        recorder: Arc<Recorder>,
+        events: Arc<dyn Events>,
     ) -> Ends {
         let protocol = Protocol::new(self.protocol).expect("a protocol we have");
         let negotiated = self.negotiated(protocol);
@@ -125,12 +125,12 @@ impl Pair {
         let (request_in, request_out, close_requests) = pipe();
         let pipes = [close_data, close_requests];
         let sender = End {
-            session: self.session(self.push, negotiated, cancel, &pipes, &recorder),
+            session: self.session(self.push, negotiated, cancel, &pipes, &events),
             input: Box::new(self.broken(request_in, self.requests)),
             output: Box::new(data_out),
         };
         let receiver = End {
-            session: self.session(!self.push, negotiated, cancel, &pipes, &recorder),
+            session: self.session(!self.push, negotiated, cancel, &pipes, &events),
             input: Box::new(self.broken(data_in, self.data)),
             output: Box::new(request_out),
         };
@@ -153,11 +153,10 @@ impl Pair {
         let received = received
             .recv_timeout(HANGS)
             .unwrap_or_else(wait("receiver"));
-        let events = std::mem::take(&mut *recorder.0.lock().expect("no panic in events"));
         Ends {
             sent,
             received,
-            events,
+            events: Vec::new(),
         }
     }
 
@@ -185,13 +184,13 @@ impl Pair {
         negotiated: Negotiated,
         cancel: &Cancel,
         pipes: &[PipeCloser; 2],
-        recorder: &Arc<Recorder>,
+        events: &Arc<dyn Events>,
     ) -> Session {
         let cancel = cancel.child();
         let pipes = pipes.clone();
         cancel.on_cancel(move || pipes.iter().for_each(PipeCloser::close));
         let events: Arc<dyn Events> = if client {
-            Arc::clone(recorder) as Arc<dyn Events>
+            Arc::clone(events)
         } else {
             Arc::new(rsync_engine::NoEvents)
         };
