@@ -168,9 +168,13 @@ impl DirtySet {
         }
     }
 
-    /// It changed or vanished while it was sent: once more, after the quiet time unless its writer closes it. If it is a directory, `subtree`
-    /// says what was left undone below it.
-    pub fn again(&mut self, path: &PathBytes, subtree: Subtree, now: Moment) {
+    /// It changed or vanished while it was sent: once more, after the quiet time unless its writer closes it.
+    pub fn again(&mut self, path: &PathBytes, now: Moment) {
+        self.again_below(path, Subtree::default(), now);
+    }
+
+    /// Like [`DirtySet::again`]; if it is a directory, `subtree` says what was left undone below it.
+    pub fn again_below(&mut self, path: &PathBytes, subtree: Subtree, now: Moment) {
         self.put_back_below(path, Duration::ZERO);
         let mut mark = self
             .in_flight

@@ -442,7 +442,7 @@ impl Sender {
                     match failure.kind {
                         FailureKind::Changed => {
                             let target = &mut inner.state.targets[self.target];
-                            target.set.again(&failure.path, *subtree, now);
+                            target.set.again_below(&failure.path, *subtree, now);
                         }
                         FailureKind::Refused => {
                             self.fail(&mut inner, &failure.path, &failure.text, *subtree, now);
@@ -451,7 +451,7 @@ impl Sender {
                 }
                 let target = &mut inner.state.targets[self.target];
                 for path in &kept {
-                    target.set.again(path, Subtree::default(), now);
+                    target.set.again(path, now);
                 }
                 target.set.confirm_rest();
                 let change = target.succeeded(now);

@@ -1,9 +1,10 @@
 //! `syncline watch` against a stock daemon set up as users do: the first sync, then whatever changes.
 
-use testkit::tree::Change;
-use testkit::{Compare, Mix, Mutator, TreeSpec, real_tree, require_rsync};
+use std::fs;
 
-use crate::setup::{Pair, USER, leaves, settles};
+use testkit::{Compare, TreeSpec, real_tree, require_rsync};
+
+use crate::setup::{Pair, USER, everyday, leaves, no_story, settles};
 
 /// First sync of `source`'s tree, then rounds of random changes; after each the mirror becomes equal.
 #[track_caller]
@@ -17,9 +18,7 @@ fn follows(pair: &Pair, words: &[&str], compare: &Compare, seed: u64, rounds: us
         settles(&pair.source, &pair.mirror, compare, &watch, story);
     };
     settles(&|| "the first sync".to_owned());
-    // A new link that is written through and gone before anybody looked leaves no trace of the file it was.
-    let mix = Mix::default().without(Change::HardLink);
-    let mut mutator = Mutator::new(&pair.source, seed).mix(mix);
+    let mut mutator = everyday(&pair.source, seed);
     for _ in 0..rounds {
         mutator.steps(steps);
         settles(&|| mutator.told());
@@ -56,4 +55,39 @@ fn protocol_32() {
     let pair = Pair::new();
     TreeSpec::sample(32).build(&pair.source);
     follows(&pair, &["--protocol=32"], &Compare::exact(), 32, 10, 40);
+}
+
+#[test]
+fn hard_links_are_followed() {
+    let rsync = require_rsync!();
+    let pair = Pair::new();
+    TreeSpec::new()
+        .file("one", "1")
+        .hard_link("two", "one")
+        .hard_link("dir/three", "one")
+        .file("single", "s")
+        .build(&pair.source);
+    let daemon = pair.daemon(&rsync);
+    let watch = pair.watch(&["-H"], &[&daemon.url_as(USER, "mirror")]);
+    let path = |name: &str| pair.source.join(name);
+    let changes: [&dyn Fn(); 8] = [
+        &|| fs::write(path("two"), "written through the second").unwrap(),
+        &|| fs::hard_link(path("single"), path("dir/link")).unwrap(),
+        &|| fs::write(path("dir/link"), "through the new link").unwrap(),
+        &|| fs::remove_file(path("one")).unwrap(),
+        &|| fs::write(path("dir/three"), "with two names left").unwrap(),
+        &|| fs::rename(path("two"), path("dir/two")).unwrap(),
+        &|| fs::rename(path("dir"), path("renamed")).unwrap(),
+        &|| {
+            // One link is broken by a careful editor.
+            fs::write(path("new"), "no link any more").unwrap();
+            fs::rename(path("new"), path("renamed/three")).unwrap();
+        },
+    ];
+    pair.settles(&watch, &no_story);
+    for (number, change) in changes.iter().enumerate() {
+        change();
+        pair.settles(&watch, &|| format!("change {number}"));
+    }
+    leaves(watch);
 }

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use testkit::tree::Change;
 use testkit::{
-    Compare, Daemon, DaemonConf, Exit, Program, Rsync, Running, Server, differences, wait,
+    Compare, Daemon, DaemonConf, Exit, Mix, Mutator, Program, Rsync, Running, Server, differences,
+    wait,
 };
 
 /// The user and password of [`testkit::Module::as_users_do`].
@@ -103,6 +105,12 @@ pub(crate) fn settles(
         found[..found.len().min(30)].join("\n"),
         story()
     );
+}
+
+/// Random changes of `root`, all but new hard links: one that is written through and gone before anybody looked leaves
+/// no trace of the file it was.
+pub(crate) fn everyday(root: &Path, seed: u64) -> Mutator {
+    Mutator::new(root, seed).mix(Mix::default().without(Change::HardLink))
 }
 
 /// Nothing happened that could be told.

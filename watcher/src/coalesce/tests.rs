@@ -291,7 +291,7 @@ proptest! {
                     if flying.remove(path(i)) { owed.insert(path(i)); }
                 }
                 Step::Again(i) => {
-                    set.again(&key(path(i)), Subtree::default(), at(now));
+                    set.again(&key(path(i)), at(now));
                     land(&mut flying, &mut owed, path(i));
                     owed.insert(path(i));
                 }
