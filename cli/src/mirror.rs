@@ -58,6 +58,16 @@ pub(crate) fn run(plan: &WatchPlan) -> Result<(), Failure> {
             confirmed_until: memory.as_mut().and_then(Memory::load),
         })
         .collect();
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopping = Arc::clone(&stop);
+    crate::interrupt::on_end(&crate::interrupt::END_OR_HANGUP, move || {
+        stopping.store(true, Ordering::SeqCst);
+    });
+    let release = Arc::new(AtomicBool::new(false));
+    let releasing = Arc::clone(&release);
+    crate::interrupt::on_each(SignalKind::user_defined1(), move || {
+        releasing.store(true, Ordering::SeqCst);
+    });
     let (watcher, events) =
         Watcher::start(&plan.source, targets, options(plan, chain)).map_err(|error| {
             let code = match error {
@@ -70,16 +80,6 @@ pub(crate) fn run(plan: &WatchPlan) -> Result<(), Failure> {
                 format!("syncline watch: {error}{}", cause(&error)),
             )
         })?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let stopping = Arc::clone(&stop);
-    crate::interrupt::on_end(&crate::interrupt::END_OR_HANGUP, move || {
-        stopping.store(true, Ordering::SeqCst);
-    });
-    let release = Arc::new(AtomicBool::new(false));
-    let releasing = Arc::clone(&release);
-    crate::interrupt::on_each(SignalKind::user_defined1(), move || {
-        releasing.store(true, Ordering::SeqCst);
-    });
     let mut screen = Screen::new(plan);
     let mut remembered = Instant::now();
     while !stop.load(Ordering::SeqCst) {

@@ -70,7 +70,7 @@ fn hard_links_are_followed() {
     let daemon = pair.daemon(&rsync);
     let watch = pair.watch(&["-H"], &[&daemon.url_as(USER, "mirror")]);
     let path = |name: &str| pair.source.join(name);
-    let changes: [&dyn Fn(); 8] = [
+    let changes: [&dyn Fn(); 10] = [
         &|| fs::write(path("two"), "written through the second").unwrap(),
         &|| fs::hard_link(path("single"), path("dir/link")).unwrap(),
         &|| fs::write(path("dir/link"), "through the new link").unwrap(),
@@ -78,6 +78,16 @@ fn hard_links_are_followed() {
         &|| fs::write(path("dir/three"), "with two names left").unwrap(),
         &|| fs::rename(path("two"), path("dir/two")).unwrap(),
         &|| fs::rename(path("dir"), path("renamed")).unwrap(),
+        &|| {
+            // The only name that has an event is gone when it is looked at.
+            fs::write(path("renamed/two"), "written, then removed").unwrap();
+            fs::remove_file(path("renamed/two")).unwrap();
+        },
+        &|| {
+            fs::write(path("renamed/link"), "written, then replaced").unwrap();
+            fs::write(path("other"), "replaces the link").unwrap();
+            fs::rename(path("other"), path("renamed/link")).unwrap();
+        },
         &|| {
             // One link is broken by a careful editor.
             fs::write(path("new"), "no link any more").unwrap();

@@ -65,11 +65,16 @@ impl Pair {
         Daemon::start(&Server::Stock(rsync), conf)
     }
 
+    /// Where a watch remembers what it needs for its next start.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
     /// Starts `syncline watch` with further words before the source.
     pub(crate) fn watch(&self, words: &[&str], targets: &[&str]) -> Running {
         syncline()
             .arg("watch")
-            .env("STATE_DIRECTORY", self.dir.path().join("state"))
+            .env("STATE_DIRECTORY", self.state())
             .args(words)
             .arg(&self.source)
             .args(targets)

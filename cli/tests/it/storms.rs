@@ -196,7 +196,7 @@ fn too_few_watches() {
         testkit::skipped("no user namespaces here");
         return;
     };
-    let watch = program.spawn();
+    let watch = program.env("STATE_DIRECTORY", pair.state()).spawn();
     let line = watch.wait_line("what is needed", |line| line.contains("not enough watches"));
     assert!(line.contains("fs.inotify.max_user_watches"), "{line}");
     watch.wait_output("in sync");
@@ -239,7 +239,13 @@ fn an_unreadable_directory_is_reported_and_kept() {
     };
     let secret = pair.source.join("secret");
     fs::set_permissions(&secret, PermissionsOf::mode(0o000)).unwrap();
+    let state = pair.state();
+    fs::create_dir(&state).unwrap();
+    if testkit::is_root() {
+        everybody(&state);
+    }
     let watch = program
+        .env("STATE_DIRECTORY", state)
         .args(["watch", "--delete"])
         .arg(&pair.source)
         .arg(&mirror)
