@@ -202,3 +202,20 @@ fn hostile_pullers_are_refused() {
         );
     }
 }
+
+#[test]
+fn the_keep_alive_of_old_receivers_is_no_item() {
+    let dir = testkit::temp_dir();
+    TreeSpec::new().file("f", "content").build(dir.path());
+    let keep_alive = [2_i32.to_le_bytes().as_slice(), &0x2000_u16.to_le_bytes()].concat();
+    let done = (-1_i32).to_le_bytes();
+    // One between the phases, one before the goodbye.
+    let stream = [&keep_alive[..], &done, &done, &done, &keep_alive, &done].concat();
+    let served = session(&["-r"], 29, CompatFlags::default(), false);
+    let (result, _) = serve(served, &stream, dir.path());
+    assert!(result.is_ok(), "{result:?}");
+    let behind = [&3_i32.to_le_bytes()[..], &0x2000_u16.to_le_bytes()].concat();
+    let served = session(&["-r"], 29, CompatFlags::default(), false);
+    let (result, _) = serve(served, &behind, dir.path());
+    assert!(matches!(result, Err(Error::Protocol(_))), "{result:?}");
+}

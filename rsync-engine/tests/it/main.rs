@@ -7,6 +7,7 @@
 
 mod faults;
 mod fs_faults;
+mod golden;
 mod hostile;
 mod moments;
 mod pair;
