@@ -344,6 +344,7 @@ impl State {
 
     fn file_event(&mut self, place: &Place, path: &PathBytes, bits: EventBits, now: Moment) {
         let hint = if bits.has(EventBits::DELETE) {
+            self.forsake(place, path, now);
             self.tree.remove_name(place.parent, &place.name);
             Hint::Gone
         } else if bits.has(EventBits::CREATE) {
@@ -360,6 +361,25 @@ impl State {
             }
         };
         self.hint(path, hint, now);
+    }
+
+    /// A name is about to be lost: what changed under it and was not brought over yet is told of the other names of its
+    /// file, which have no events of it.
+    fn forsake(&mut self, place: &Place, path: &PathBytes, now: Moment) {
+        let Some(file) = self.tree.file(place.parent, &place.name) else {
+            return;
+        };
+        for target in &mut self.targets {
+            if target.set.is_clean_below(path) {
+                continue;
+            }
+            target.forsaken.insert(file);
+            if target.forsaken.len() > MAX_FORSAKEN {
+                target.forsaken.clear();
+                let root: PathBytes = Arc::from(&b""[..]);
+                target.set.subtree(&root, Subtree::FULL, now);
+            }
+        }
     }
 
     fn directory_event(&mut self, place: Place, path: &PathBytes, bits: EventBits, now: Moment) {
@@ -452,6 +472,7 @@ impl State {
                 self.displace(node, now);
             }
             let ino = half.map_or(0, |half| half.ino);
+            self.forsake(&place, path, now);
             self.tree.add_name(place.parent, &place.name, ino);
             self.hint(path, Hint::MovedIn, now);
             return;
@@ -492,6 +513,8 @@ impl State {
     }
 }
 
+/// Lost names that are remembered for a target that is away; beyond that it is compared as a whole.
+const MAX_FORSAKEN: usize = 100_000;
 /// How long the first half of a rename waits for the second. They are queued together, but may be read apart.
 const MOVE_GRACE: Duration = Duration::from_millis(50);
 

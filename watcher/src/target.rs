@@ -9,7 +9,10 @@
 //!
 //! Held deletions, refused deletions and failing paths are beside that: the rest goes on.
 
+use std::collections::HashSet;
 use std::time::Duration;
+
+use rsync_engine::fs::FileId;
 
 use crate::clock::Moment;
 use crate::coalesce::{DirtySet, doubled};
@@ -34,6 +37,8 @@ pub enum Phase {
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) set: DirtySet,
+    /// Files that changed under a name which was lost before it was looked at: their other names have it.
+    pub(crate) forsaken: HashSet<FileId>,
     /// Renames whose new name is in the set.
     renames: Vec<RenameHint>,
     phase: Phase,
@@ -68,6 +73,7 @@ impl Target {
     pub(crate) fn new(timing: Timing) -> Self {
         Self {
             set: DirtySet::new(timing.clone()),
+            forsaken: HashSet::new(),
             renames: Vec::new(),
             phase: Phase::Starting,
             timing,
