@@ -225,10 +225,13 @@ impl Sender {
         let now = self.shared.now();
         let state = &mut inner.state;
         let target = &mut state.targets[self.target];
-        if target.forsaken.is_empty() {
+        let (forsaken, too_many) = target.take_forsaken();
+        if too_many {
+            target.audit(now);
+        }
+        if forsaken.is_empty() || too_many {
             return;
         }
-        let forsaken = std::mem::take(&mut target.forsaken);
         for (path, _) in state.tree.names_of(&forsaken) {
             target.hint(&path, Hint::Closed, now);
         }

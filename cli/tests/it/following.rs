@@ -70,7 +70,8 @@ fn hard_links_are_followed() {
     let daemon = pair.daemon(&rsync);
     let watch = pair.watch(&["-H"], &[&daemon.url_as(USER, "mirror")]);
     let path = |name: &str| pair.source.join(name);
-    let changes: [&dyn Fn(); 10] = [
+    let outside = tempfile::tempdir_in(pair.source.parent().unwrap()).unwrap();
+    let changes: [&dyn Fn(); 13] = [
         &|| fs::write(path("two"), "written through the second").unwrap(),
         &|| fs::hard_link(path("single"), path("dir/link")).unwrap(),
         &|| fs::write(path("dir/link"), "through the new link").unwrap(),
@@ -92,6 +93,19 @@ fn hard_links_are_followed() {
             // One link is broken by a careful editor.
             fs::write(path("new"), "no link any more").unwrap();
             fs::rename(path("new"), path("renamed/three")).unwrap();
+        },
+        &|| {
+            fs::hard_link(path("single"), path("leaves")).unwrap();
+            fs::hard_link(path("single"), path("renamed/leaves")).unwrap();
+        },
+        &|| {
+            // The only name that has an event leaves the tree, alone or with its directory.
+            fs::write(path("leaves"), "through a name that leaves").unwrap();
+            fs::rename(path("leaves"), outside.path().join("file")).unwrap();
+        },
+        &|| {
+            fs::write(path("renamed/leaves"), "by a name in a directory").unwrap();
+            fs::rename(path("renamed"), outside.path().join("directory")).unwrap();
         },
     ];
     pair.settles(&watch, &no_story);
