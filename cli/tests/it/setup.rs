@@ -116,10 +116,15 @@ pub(crate) fn settles(
     );
 }
 
-/// Random changes of `root`, all but new hard links: one that is written through and gone before anybody looked leaves
-/// no trace of the file it was.
+/// Random changes of `root`, all but new hard links.
 pub(crate) fn everyday(root: &Path, seed: u64) -> Mutator {
-    Mutator::new(root, seed).mix(Mix::default().without(Change::HardLink))
+    Mutator::new(root, seed).mix(without_hard_links())
+}
+
+/// Changes of every kind but new hard links: one that is written through and gone before anybody looked leaves no trace of
+/// the file it was.
+pub(crate) fn without_hard_links() -> Mix {
+    Mix::default().without(Change::HardLink)
 }
 
 /// Nothing happened that could be told.
