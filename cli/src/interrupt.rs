@@ -48,7 +48,9 @@ pub(crate) fn on_each(kind: SignalKind, mut then: impl FnMut() + Send + 'static)
     });
 }
 
+/// Returns when the signals are caught.
 fn watch(kinds: Vec<SignalKind>, work: impl AsyncFnOnce(Vec<Signal>) + Send + 'static) {
+    let (caught, is_caught) = std::sync::mpsc::channel();
     let wait = move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
             .enable_io()
@@ -58,15 +60,21 @@ fn watch(kinds: Vec<SignalKind>, work: impl AsyncFnOnce(Vec<Signal>) + Send + 's
         };
         runtime.block_on(async {
             let signals = kinds.into_iter().map(signal).collect();
+            // The one who waits is there until it is told.
+            let _ = caught.send(());
             if let Ok(signals) = signals {
                 work(signals).await;
             }
         });
     };
     // Without the thread a signal ends the process at once, which loses nothing but the farewell.
-    let _ = std::thread::Builder::new()
+    let started = std::thread::Builder::new()
         .name("signals".to_owned())
         .spawn(wait);
+    if started.is_ok() {
+        // An error: the thread had nothing to wait with, and is gone.
+        let _ = is_caught.recv();
+    }
 }
 
 async fn any(signals: &mut [Signal]) {

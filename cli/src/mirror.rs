@@ -58,6 +58,16 @@ pub(crate) fn run(plan: &WatchPlan) -> Result<(), Failure> {
             confirmed_until: memory.as_mut().and_then(Memory::load),
         })
         .collect();
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopping = Arc::clone(&stop);
+    crate::interrupt::on_end(&crate::interrupt::END_OR_HANGUP, move || {
+        stopping.store(true, Ordering::SeqCst);
+    });
+    let release = Arc::new(AtomicBool::new(false));
+    let releasing = Arc::clone(&release);
+    crate::interrupt::on_each(SignalKind::user_defined1(), move || {
+        releasing.store(true, Ordering::SeqCst);
+    });
     let (watcher, events) =
         Watcher::start(&plan.source, targets, options(plan, chain)).map_err(|error| {
             let code = match error {
@@ -70,16 +80,6 @@ pub(crate) fn run(plan: &WatchPlan) -> Result<(), Failure> {
                 format!("syncline watch: {error}{}", cause(&error)),
             )
         })?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let stopping = Arc::clone(&stop);
-    crate::interrupt::on_end(&crate::interrupt::END_OR_HANGUP, move || {
-        stopping.store(true, Ordering::SeqCst);
-    });
-    let release = Arc::new(AtomicBool::new(false));
-    let releasing = Arc::clone(&release);
-    crate::interrupt::on_each(SignalKind::user_defined1(), move || {
-        releasing.store(true, Ordering::SeqCst);
-    });
     let mut screen = Screen::new(plan);
     let mut remembered = Instant::now();
     while !stop.load(Ordering::SeqCst) {
@@ -97,7 +97,7 @@ pub(crate) fn run(plan: &WatchPlan) -> Result<(), Failure> {
             Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
         }
     }
-    screen.line("stopping: finishing what is being sent");
+    screen.line("stopping: finishing what is being sent (again to leave at once)");
     remember(&watcher, &mut memories, &screen);
     watcher.begin_stop();
     watcher.stop();
@@ -211,6 +211,8 @@ struct Screen {
     bar: Option<ProgressBar>,
     total: u64,
     in_sync: Vec<bool>,
+    /// That a comparison is under way was said.
+    told: Vec<bool>,
 }
 
 impl Screen {
@@ -226,6 +228,7 @@ impl Screen {
             bar: None,
             total: 0,
             in_sync: vec![false; plan.targets.len()],
+            told: vec![false; plan.targets.len()],
         }
     }
 
@@ -285,7 +288,14 @@ impl Screen {
                 self.say(&text);
             }
             WatchEvent::Comparing { target } => {
-                self.say(&format!("{}: comparing everything", self.name(target)));
+                // A target that is away is tried again and again.
+                let first = self.told.get(target).is_some_and(|told| !told);
+                if let Some(told) = self.told.get_mut(target) {
+                    *told = true;
+                }
+                if first || self.verbosity > 1 {
+                    self.say(&format!("{}: comparing everything", self.name(target)));
+                }
                 if self.verbosity > 0 && io::stdout().is_terminal() && self.bar.is_none() {
                     self.bar = Some(bar(self.total));
                 }
@@ -313,7 +323,12 @@ impl Screen {
                     self.line(&format!("{}: {text}", self.name(target)));
                 }
             }
-            WatchEvent::BatchDone { target, summary } => self.batch(target, &summary),
+            WatchEvent::BatchDone { target, summary } => {
+                if let Some(told) = self.told.get_mut(target) {
+                    *told = false;
+                }
+                self.batch(target, &summary);
+            }
             WatchEvent::InSync { target } => {
                 if let Some(bar) = self.bar.take() {
                     bar.finish_and_clear();

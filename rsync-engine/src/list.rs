@@ -313,7 +313,10 @@ impl FileList {
         Lookup {
             list: self,
             // The names of one directory sort as their last components do.
-            whole: self.dirs.len() > 1,
+            whole: !matches!(
+                self.dirs[..],
+                [(start, end)] if self.names[start as usize..end as usize] == *dir
+            ),
             dir_len: wanted.len(),
             wanted,
             probe: Vec::new(),
@@ -466,6 +469,19 @@ impl SortNames {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_of_the_list_is_no_name_in_itself() {
+        let mut list = FileList::new(0, None);
+        let entry = Entry {
+            name: b"n",
+            mode: 0o040_755,
+            ..Entry::default()
+        };
+        list.push(&entry, None, 0).expect("one entry");
+        assert!(list.lookup_in(b"").has(b"n", true));
+        assert!(!list.lookup_in(b"n").has(b"n", true));
+    }
 
     #[test]
     fn sorting_permutes_in_place_and_lookups_find_every_type() {

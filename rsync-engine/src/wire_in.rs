@@ -156,6 +156,14 @@ impl WireIn {
         self.pos < self.end || matches!(&self.source, Source::Queued(inbox) if inbox.ready())
     }
 
+    /// Waits until something can be read.
+    ///
+    /// # Errors
+    /// The end of the connection.
+    pub fn fill(&mut self) -> Result<(), Error> {
+        self.need_chunk()
+    }
+
     /// Waits up to `wait` until something can be read; only with [`WireIn::read_ahead`].
     ///
     /// # Errors
@@ -201,8 +209,7 @@ impl WireIn {
         }
     }
 
-    /// As [`WireIn::record`], but gives nothing instead of waiting; what has come is kept. Only a stream that is
-    /// read ahead knows whether it would have to wait.
+    /// As [`WireIn::record`], but gives nothing instead of waiting for the connection; what has come is kept.
     ///
     /// # Errors
     /// As of [`WireIn::record`].
@@ -211,10 +218,7 @@ impl WireIn {
         mut decode: impl FnMut(&mut Cursor<'_>) -> Result<T, DecodeError>,
     ) -> Result<Option<T>, Error> {
         loop {
-            if self.pos == self.end
-                && let Source::Queued(inbox) = &self.source
-                && !inbox.ready()
-            {
+            if !self.ready() {
                 return Ok(None);
             }
             let len = self.try_run()?;

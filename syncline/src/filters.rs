@@ -36,6 +36,13 @@ impl Filters {
         };
         let rules =
             RuleList::from_options(&options.filter_texts, settings, read).map_err(failed)?;
+        if rules.has_absolute_rules() {
+            return Err(Error::Filter {
+                text: "filter rules with the modifier / are not supported yet by syncline"
+                    .to_owned(),
+                code: 4,
+            });
+        }
         Ok(Self { rules, wire: None })
     }
 

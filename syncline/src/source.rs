@@ -69,6 +69,7 @@ fn relative_argument(path: &[u8]) -> Result<Argument, Errno> {
     };
     let absolute = cut.is_none() && path.starts_with(b"/");
     let contents = rest.is_empty() || rest.ends_with(b"/") || rest.ends_with(b"/.") || rest == b".";
+    let below_dot = rest.starts_with(b"./");
     let mut name: Vec<u8> = Vec::new();
     for part in rest
         .split(|&byte| byte == b'/')
@@ -89,6 +90,9 @@ fn relative_argument(path: &[u8]) -> Result<Argument, Errno> {
         } else {
             b".".to_vec()
         };
+    }
+    if below_dot && !whole {
+        name.splice(..0, *b"./");
     }
     Ok(Argument {
         tree: open(dir)?,

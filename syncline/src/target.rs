@@ -123,10 +123,7 @@ fn url(text: &str, rest: &str) -> Result<DaemonTarget, TargetError> {
 
 fn split_login(login: &str) -> (Option<String>, &str) {
     match login.rsplit_once('@') {
-        Some((user, host)) => (
-            Some(user.to_owned()).filter(|user| !user.is_empty()),
-            host,
-        ),
+        Some((user, host)) => (Some(user.to_owned()).filter(|user| !user.is_empty()), host),
         None => (None, login),
     }
 }

@@ -258,6 +258,14 @@ impl DirtySet {
         range_within(&self.marks, dir).map(|(path, _)| path)
     }
 
+    /// Paths strictly below `dir` that are marked, in flight or held.
+    pub(crate) fn owed_below(&self, dir: &[u8]) -> impl Iterator<Item = &PathBytes> {
+        [&self.marks, &self.in_flight, &self.held]
+            .into_iter()
+            .flat_map(|map| range_below(map, dir))
+            .map(|(path, _)| path)
+    }
+
     /// Makes sure that the mark of `path` covers its content, because a mark above it does and leaves it to this one.
     pub fn strengthen(&mut self, path: &PathBytes, now: Moment) {
         if self.marks.contains_key(path) {

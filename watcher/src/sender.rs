@@ -219,9 +219,28 @@ impl Sender {
         self.settle(&work, &plan, outcome);
     }
 
+    /// Marks the other names of files that changed under a name which is lost.
+    fn adopt_forsaken(&self) {
+        let mut inner = self.shared.lock();
+        let now = self.shared.now();
+        let state = &mut inner.state;
+        let target = &mut state.targets[self.target];
+        let (forsaken, too_many) = target.take_forsaken();
+        if too_many {
+            target.audit(now);
+        }
+        if forsaken.is_empty() || too_many {
+            return;
+        }
+        for (path, _) in state.tree.names_of(&forsaken) {
+            target.hint(&path, Hint::Closed, now);
+        }
+    }
+
     /// Looks at the source and notes what is not ready, not readable or not to be deleted.
     fn plan(&mut self, work: &Work) -> (Plan, Vec<RenameHint>) {
         let shared = self.shared.clone();
+        self.adopt_forsaken();
         let context = {
             let inner = shared.lock();
             let target = &inner.state.targets[self.target];

@@ -9,11 +9,13 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rsync_engine::fs::FileId;
+
 use crate::clock::{Moment, seconds_before};
 use crate::dirty::{Hint, Subtree};
 use crate::guard::Shrinkage;
 use crate::inotify::{EventBits, Record};
-use crate::path::PathBytes;
+use crate::path::{self, PathBytes};
 use crate::target::Target;
 use crate::tree::{Access, NodeId, Place, Tree};
 
@@ -182,6 +184,9 @@ impl State {
 
     /// Marks a name for every target.
     pub(crate) fn hint(&mut self, path: &PathBytes, hint: Hint, now: Moment) {
+        if hint == Hint::DirGone {
+            self.forsake_below(path);
+        }
         for target in &mut self.targets {
             target.hint(path, hint, now);
         }
@@ -344,6 +349,7 @@ impl State {
 
     fn file_event(&mut self, place: &Place, path: &PathBytes, bits: EventBits, now: Moment) {
         let hint = if bits.has(EventBits::DELETE) {
+            self.forsake(place, path);
             self.tree.remove_name(place.parent, &place.name);
             Hint::Gone
         } else if bits.has(EventBits::CREATE) {
@@ -360,6 +366,46 @@ impl State {
             }
         };
         self.hint(path, hint, now);
+    }
+
+    /// A name is about to be lost: what changed under it and was not brought over yet is told of the other names of its
+    /// file, which have no events of it.
+    fn forsake(&mut self, place: &Place, path: &PathBytes) {
+        let Some(file) = self.tree.file(place.parent, &place.name) else {
+            return;
+        };
+        for target in &mut self.targets {
+            if !target.set.is_clean_below(path) {
+                target.forsake(file);
+            }
+        }
+    }
+
+    /// Like [`State::forsake`], for a name that went without an event: whether it changed before is not known.
+    pub(crate) fn forsake_unseen(&mut self, dir: NodeId, name: &[u8]) {
+        if let Some(file) = self.tree.file(dir, name) {
+            for target in &mut self.targets {
+                target.forsake(file);
+            }
+        }
+    }
+
+    /// Like [`State::forsake`], for a directory that is about to be lost. What is removed in it has records of its own; what moves with it
+    /// has none.
+    fn forsake_below(&mut self, dir: &PathBytes) {
+        let tree = &self.tree;
+        for target in &mut self.targets {
+            let owed = target.set.owed_below(dir);
+            let files: Vec<FileId> = owed
+                .filter_map(|path| {
+                    let (parent, name) = path::split(path)?;
+                    tree.file(tree.find(parent)?, name)
+                })
+                .collect();
+            for file in files {
+                target.forsake(file);
+            }
+        }
     }
 
     fn directory_event(&mut self, place: Place, path: &PathBytes, bits: EventBits, now: Moment) {
@@ -399,13 +445,14 @@ impl State {
         let (mut node, mut ino) = (None, 0);
         if directory {
             node = self.tree.child(place);
+            self.hint(&path, Hint::DirGone, now);
             if let Some(node) = node {
                 self.tree.unplace(node);
             }
-            self.hint(&path, Hint::DirGone, now);
             // An exchange puts the other directory here with the record before this one.
             self.look_at(place.clone());
         } else {
+            self.forsake(place, &path);
             ino = self
                 .tree
                 .remove_name(place.parent, &place.name)
@@ -452,6 +499,7 @@ impl State {
                 self.displace(node, now);
             }
             let ino = half.map_or(0, |half| half.ino);
+            self.forsake(&place, path);
             self.tree.add_name(place.parent, &place.name, ino);
             self.hint(path, Hint::MovedIn, now);
             return;

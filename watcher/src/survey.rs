@@ -346,9 +346,9 @@ impl Surveyor {
         };
         // What nobody knew of yet has its records.
         if let Some(node) = inner.state.tree.child(place) {
+            inner.state.hint(&path, Hint::DirGone, now);
             // It may turn up elsewhere: the record of its move can still be in the queue.
             inner.state.displace(node, now);
-            inner.state.hint(&path, Hint::DirGone, now);
             self.shared.wake_senders(&mut inner);
         }
     }
@@ -558,6 +558,9 @@ impl Surveyor {
             }
         }
         for name in gone {
+            if listing.polled {
+                state.forsake_unseen(node, &name);
+            }
             // An event may have named it since the listing; then it is known already, and a look does no harm.
             if untouched {
                 state.tree.remove_name(node, &name);

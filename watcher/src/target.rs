@@ -9,7 +9,10 @@
 //!
 //! Held deletions, refused deletions and failing paths are beside that: the rest goes on.
 
+use std::collections::HashSet;
 use std::time::Duration;
+
+use rsync_engine::fs::FileId;
 
 use crate::clock::Moment;
 use crate::coalesce::{DirtySet, doubled};
@@ -34,6 +37,8 @@ pub enum Phase {
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) set: DirtySet,
+    /// Files that changed under a name which was lost before it was looked at: their other names have it.
+    forsaken: HashSet<FileId>,
     /// Renames whose new name is in the set.
     renames: Vec<RenameHint>,
     phase: Phase,
@@ -68,6 +73,7 @@ impl Target {
     pub(crate) fn new(timing: Timing) -> Self {
         Self {
             set: DirtySet::new(timing.clone()),
+            forsaken: HashSet::new(),
             renames: Vec::new(),
             phase: Phase::Starting,
             timing,
@@ -223,6 +229,20 @@ impl Target {
         self.set.subtree(&root, Subtree::FULL, now);
     }
 
+    /// A file lost a name under which it changed, and the target was not told yet.
+    pub(crate) fn forsake(&mut self, file: FileId) {
+        if self.forsaken.len() < MAX_FORSAKEN {
+            self.forsaken.insert(file);
+        }
+    }
+
+    /// The files forsaken since the last time. True: there were too many to remember.
+    pub(crate) fn take_forsaken(&mut self) -> (HashSet<FileId>, bool) {
+        let forsaken = std::mem::take(&mut self.forsaken);
+        let too_many = forsaken.len() >= MAX_FORSAKEN;
+        (forsaken, too_many)
+    }
+
     /// Marks one name.
     pub(crate) fn hint(&mut self, path: &PathBytes, hint: Hint, now: Moment) {
         self.set.hint(path, hint, now);
@@ -234,6 +254,8 @@ impl Target {
     }
 }
 
+/// Lost names that are remembered for a target that is away; with as many it is compared as a whole.
+const MAX_FORSAKEN: usize = 100_000;
 /// Hints kept at most; more renames than that at once are sent as new names.
 const MAX_RENAMES: usize = 1_000;
 

@@ -387,6 +387,14 @@ impl Tree {
             .is_some_and(|node| node.names.contains_key(name))
     }
 
+    /// The file that a name is known to be.
+    pub(crate) fn file(&self, dir: NodeId, name: &[u8]) -> Option<FileId> {
+        let node = self.nodes.get(&dir)?;
+        let ino = *node.names.get(name).filter(|&&ino| ino != 0)?;
+        let dev = node.id?.dev;
+        Some(FileId { dev, ino })
+    }
+
     /// Forgets a name; gives its inode number.
     pub(crate) fn remove_name(&mut self, dir: NodeId, name: &[u8]) -> Option<u64> {
         let ino = self.nodes.get_mut(&dir)?.names.remove(name)?;

@@ -40,7 +40,7 @@ impl Worker {
         Self {
             surveyor: Surveyor::new(shared.clone()),
             next_poll: shared.options.poll_interval,
-            next_root_check: None,
+            next_root_check: Some(Duration::ZERO),
             rescan_after: Duration::ZERO,
             rescan_pause: Duration::ZERO,
             shared,
@@ -226,7 +226,7 @@ impl Worker {
             (inner.source.clone(), inner.state.source_lost)
         };
         match source.check() {
-            Ok(()) if !lost => self.next_root_check = None,
+            Ok(()) if !lost => self.next_root_check = Some(now.mono + ROOT_WATCH),
             Err(text) if !lost => match source.reopen() {
                 // It was gone for a moment only, but its watches may be gone with it.
                 Some(again) => self.root_is_back(again, now),
@@ -244,7 +244,7 @@ impl Worker {
     }
 
     fn root_is_back(&mut self, source: crate::source::Source, now: Moment) {
-        self.next_root_check = None;
+        self.next_root_check = Some(now.mono + ROOT_WATCH);
         let mut inner = self.shared.lock();
         inner.source = source;
         let was_lost = std::mem::replace(&mut inner.state.source_lost, false);
@@ -336,6 +336,8 @@ impl Worker {
 
 /// Between two looks at a root that is not there.
 const ROOT_CHECK: Duration = Duration::from_secs(1);
+/// How often the root is compared with its path though no event says anything: a lazy unmount has none.
+const ROOT_WATCH: Duration = Duration::from_secs(2);
 /// Shortest pause between two comparisons while losses go on.
 const RESCAN_PAUSE: Duration = Duration::from_millis(100);
 const MAX_RESCAN_PAUSE: Duration = Duration::from_secs(60);

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use testkit::{Compare, Faults, Mutator, Random, Relay, TreeSpec, require_rsync, wait};
+use testkit::{Compare, Faults, Random, Relay, TreeSpec, require_rsync, wait};
 
-use crate::setup::{Pair, USER, leaves, no_story, settles, syncline};
+use crate::setup::{Pair, USER, everyday, leaves, no_story, settles, syncline};
 
 /// Names that look like rsync's temporary files, `.NAME.XXXXXX`, and are not in the source.
 fn temporaries(mirror: &Path, source: &Path) -> Vec<PathBuf> {
@@ -73,7 +73,7 @@ fn ourselves_killed_at_random_points() {
     let relay = Relay::start(daemon.addr());
     let url = relay.url_as(USER, "mirror");
     let mut random = Random::new(9);
-    let mut mutator = Mutator::new(&pair.source, 9);
+    let mut mutator = everyday(&pair.source, 9);
     for _ in 0..12 {
         let watch = pair.watch(&["-H"], &[&url]);
         let start = relay.traffic().bytes();
@@ -137,7 +137,7 @@ fn a_daemon_away_for_a_while_and_a_second_target_unaffected() {
     let watch = pair.watch(&["-H"], &[&url, &second.display().to_string()]);
     watch.wait_outputs("in sync", 2);
     daemon.kill();
-    let mut mutator = Mutator::new(&pair.source, 5);
+    let mut mutator = everyday(&pair.source, 5);
     for _ in 0..5 {
         mutator.steps(30);
         settles(&pair.source, &second, &Compare::exact(), &watch, &|| {

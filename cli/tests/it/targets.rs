@@ -3,11 +3,10 @@
 use std::fs;
 
 use testkit::{
-    Compare, Daemon, DaemonConf, Module, Mutator, Program, Server, TreeSpec, require_rsync,
-    spawned, wait,
+    Compare, Daemon, DaemonConf, Module, Program, Server, TreeSpec, require_rsync, spawned, wait,
 };
 
-use crate::setup::{Pair, USER, binary, leaves, no_story, settles, syncline};
+use crate::setup::{Pair, USER, binary, everyday, leaves, no_story, settles, syncline};
 
 #[test]
 fn one_dead_target_does_not_hold_up_the_others() {
@@ -29,7 +28,7 @@ fn one_dead_target_does_not_hold_up_the_others() {
     let targets: Vec<_> = targets.iter().map(String::as_str).collect();
     let watch = pair.watch(&["-H", "--timeout=5"], &targets);
     watch.wait_outputs("in sync", 3);
-    let mut mutator = Mutator::new(&pair.source, 1);
+    let mut mutator = everyday(&pair.source, 1);
     for _ in 0..5 {
         mutator.steps(30);
         pair.settles(&watch, &|| mutator.told());
@@ -51,7 +50,7 @@ fn no_process_is_ever_started() {
     let folder = pair.dir.path().join("folder").display().to_string();
     let watch = pair.watch(&["-H"], &[&daemon.url_as(USER, "mirror"), &folder]);
     watch.wait_outputs("in sync", 2);
-    let mut mutator = Mutator::new(&pair.source, 3);
+    let mut mutator = everyday(&pair.source, 3);
     for _ in 0..30 {
         mutator.steps(5);
         pair.settles(&watch, &|| mutator.told());
@@ -177,7 +176,7 @@ fn a_local_folder_is_made_and_followed() {
     fs::remove_dir(&pair.mirror).unwrap();
     let watch = pair.watch(&["-H"], &[&pair.mirror.display().to_string()]);
     watch.wait_output("in sync");
-    let mut mutator = Mutator::new(&pair.source, 2);
+    let mut mutator = everyday(&pair.source, 2);
     for _ in 0..10 {
         mutator.steps(30);
         pair.settles(&watch, &|| mutator.told());
@@ -193,7 +192,7 @@ fn our_own_daemon_is_followed_too() {
     let daemon = Daemon::start(&Server::Ours(binary()), conf);
     let watch = pair.watch(&["-H"], &[&daemon.url_as(USER, "mirror")]);
     watch.wait_output("in sync");
-    let mut mutator = Mutator::new(&pair.source, 2);
+    let mut mutator = everyday(&pair.source, 2);
     for _ in 0..10 {
         mutator.steps(30);
         pair.settles(&watch, &|| mutator.told());

@@ -259,6 +259,17 @@ impl RuleList {
         self.add_pattern(&[b"*", suffix].concat(), Sides::RECEIVER, false)
     }
 
+    /// True if a rule is compared with absolute paths (the modifier `/`, 07-filters 5.3). Rules that
+    /// per-directory files will bring are not known yet.
+    #[must_use]
+    pub fn has_absolute_rules(&self) -> bool {
+        self.items.iter().any(|item| match &item.kind {
+            ItemKind::Rule(rule) => rule.absolute,
+            ItemKind::DirMerge(merge) => merge.absolute,
+            ItemKind::Cvs(_) => false,
+        })
+    }
+
     /// Appends what a `--partial-dir` (or `--delay-updates`, with `.~tmp~`) stands for, unless it is absolute.
     /// After the handshake, before [`Self::add_cvs_exclude`]. `role` is the client's own.
     ///

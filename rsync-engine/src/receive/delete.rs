@@ -248,7 +248,9 @@ impl Generator {
                 continue;
             }
             let name = list.path(entry);
-            let path = self.rel(&name)?;
+            let Ok(path) = self.rel(&name) else {
+                continue;
+            };
             let is_dir = matches!(self.look(path.as_path()), Ok(Some(stat)) if stat.is_dir());
             if is_dir
                 && !self.skipped(path.as_path())

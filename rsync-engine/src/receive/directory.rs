@@ -103,7 +103,10 @@ impl Generator {
         }
         let gap = list.ndx_start - 1;
         if let Some(of) = &list.of {
-            let path = self.rel(&of.path)?;
+            let path = match self.rel(&of.path) {
+                Ok(path) => path,
+                Err(errno) => return self.fail_stat(&of.path, errno),
+            };
             return self.directory(list, &of.entry, &of.path, path.as_path(), gap);
         }
         let Some(&first) = list.get(0) else {
@@ -301,25 +304,30 @@ impl Generator {
 
     /// Sets the times of directories that changed while we worked in them, and takes lent access back: of those in
     /// which nothing more will happen once the lists in front of the index `settled` are done.
-    pub(super) fn touch_up(&mut self, settled: i32) {
+    pub(super) fn touch_up(&mut self, settled: i32) -> Result<(), Error> {
         if settled != i32::MAX && self.deletes_late() {
-            return;
+            return Ok(());
         }
         while let Some(open) = self.open_dirs.finished(settled) {
-            let Ok(dir) = self.dir(open.path.as_path()) else {
-                continue;
-            };
-            let Ok(now) = dir.self_stat() else { continue };
-            // A failure here was reported when the attributes were first set.
-            let _ = dir.set_attrs(
-                &Attrs {
+            let set = self.dir(open.path.as_path()).and_then(|dir| {
+                let attrs = Attrs {
                     mtime: open.mtime,
                     mode: open.mode,
                     ..Attrs::default()
-                },
-                &now,
-            );
+                };
+                super::first_error(dir.set_attrs(&attrs, &dir.self_stat()?))
+            });
+            if let Err(errno) = set {
+                let name = open.path.as_path().as_bytes();
+                self.fail(&super::failure(
+                    "generator",
+                    "failed to set times on",
+                    name,
+                    errno,
+                ))?;
+            }
         }
+        Ok(())
     }
 
     /// Whether directories change once more at the end.

@@ -63,7 +63,10 @@ impl Generator {
         name: &[u8],
         lead: bool,
     ) -> Result<(), Error> {
-        let path = self.rel(name)?;
+        let path = match self.rel(name) {
+            Ok(path) => path,
+            Err(errno) => return self.fail_stat(name, errno),
+        };
         let path = path.as_path();
         let ndx = list.ndx(at);
         if entry.is_dir() {
@@ -89,14 +92,7 @@ impl Generator {
         let found = match self.make_parents(path).and_then(|()| self.look(path)) {
             Ok(found) => found,
             Err(_) if self.size_excludes(entry) => return Ok(()),
-            Err(errno) => {
-                return self.fail(&super::failure(
-                    "generator",
-                    "recv_generator: failed to stat",
-                    name,
-                    errno,
-                ));
-            }
+            Err(errno) => return self.fail_stat(name, errno),
         };
         let options = &self.session.options;
         if (options.existing && found.is_none()) || (options.ignore_existing && found.is_some()) {
@@ -430,7 +426,7 @@ impl Generator {
             return Ok(None);
         };
         let name = list.path(&list.entries()[at]);
-        Ok(Some((self.rel(&name)?, name)))
+        Ok(self.rel(&name).ok().map(|path| (path, name)))
     }
 
     /// An entry needs nothing more: hard links may use it, the sender may be told.
@@ -588,7 +584,9 @@ impl Generator {
         };
         let entry = list.entries()[at];
         let name = list.path(&entry);
-        let path = self.rel(&name)?;
+        let Ok(path) = self.rel(&name) else {
+            return Ok(());
+        };
         let subject = Subject {
             list: &list,
             at,
@@ -663,8 +661,13 @@ impl Generator {
     }
 
     /// The path below the place for a name of the list.
-    pub(super) fn rel(&self, name: &[u8]) -> Result<RelPathBuf, Error> {
+    pub(super) fn rel(&self, name: &[u8]) -> Result<RelPathBuf, Errno> {
         super::place_path(&self.place, name)
+    }
+
+    pub(super) fn fail_stat(&mut self, name: &[u8], errno: Errno) -> Result<(), Error> {
+        let op = "recv_generator: failed to stat";
+        self.fail(&super::failure("generator", op, name, errno))
     }
 
     /// `kind`: file or directory.

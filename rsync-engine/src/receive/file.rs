@@ -65,7 +65,7 @@ impl Receiver {
         name: &[u8],
         head: &SumHead,
     ) -> Result<Received, Error> {
-        let path = super::place_path(&self.place, name)?;
+        let path = super::place_path(&self.place, name).unwrap_or_default();
         let mut output = match self.open_output(request, entry, path.as_path()) {
             Ok(output) => Some(output),
             Err((op, errno)) => {

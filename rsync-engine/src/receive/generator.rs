@@ -197,7 +197,7 @@ impl Generator {
             self.wait()?;
         }
         self.report_delete_limit()?;
-        self.touch_up(i32::MAX);
+        self.touch_up(i32::MAX)?;
         self.write_ndx(Ndx::DONE)?;
         self.out.flush()?;
         self.stats.sent = self.out.sent();
@@ -288,7 +288,7 @@ impl Generator {
             self.done()?;
             let settled = self.flow.lists.front().map(|next| next.list.ndx_start);
             if let Some(settled) = settled {
-                self.touch_up(settled);
+                self.touch_up(settled)?;
             }
         }
         Ok(())

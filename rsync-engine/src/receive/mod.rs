@@ -155,13 +155,12 @@ pub fn receive(
         session.options.relative,
         what.asked_for,
     );
-    let begun = begin(
-        &session,
-        &mut input,
-        &mut ndx,
-        &mut lists,
-        what.destination.as_ref(),
-    );
+    // A bug of ours must not leave another thread and the peer waiting for ever.
+    let begun = catch_unwind(AssertUnwindSafe(|| {
+        let destination = what.destination.as_ref();
+        begin(&session, &mut input, &mut ndx, &mut lists, destination)
+    }))
+    .unwrap_or(Err(Error::Internal { role: "generator" }));
     let begun = match begun {
         Ok(Some(begun)) => begun,
         Ok(None) => {
@@ -255,7 +254,6 @@ pub fn receive(
             op: "start of the receiver thread",
             source,
         })?;
-    // A bug of ours must not leave the other thread and the peer waiting for ever.
     let generated = catch_unwind(AssertUnwindSafe(|| generator.run()))
         .unwrap_or(Err(Error::Internal { role: "generator" }));
     let role = farewell::Role {
@@ -375,12 +373,7 @@ fn outcome(session: &Session, stats: TransferStats) -> Outcome {
 fn judge(generated: Result<(), Error>, received: Result<(), Error>) -> Result<(), Error> {
     match (generated, received) {
         (Ok(()), received) => received,
-        (
-            Err(_),
-            Err(error @ (Error::Remote { .. } | Error::Protocol(_) | Error::Timeout { .. })),
-        ) => Err(error),
-        (Err(Error::Connection { .. } | Error::Internal { .. }), Err(error)) => Err(error),
-        (Err(error), _) => Err(error),
+        (Err(Error::Connection { .. }), Err(error)) | (Err(error), _) => Err(error),
     }
 }
 
@@ -481,18 +474,18 @@ fn dir_cache(session: &Session, place: &Place) -> Option<DirCache> {
     Some(DirCache::new(tree, RelPathBuf::root(), links, DIRS_HELD))
 }
 
-/// The path below the place for a name of the list.
-fn place_path(place: &Place, name: &[u8]) -> Result<RelPathBuf, Error> {
+/// The path below the place for a name of the list. The decoder let only clean names through; a component that is too
+/// long fails here, for its entry alone.
+fn place_path(place: &Place, name: &[u8]) -> Result<RelPathBuf, Errno> {
     if let Some(single) = &place.single {
         let mut path = RelPathBuf::root();
         path.push(single.as_name());
         return Ok(path);
     }
     let name = name.strip_prefix(b"/").unwrap_or(name);
-    // The decoder let only clean names through; a component too long fails for this entry alone, later.
     RelPath::new(name)
         .map(RelPath::to_buf)
-        .map_err(|_| Violation::UnsafeName.into())
+        .map_err(|_| Errno::NAMETOOLONG)
 }
 
 fn failure(role: &'static str, op: &'static str, name: &[u8], errno: Errno) -> FileFailure {

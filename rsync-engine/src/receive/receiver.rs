@@ -96,9 +96,6 @@ impl Receiver {
         let mut phase = 0;
         loop {
             self.session.cancel.check()?;
-            if !self.input.ready() {
-                self.tell();
-            }
             let ndx = self.read_ndx()?;
             match ndx {
                 Ndx::DONE => {
@@ -135,8 +132,14 @@ impl Receiver {
     }
 
     pub(super) fn read_ndx(&mut self) -> Result<Ndx, Error> {
-        let reader = &mut self.ndx;
-        self.input.record(|cursor| reader.read(cursor))
+        loop {
+            let reader = &mut self.ndx;
+            if let Some(ndx) = self.input.try_record(|cursor| reader.read(cursor))? {
+                return Ok(ndx);
+            }
+            self.tell();
+            self.input.fill()?;
+        }
     }
 
     pub(super) fn no_more_lists(&mut self) {

@@ -20,7 +20,7 @@ use super::lists::relative;
 /// Literal bytes of one token at most: 3.4.3 and its like abort above (03-transfer 5.1).
 const LITERAL_MAX: usize = 32 << 10;
 /// Block sums kept in memory for one file; above it they are read and dropped, and all data is sent.
-const SUMS_MAX: u32 = 1 << 26;
+const SUMS_MAX: u32 = 1 << 24;
 /// Bytes between two looks at the cancel flag and two reports of progress.
 const STEP: u64 = 1 << 20;
 

@@ -316,7 +316,12 @@ impl ListWriter {
         let session = Arc::clone(&self.session);
         let options = &session.options;
         let (recursive, dirs) = (options.recursive, options.dirs);
-        let path = relative(&argument.name);
+        // With -R a leading "./" makes the place itself a parent (02-file-list 14.3).
+        let (below_dot, name) = match argument.name.strip_prefix(b"./") {
+            Some(name) if argument.implied => (true, name),
+            _ => (false, &argument.name[..]),
+        };
+        let path = relative(name);
         let Ok(path) = RelPath::new(path) else {
             return self.problem("link_stat", &argument.shown, Errno::INVAL, out);
         };
@@ -329,7 +334,7 @@ impl ListWriter {
         let stat = match stat {
             Ok(stat) => stat,
             Err(Errno::NOENT) if options.delete_missing_args => {
-                return self.missing(&argument.name, list, out);
+                return self.missing(name, list, out);
             }
             Err(Errno::NOENT) if options.ignore_missing_args => return Ok(()),
             Err(errno) => {
@@ -340,38 +345,36 @@ impl ListWriter {
             }
         };
         if stat.is_dir() && !recursive && !dirs {
-            let text = [b"skipping directory ", &argument.name[..]].concat();
+            let text = [b"skipping directory ", name].concat();
             return self.tell(TextKind::Info, &text, out);
         }
         if let Some(of_root) = self.roots.get_mut(usize::from(root)) {
             of_root.device = stat.id.dev;
         }
+        if below_dot && (recursive || dirs) {
+            self.directory_entry(root, b".", Marks::IMPLIED, list, out)?;
+        }
         if argument.implied {
             let mut seen = HashSet::new();
-            self.parents(root, &argument.name, &mut seen, Marks::IMPLIED, list, out)?;
+            self.parents(root, name, &mut seen, Marks::IMPLIED, list, out)?;
         }
-        let is_dot = argument.name == b"." || argument.name == b"/";
+        let is_dot = name == b"." || name == b"/";
         if !is_dot && self.selection.hides(path, stat.is_dir()) {
             return Ok(());
         }
         if !stat.is_dir() {
-            return self.entry(root, &argument.name, &stat, Marks::NONE, list, out);
+            return self.entry(root, name, &stat, Marks::NONE, list, out);
         }
         let contents = recursive || argument.contents;
         let marks = if contents { Marks::TOP } else { Marks::EMPTY };
-        let marks = if argument.implied && !contents {
-            Marks::EMPTY
-        } else {
-            marks
-        };
-        self.entry(root, &argument.name, &stat, marks, list, out)?;
+        self.entry(root, name, &stat, marks, list, out)?;
         let now = if self.options.inc_recurse {
             is_dot
         } else {
             contents
         };
         if now {
-            self.contents(root, &argument.name, stat.id.dev, list, out)?;
+            self.contents(root, name, stat.id.dev, list, out)?;
         }
         Ok(())
     }
@@ -825,7 +828,8 @@ impl ListWriter {
         errno: Errno,
         out: &mut WireOut,
     ) -> Result<(), Error> {
-        if errno == Errno::NOENT {
+        // A source that is gone as a whole is no reason to empty its copy.
+        if errno == Errno::NOENT && name != b"." {
             self.vanished(op, name, errno, out)
         } else {
             self.problem(op, name, errno, out)

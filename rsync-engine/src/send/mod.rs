@@ -463,9 +463,11 @@ impl Sender {
         ) {
             return error;
         }
-        match self.input.last_words(Instant::now() + LAST_WORDS) {
-            Ok(()) => error,
-            Err(remote) => remote,
+        let told = self.input.last_words(Instant::now() + LAST_WORDS);
+        match (error, told) {
+            // The peer knows why the connection broke.
+            (Error::Connection { .. } | Error::Disconnected { .. }, Err(remote)) => remote,
+            (error, _) => error,
         }
     }
 

@@ -42,7 +42,7 @@ pub struct Argument {
     /// Which links on the way from `tree` to the argument are followed.
     pub links: Links,
     /// The name in the transfer: `.` for the contents of `tree` itself; with `-R` a path, perhaps with a
-    /// leading slash.
+    /// leading slash or a leading `./`, which makes `tree` itself one of its parents.
     pub name: Vec<u8>,
     /// With `-R`: send the directories above the name too.
     pub implied: bool,

@@ -11,9 +11,9 @@ use testkit::TreeSpec;
 use crate::pair::{Break, Ends, Pair};
 
 /// Contents by path; directories and links with what tells them apart.
-type Snapshot = BTreeMap<PathBuf, Vec<u8>>;
+pub(crate) type Snapshot = BTreeMap<PathBuf, Vec<u8>>;
 
-fn snapshot(root: &Path) -> Snapshot {
+pub(crate) fn snapshot(root: &Path) -> Snapshot {
     let mut found = Snapshot::new();
     let mut todo = vec![PathBuf::new()];
     while let Some(dir) = todo.pop() {
@@ -37,13 +37,13 @@ fn snapshot(root: &Path) -> Snapshot {
 }
 
 /// A source and a destination in which everything happens: new, changed, unchanged, vanished, replaced.
-struct Trees {
+pub(crate) struct Trees {
     dir: tempfile::TempDir,
     before: TreeSpec,
 }
 
 impl Trees {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // Thousands of renames over existing files: a disk would be asked to write each of them.
         let dir = tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| testkit::temp_dir());
         let big: Vec<u8> = (0..3000_u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
@@ -72,16 +72,16 @@ impl Trees {
         Self { dir, before }
     }
 
-    fn source(&self) -> PathBuf {
+    pub(crate) fn source(&self) -> PathBuf {
         self.dir.path().join("source")
     }
 
-    fn before(&self) -> PathBuf {
+    pub(crate) fn before(&self) -> PathBuf {
         self.dir.path().join("before")
     }
 
     /// A destination that nobody has touched.
-    fn destination(&self) -> PathBuf {
+    pub(crate) fn destination(&self) -> PathBuf {
         let path = self.dir.path().join("destination");
         if path.exists() {
             fs::remove_dir_all(&path).expect("it is ours");
@@ -100,7 +100,7 @@ fn options() -> TransferOptions {
 }
 
 #[track_caller]
-fn assert_whole(what: &str, now: &Snapshot, old: &Snapshot, new: &Snapshot) {
+pub(crate) fn assert_whole(what: &str, now: &Snapshot, old: &Snapshot, new: &Snapshot) {
     for (path, content) in now {
         let known = [old.get(path), new.get(path)].contains(&Some(content));
         assert!(known, "{what}: {} is neither old nor new", path.display());

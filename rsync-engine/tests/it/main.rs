@@ -6,4 +6,8 @@
 )]
 
 mod faults;
+mod fs_faults;
+mod golden;
+mod hostile;
+mod moments;
 mod pair;

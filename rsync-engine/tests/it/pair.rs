@@ -1,14 +1,15 @@
 //! Both roles in this process, over two pipes that a test may break.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rsync_engine::fs::{IdMapper, IdPolicy, Links, SystemNames, Tree};
-use rsync_engine::options::TransferOptions;
-use rsync_engine::pipe::{PipeCloser, PipeReader, pipe};
+use rsync_engine::options::words::Words;
+use rsync_engine::options::{TransferOptions, grammar};
+use rsync_engine::pipe::{PipeCloser, PipeReader, PipeWriter, pipe};
 use rsync_engine::receive::{Destination, LinkTargets, Receive, Unprotected};
 use rsync_engine::send::{Argument, Everything, Send, Source};
 use rsync_engine::{
@@ -103,20 +104,20 @@ impl Pair {
     /// # Panics
     /// When one of them does not end.
     pub(crate) fn run(&self, source: Source, destination: Destination) -> Ends {
-        self.run_with(
-            source,
-            destination,
-            &Cancel::new(),
-            Arc::new(Recorder::default()),
-        )
+        let recorder = Arc::new(Recorder::default());
+        let events = Arc::clone(&recorder) as Arc<dyn Events>;
+        let mut ends = self.run_with(source, destination, &Cancel::new(), events);
+        ends.events = std::mem::take(&mut *recorder.0.lock().expect("no panic in events"));
+        ends
     }
 
+    /// As [`Pair::run`], with a handle and events of the test's own.
     pub(crate) fn run_with(
         &self,
         source: Source,
         destination: Destination,
         cancel: &Cancel,
-        recorder: Arc<Recorder>,
+        events: Arc<dyn Events>,
     ) -> Ends {
         let protocol = Protocol::new(self.protocol).expect("a protocol we have");
         let negotiated = self.negotiated(protocol);
@@ -124,12 +125,12 @@ impl Pair {
         let (request_in, request_out, close_requests) = pipe();
         let pipes = [close_data, close_requests];
         let sender = End {
-            session: self.session(self.push, negotiated, cancel, &pipes, &recorder),
+            session: self.session(self.push, negotiated, cancel, &pipes, &events),
             input: Box::new(self.broken(request_in, self.requests)),
             output: Box::new(data_out),
         };
         let receiver = End {
-            session: self.session(!self.push, negotiated, cancel, &pipes, &recorder),
+            session: self.session(!self.push, negotiated, cancel, &pipes, &events),
             input: Box::new(self.broken(data_in, self.data)),
             output: Box::new(request_out),
         };
@@ -152,11 +153,10 @@ impl Pair {
         let received = received
             .recv_timeout(HANGS)
             .unwrap_or_else(wait("receiver"));
-        let events = std::mem::take(&mut *recorder.0.lock().expect("no panic in events"));
         Ends {
             sent,
             received,
-            events,
+            events: Vec::new(),
         }
     }
 
@@ -184,13 +184,13 @@ impl Pair {
         negotiated: Negotiated,
         cancel: &Cancel,
         pipes: &[PipeCloser; 2],
-        recorder: &Arc<Recorder>,
+        events: &Arc<dyn Events>,
     ) -> Session {
         let cancel = cancel.child();
         let pipes = pipes.clone();
         cancel.on_cancel(move || pipes.iter().for_each(PipeCloser::close));
         let events: Arc<dyn Events> = if client {
-            Arc::clone(recorder) as Arc<dyn Events>
+            Arc::clone(events)
         } else {
             Arc::new(rsync_engine::NoEvents)
         };
@@ -319,4 +319,30 @@ pub(crate) fn into(path: &Path) -> Destination {
     let mut bytes = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec();
     bytes.push(b'/');
     Destination::from(bytes)
+}
+
+/// Both pipes of a scripted peer: what it writes, what it reads, and how to end it.
+pub(crate) fn pipes() -> ((PipeReader, PipeWriter), (PipeReader, PipeWriter)) {
+    let (to_us, from_peer, _) = pipe();
+    let (to_peer, from_us, _) = pipe();
+    ((to_us, from_us), (to_peer, from_peer))
+}
+
+/// Reads to the end.
+pub(crate) fn read_all(mut reader: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The options that words of rsync's command line give.
+pub(crate) fn options(words: &[&str]) -> TransferOptions {
+    let words: Vec<Vec<u8>> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+    let mut options = TransferOptions::default();
+    let mut parsed = Words::new(&words);
+    while let Some(word) = parsed.next_word().expect("a word of rsync") {
+        let known = grammar::apply(&mut options, word, &mut parsed).expect("a value of rsync");
+        assert!(known, "{word:?}");
+    }
+    options
 }

@@ -250,3 +250,54 @@ fn a_place_below_a_directory_that_moves_waits() {
     state.look_above_first(&place(a, "new"));
     assert_eq!(outcome(&mut state), "look c/n; look c/n/new");
 }
+
+#[test]
+fn the_other_names_of_a_lost_name_are_told() {
+    type Case = (
+        &'static str,
+        &'static [(i32, EventBits, u32, &'static str)],
+        bool,
+    );
+    const WRITE: (i32, EventBits, u32, &str) = (2, EventBits::MODIFY, 0, "f");
+    let cases: &[Case] = &[
+        ("removed", &[(2, EventBits::DELETE, 0, "f")], false),
+        (
+            "written, removed",
+            &[WRITE, (2, EventBits::DELETE, 0, "f")],
+            true,
+        ),
+        (
+            "written, replaced",
+            &[
+                WRITE,
+                (4, EventBits::MOVED_FROM, 9, "g"),
+                (2, EventBits::MOVED_TO, 9, "f"),
+            ],
+            true,
+        ),
+        (
+            "written, moved out",
+            &[WRITE, (2, EventBits::MOVED_FROM, 9, "f")],
+            true,
+        ),
+        (
+            "written, moved out with its directory",
+            &[WRITE, (1, DIR_FROM, 9, "a")],
+            true,
+        ),
+        (
+            "another written",
+            &[
+                (2, EventBits::MODIFY, 0, "x"),
+                (2, EventBits::DELETE, 0, "f"),
+            ],
+            false,
+        ),
+    ];
+    for (what, records, told) in cases {
+        let mut state = state();
+        apply(&mut state, records);
+        let (files, _) = state.targets[0].take_forsaken();
+        assert_eq!(files.contains(&id(100)), *told, "{what}");
+    }
+}
