@@ -3,8 +3,12 @@
 //! Pure: no I/O and no clock. Events come in as [`Hint`]s, ready marks go out with [`DirtySet::take`], and each taken mark is either confirmed
 //! or comes back. A mark taken is not a mark gone: what arrives for the same name meanwhile is a mark of its own and is handled by a
 //! later batch, so nothing that was read before the change can pass for what came after it.
+//!
+//! Every mark also knows a wall-clock moment before which none of its changes happened, and hands it on with what it stands for: when marks
+//! fold into that of a directory, when a name takes over what its directory left to it. So [`DirtySet::owed_since`] is never later than a
+//! change that is not confirmed. For that the wall clock of each moment given to the methods is one before the change that is told.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -13,6 +17,8 @@ use rsync_engine::fs::Timestamp;
 use crate::clock::Moment;
 use crate::dirty::{Hint, Mark, Subtree, Timing, Wait};
 use crate::path::{self, PathBytes};
+
+mod fold;
 
 /// Marks of one target above which directories fold into one mark each.
 pub const MAX_MARKS: usize = 200_000;
@@ -79,7 +85,7 @@ impl DirtySet {
     /// Takes in a hint about one name.
     pub fn hint(&mut self, path: &PathBytes, hint: Hint, now: Moment) {
         if hint == Hint::DirGone {
-            self.absorb_below(path);
+            self.absorb_below(path, now);
         }
         self.change(path, now, |mark| mark.note(hint, now));
         self.fold_above_limit();
@@ -88,7 +94,10 @@ impl DirtySet {
     /// Marks a directory with everything below it (a name that is no directory: its content).
     pub fn subtree(&mut self, path: &PathBytes, subtree: Subtree, now: Moment) {
         // The walk of an ancestor that is still to come will meet it.
-        if subtree == Subtree::FORCE && self.forced_from_above(path) {
+        if subtree == Subtree::FORCE
+            && let Some(above) = self.forced_from_above(path)
+        {
+            above.stand_for(now.real);
             return;
         }
         self.change(path, now, |mark| {
@@ -105,6 +114,7 @@ impl DirtySet {
             mark.note(Hint::Differs, now);
             if !known {
                 mark.not_before = ready;
+                mark.walked = true;
             }
         });
     }
@@ -140,9 +150,12 @@ impl DirtySet {
         taken
     }
 
-    /// The target has what was read after the mark was taken.
+    /// The target has what was read of this name after the mark was taken. What is about everything below is not confirmed by that.
     pub fn confirm(&mut self, path: &[u8]) {
-        self.in_flight.remove(path);
+        match self.in_flight.get(path) {
+            Some(mark) if mark.subtree.is_none() => drop(self.in_flight.remove(path)),
+            _ => return,
+        }
         if !self.marks.contains_key(path) {
             self.problems.remove(path);
         }
@@ -175,7 +188,8 @@ impl DirtySet {
         let mut mark = self
             .in_flight
             .remove(path)
-            .unwrap_or_else(|| Mark::new(now));
+            .unwrap_or_else(|| Mark::walked(now));
+        mark.stand_for(now.real);
         mark.content = true;
         mark.last = now.mono;
         mark.wait = Wait::Open;
@@ -206,7 +220,8 @@ impl DirtySet {
         let mut mark = self
             .in_flight
             .remove(path)
-            .unwrap_or_else(|| Mark::new(now));
+            .unwrap_or_else(|| Mark::walked(now));
+        mark.stand_for(now.real);
         mark.content = true;
         mark.closed = true;
         mark.wait = Wait::Look;
@@ -225,7 +240,11 @@ impl DirtySet {
 
     /// Sets a taken deletion aside until [`DirtySet::release`].
     pub fn hold(&mut self, path: &PathBytes) {
-        if let Some(mark) = self.in_flight.remove(path) {
+        if let Some(mut mark) = self.in_flight.remove(path) {
+            // A walk of a directory above does not meet it.
+            for (_, above) in self.standing_above(path) {
+                mark.stand_for(above.owed_since());
+            }
             let mark = match self.held.remove(path) {
                 Some(older) => older.merged_with_newer(mark),
                 None => mark,
@@ -268,11 +287,12 @@ impl DirtySet {
 
     /// Makes sure that the mark of `path` covers its content, because a mark above it does and leaves it to this one.
     pub fn strengthen(&mut self, path: &PathBytes, now: Moment) {
-        if self.marks.contains_key(path) {
-            self.change(path, now, |mark| mark.content = true);
+        if let Some(mark) = self.marks.get_mut(path) {
+            mark.content = true;
+            mark.stand_for(now.real);
         } else {
             // It was taken or confirmed meanwhile: once more.
-            self.hint(path, Hint::Differs, now);
+            self.found(path, Duration::ZERO, now);
         }
     }
 
@@ -290,11 +310,31 @@ impl DirtySet {
         [&self.marks, &self.in_flight, &self.held]
             .into_iter()
             .flat_map(BTreeMap::values)
-            .map(|mark| {
-                let first = mark.first.real;
-                mark.subtree.since.map_or(first, |since| since.min(first))
-            })
+            .map(Mark::owed_since)
             .min()
+    }
+
+    /// The same for one name and what is below it, marks of directories above it that stand for their content included; but for the
+    /// root's, which stands for every name there is.
+    pub(crate) fn owed_since_at(&self, path: &[u8]) -> Option<Timestamp> {
+        let own = [&self.marks, &self.in_flight, &self.held]
+            .into_iter()
+            .flat_map(|map| range_within(map, path))
+            .map(|(_, mark)| mark.owed_since());
+        let above = self.standing_above(path).filter(|(dir, mark)| {
+            !dir.is_empty() && (mark.subtree.force || mark.subtree.since.is_some())
+        });
+        own.chain(above.map(|(_, mark)| mark.owed_since())).min()
+    }
+
+    /// The marks of directories above `path` that are about their content.
+    fn standing_above<'a>(&'a self, path: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a Mark)> {
+        path::ancestors(path).flat_map(|dir| {
+            [&self.marks, &self.in_flight, &self.held]
+                .into_iter()
+                .filter_map(move |map| Some((dir, map.get(dir)?)))
+                .filter(|(_, mark)| !mark.subtree.is_none())
+        })
     }
 
     /// Marks waiting, not counting those in flight.
@@ -366,89 +406,29 @@ impl DirtySet {
     }
 
     /// The directory went with all below it: its own mark, with `purge`, says as much as theirs.
-    fn absorb_below(&mut self, dir: &PathBytes) {
-        let below = paths(range_below(&self.marks, dir));
-        let mut first = None::<Moment>;
-        for path in below {
+    fn absorb_below(&mut self, dir: &PathBytes, now: Moment) {
+        let mut first = now;
+        for path in paths(range_below(&self.marks, dir)) {
             if let Some(mark) = self.remove(&path) {
-                first = Some(first.map_or(mark.first, |first| first.min(mark.first)));
+                first.mono = first.mono.min(mark.first.mono);
+                first.real = first.real.min(mark.owed_since());
             }
             self.problems.remove(&path);
         }
         for path in paths(range_below(&self.held, dir)) {
-            self.held.remove(&path);
-        }
-        if let Some(first) = first {
-            self.change(dir, first, |mark| mark.first = mark.first.min(first));
-        }
-    }
-
-    fn forced_from_above(&self, path: &[u8]) -> bool {
-        path::ancestors(path).any(|above| {
-            self.marks
-                .get(above)
-                .is_some_and(|mark| mark.subtree.force && mark.not_before.is_zero())
-        })
-    }
-
-    /// Memory is bounded by folding the fullest directories into one mark each, deepest first. Deletions are never folded: only
-    /// their names say that the target may remove them.
-    fn fold_above_limit(&mut self) {
-        if self.marks.len() <= self.max_marks {
-            return;
-        }
-        let goal = self.max_marks / 2;
-        let deepest = self.marks.keys().map(|path| path::depth(path)).max();
-        for depth in (0..deepest.unwrap_or(0)).rev() {
-            let mut groups: HashMap<&[u8], usize> = HashMap::new();
-            for (path, _) in self.marks.iter().filter(|(_, mark)| foldable(mark)) {
-                if path::depth(path) > depth {
-                    *groups.entry(path::cut(path, depth)).or_default() += 1;
-                }
-            }
-            let mut groups: Vec<(PathBytes, usize)> = groups
-                .into_iter()
-                .filter(|&(_, count)| count > 1)
-                .map(|(dir, count)| (dir.into(), count))
-                .collect();
-            groups.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-            for (dir, _) in groups {
-                self.fold(&dir);
-                if self.marks.len() <= goal {
-                    return;
-                }
+            if let Some(mark) = self.held.remove(&path) {
+                first.real = first.real.min(mark.owed_since());
             }
         }
+        self.change(dir, first, |mark| mark.first = mark.first.min(first));
     }
 
-    fn fold(&mut self, dir: &PathBytes) {
-        let below = paths(range_below(&self.marks, dir).filter(|(_, mark)| foldable(mark)));
-        let mut folded = Subtree::default();
-        let mut first = None::<Moment>;
-        let mut last = Duration::ZERO;
-        for path in below {
-            let Some(mark) = self.remove(&path) else {
-                continue;
-            };
-            // What refuses it again is told again.
-            self.problems.remove(&path);
-            let mut subtree = mark.subtree;
-            subtree.since = subtree.since.or(Some(mark.first.real));
-            folded = folded.union(subtree);
-            first = Some(first.map_or(mark.first, |first| first.min(mark.first)));
-            last = last.max(mark.last);
-        }
-        let Some(first) = first else { return };
-        self.change(dir, first, |mark| {
-            mark.first = mark.first.min(first);
-            mark.last = mark.last.max(last);
-            mark.subtree = mark.subtree.union(folded);
-        });
+    fn forced_from_above(&mut self, path: &[u8]) -> Option<&mut Mark> {
+        let forced = |mark: &Mark| mark.subtree.force && mark.not_before.is_zero();
+        let above =
+            path::ancestors(path).find(|above| self.marks.get(*above).is_some_and(forced))?;
+        self.marks.get_mut(above)
     }
-}
-
-fn foldable(mark: &Mark) -> bool {
-    mark.wait != Wait::Missing && !mark.subtree.purge
 }
 
 fn paths<'a>(marks: impl Iterator<Item = (&'a PathBytes, &'a Mark)>) -> Vec<PathBytes> {

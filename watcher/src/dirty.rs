@@ -149,7 +149,7 @@ pub struct Mark {
     pub closed: bool,
     /// What it waits for.
     pub wait: Wait,
-    /// The first and the last event.
+    /// When the first event was read, and a wall-clock moment before which none of the changes happened.
     pub first: Moment,
     /// The last event.
     pub last: Duration,
@@ -157,6 +157,8 @@ pub struct Mark {
     pub not_before: Duration,
     /// For everything below.
     pub subtree: Subtree,
+    /// A walk made it and no event: what it stands for may be older than any change of the name's ctime.
+    pub walked: bool,
 }
 
 impl Mark {
@@ -170,11 +172,33 @@ impl Mark {
             last: now.mono,
             not_before: Duration::ZERO,
             subtree: Subtree::default(),
+            walked: false,
         }
+    }
+
+    /// Like [`Mark::new`], of something that no event told.
+    pub(crate) fn walked(now: Moment) -> Self {
+        Self {
+            walked: true,
+            ..Self::new(now)
+        }
+    }
+
+    /// It stands for a change at this time, too.
+    pub(crate) fn stand_for(&mut self, changed: Timestamp) {
+        self.first.real = self.first.real.min(changed);
+    }
+
+    /// The wall-clock moment before which nothing happened that it stands for.
+    pub(crate) fn owed_since(&self) -> Timestamp {
+        let first = self.first.real;
+        self.subtree.since.map_or(first, |since| since.min(first))
     }
 
     /// Takes in one more hint.
     pub(crate) fn note(&mut self, hint: Hint, now: Moment) {
+        // The wall clock may have been set back since the first.
+        self.stand_for(now.real);
         self.last = self.last.max(now.mono);
         self.not_before = Duration::ZERO;
         self.content |= hint != Hint::Attributes;
@@ -245,6 +269,7 @@ impl Mark {
             last: self.last.max(newer.last),
             not_before: newer.not_before,
             subtree: self.subtree.union(newer.subtree),
+            walked: self.walked || newer.walked,
         }
     }
 }

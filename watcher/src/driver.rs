@@ -56,7 +56,7 @@ pub struct TargetStatus {
     pub failing: Vec<(PathBytes, String, u32)>,
     /// Time since the last session that came to its end.
     pub since_success: Option<Duration>,
-    /// Everything that changed before this moment is at the target, failing names aside.
+    /// Everything that changed before this moment is at the target, but for what is below a directory that cannot be read.
     pub confirmed_until: Timestamp,
 }
 
@@ -113,6 +113,8 @@ impl Watcher {
             let mut target = Target::new(options.timing.clone());
             let first = Subtree {
                 since: spec.confirmed_until,
+                // A moment still to come: the wall clock was set back, and no ctime can be compared with it.
+                force: spec.confirmed_until > Some(now.real),
                 ..Subtree::FULL
             };
             target.set.subtree(&PathBytes::from(&b""[..]), first, now);
@@ -177,8 +179,7 @@ impl Watcher {
         }
         loop {
             if inner.is_settled()
-                && inner.state.last_empty.mono >= asked
-                && inner.polled_until() >= asked
+                && inner.known_until().mono >= asked
                 && inner.state.targets.iter().all(Target::is_in_sync)
             {
                 return true;
@@ -279,7 +280,7 @@ impl std::fmt::Debug for TargetSpec {
 fn target_status(inner: &Inner, target: &Target, now: Moment) -> TargetStatus {
     let oldest = target.set.oldest();
     let settled = inner.state.last_settled.real;
-    let owed = target.set.owed_since();
+    let owed = target.owed_since();
     TargetStatus {
         phase: target.phase(),
         in_sync: inner.is_settled() && target.is_in_sync(),

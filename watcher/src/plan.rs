@@ -56,8 +56,8 @@ pub(crate) struct Plan {
     pub(crate) found: Vec<(PathBytes, Duration)>,
     /// Names whose own mark must cover their content.
     pub(crate) strengthened: Vec<PathBytes>,
-    /// Names that cannot be examined.
-    pub(crate) problems: Vec<(PathBytes, String)>,
+    /// Names that cannot be examined, and what was to be done about everything below.
+    pub(crate) problems: Vec<(PathBytes, String, Subtree)>,
     /// For each name to delete the marks that led to it.
     deletions: BTreeMap<PathBytes, Vec<PathBytes>>,
     /// Marks of directories whose leftovers are to be deleted.
@@ -120,7 +120,7 @@ impl Plan {
             .collect()
     }
 
-    /// Adds the other names of files in the plan, found in the tree.
+    /// Adds the other names of files in the plan, found in the tree. Those that cannot be examined now are problems.
     pub(crate) fn add_links(&mut self, context: &Context<'_>, names: Vec<(PathBytes, FileId)>) {
         let mut looker = Looker::new(context.source);
         for (path, id) in names {
@@ -130,10 +130,16 @@ impl Plan {
             if self.entries.contains_key(&path) || context.waiting.contains(&path) {
                 continue;
             }
-            if let Ok(Found::Object(stat)) = looker.look(&path)
-                && stat.id == id
-            {
-                add_with_parents(&mut self.entries, &mut looker, &path, kind, stat);
+            match looker.look(&path) {
+                // If what was seen above it does not fit, something came between, which has events of its own.
+                Ok(Found::Object(stat)) if stat.id == id => {
+                    add_with_parents(&mut self.entries, &mut looker, &path, kind, stat);
+                }
+                Ok(_) => {}
+                Err((_, errno)) => {
+                    self.problems
+                        .push((path, describe(errno), Subtree::default()));
+                }
             }
         }
     }
@@ -153,7 +159,8 @@ impl Planner<'_> {
         let found = match self.looker.look(path) {
             Ok(found) => found,
             Err((_, errno)) => {
-                self.plan.problems.push((path.clone(), describe(errno)));
+                // Its own mark comes back as it is.
+                self.problem(path, &describe(errno), Subtree::default());
                 return;
             }
         };
@@ -207,10 +214,8 @@ impl Planner<'_> {
             .iter()
             .any(|blocked| path::is_within(&top, blocked));
         if refused {
-            self.plan.problems.push((
-                path.clone(),
-                "not deleted: its directory cannot be read".to_owned(),
-            ));
+            let text = "not deleted: its directory cannot be read";
+            self.problem(path, text, Subtree::default());
             return;
         }
         if self.context.policy != DeletePolicy::Keep {
@@ -222,9 +227,14 @@ impl Planner<'_> {
         }
         // The directory it was in has a new mtime.
         let parent: PathBytes = path::parent(&top).into();
+        let kind = match self.context.policy {
+            // Nothing is listed below it that would bring it along.
+            DeletePolicy::Keep => EntryKind::Attr,
+            DeletePolicy::Watched | DeletePolicy::All => EntryKind::Parent,
+        };
         match self.looker.look(&parent) {
             Ok(Found::Object(stat)) if stat.is_dir() => {
-                if !self.add_entry(&parent, EntryKind::Parent, stat) {
+                if !self.add_entry(&parent, kind, stat) {
                     self.undo_deletion(&top);
                 }
             }
@@ -246,7 +256,7 @@ impl Planner<'_> {
         if delete_extras && blocked {
             // The mark stays until everything below can be read.
             let text = "nothing is deleted: a directory in it cannot be read";
-            self.plan.problems.push((path.clone(), text.to_owned()));
+            self.problem(path, text, Subtree::default());
         }
         let delete_extras = delete_extras && !blocked;
         if subtree.full || delete_extras {
@@ -264,12 +274,16 @@ impl Planner<'_> {
                 return;
             }
         }
-        let since = match (subtree.force, subtree.since) {
-            (true, _) => None,
-            (false, Some(since)) => Some(seconds_before(since, 1)),
-            (false, None) => return,
+        if !subtree.force && subtree.since.is_none() {
+            return;
+        }
+        // What is compared and what goes was said above.
+        let walk = Subtree {
+            full: false,
+            purge: false,
+            ..subtree
         };
-        if !self.expand(path, since) {
+        if !self.expand(path, walk) {
             // Too much to name one by one.
             self.link_below(path);
             self.plan.comparisons.push(Comparison {
@@ -281,8 +295,10 @@ impl Planner<'_> {
         }
     }
 
-    /// Adds everything below `top` with a ctime from `since` on. False: that is more than a batch holds, and nothing was added.
-    fn expand(&mut self, top: &PathBytes, since: Option<Timestamp>) -> bool {
+    /// Adds everything below `top`, or what has a ctime from `walk.since` on. False: that is more than a batch holds, and nothing was added.
+    fn expand(&mut self, top: &PathBytes, walk: Subtree) -> bool {
+        let since = walk.since.filter(|_| !walk.force);
+        let since = since.map(|since| seconds_before(since, 1));
         let mut directories = vec![top.clone()];
         let mut seen: Vec<(PathBytes, Stat)> = Vec::new();
         let mut problems = Vec::new();
@@ -290,7 +306,8 @@ impl Planner<'_> {
             match self.read(&dir, since, &mut directories, &mut seen) {
                 // A directory that vanished has its own mark by now.
                 Ok(()) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-                Err(errno) => problems.push((dir, describe(errno))),
+                // Once it can be read, what is in it is still owed.
+                Err(errno) => problems.push((dir, describe(errno), walk)),
             }
             if self.plan.entries.len() + seen.len() > self.context.max_batch {
                 return false;
@@ -352,7 +369,7 @@ impl Planner<'_> {
             } else if !(self.context.is_attached)(path, stat.id) {
                 return;
             }
-            self.add(path, EntryKind::Attr, stat);
+            self.add_met(path, EntryKind::Attr, stat);
             return;
         }
         if self.context.waiting.contains(path) {
@@ -367,7 +384,7 @@ impl Planner<'_> {
         }
         self.link(&stat, EntryKind::Content);
         self.plan.numbers.push((path.clone(), stat.id.ino));
-        self.add(path, EntryKind::Content, stat);
+        self.add_met(path, EntryKind::Content, stat);
     }
 
     /// A mark of only attributes lies below a directory all of whose content is in question.
@@ -401,9 +418,23 @@ impl Planner<'_> {
         }
     }
 
+    fn problem(&mut self, path: &PathBytes, text: &str, below: Subtree) {
+        let problem = (path.clone(), text.to_owned(), below);
+        self.plan.problems.push(problem);
+    }
+
+    /// Adds a name that has a mark.
     fn add(&mut self, path: &PathBytes, kind: EntryKind, stat: Stat) {
         if !self.add_entry(path, kind, stat) {
             self.plan.deferred.push((path.clone(), Wait::Open));
+        }
+    }
+
+    /// Adds a name that was met below a marked directory.
+    fn add_met(&mut self, path: &PathBytes, kind: EntryKind, stat: Stat) {
+        if !self.add_entry(path, kind, stat) {
+            let ready = self.context.now.mono + self.context.timing.found;
+            self.plan.found.push((path.clone(), ready));
         }
     }
 

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rsync_engine::fs::Tree;
+use rsync_engine::fs::{Timestamp, Tree};
 
 use crate::clock::Moment;
 use crate::coalesce::Taken;
@@ -37,6 +37,18 @@ struct Work {
     taken: Vec<Taken>,
     source: Source,
     began: Moment,
+    /// None of the changes that the marks stand for happened before.
+    since: Timestamp,
+}
+
+impl Work {
+    /// The moment of a mark that takes over what one of these marks stood for.
+    fn handed_on(&self, now: Moment) -> Moment {
+        Moment {
+            real: self.since.min(now.real),
+            ..now
+        }
+    }
 }
 
 enum Task {
@@ -191,7 +203,9 @@ impl Sender {
                 target: self.target,
             });
         }
+        let since = taken.iter().map(|taken| taken.mark.owed_since());
         Work {
+            since: since.min().unwrap_or(began.real),
             taken,
             source,
             began,
@@ -219,31 +233,14 @@ impl Sender {
         self.settle(&work, &plan, outcome);
     }
 
-    /// Marks the other names of files that changed under a name which is lost.
-    fn adopt_forsaken(&self) {
-        let mut inner = self.shared.lock();
-        let now = self.shared.now();
-        let state = &mut inner.state;
-        let target = &mut state.targets[self.target];
-        let (forsaken, too_many) = target.take_forsaken();
-        if too_many {
-            target.audit(now);
-        }
-        if forsaken.is_empty() || too_many {
-            return;
-        }
-        for (path, _) in state.tree.names_of(&forsaken) {
-            target.hint(&path, Hint::Closed, now);
-        }
-    }
-
     /// Looks at the source and notes what is not ready, not readable or not to be deleted.
     fn plan(&mut self, work: &Work) -> (Plan, Vec<RenameHint>) {
         let shared = self.shared.clone();
-        self.adopt_forsaken();
         let context = {
-            let inner = shared.lock();
-            let target = &inner.state.targets[self.target];
+            let mut inner = shared.lock();
+            let state = &mut inner.state;
+            state.targets[self.target].adopt_forsaken(&state.tree, shared.now());
+            let target = &state.targets[self.target];
             let mut waiting = BTreeSet::new();
             for taken in work
                 .taken
@@ -289,7 +286,7 @@ impl Sender {
             state.tree.names_of(&linked)
         };
         let held = self.hold_deletions(&mut inner, &mut plan);
-        let now = context.now;
+        let now = work.handed_on(context.now);
         let target = &mut inner.state.targets[self.target];
         for path in held {
             target.set.hold(&path);
@@ -303,9 +300,8 @@ impl Sender {
         for path in plan.strengthened.drain(..) {
             target.set.strengthen(&path, now);
         }
-        let problems = std::mem::take(&mut plan.problems);
-        for (path, text) in problems {
-            self.fail(&mut inner, &path, &text, Subtree::default(), now);
+        for (path, text, subtree) in std::mem::take(&mut plan.problems) {
+            self.fail(&mut inner, &path, &text, subtree, now);
         }
         let target = &mut inner.state.targets[self.target];
         let entries = &plan.entries;
@@ -319,6 +315,10 @@ impl Sender {
         drop(inner);
         if !names.is_empty() {
             plan.add_links(&context, names);
+            let mut inner = shared.lock();
+            for (path, text, subtree) in std::mem::take(&mut plan.problems) {
+                self.fail(&mut inner, &path, &text, subtree, now);
+            }
         }
         (plan, renames)
     }
@@ -427,6 +427,7 @@ impl Sender {
         let shared = self.shared.clone();
         let kept = not_replaced(&work.source, &plan.replacing);
         let now = shared.now();
+        let handed_on = work.handed_on(now);
         let mut inner = shared.lock();
         self.end_session(&mut inner);
         let jitter = self.jitter();
@@ -450,7 +451,7 @@ impl Sender {
                     target.set.confirm(path);
                     // Its directory got a new mtime by it, and the session that should have set it right ended before.
                     let parent = crate::path::parent(path).into();
-                    target.set.hint(&parent, Hint::Attributes, now);
+                    target.set.hint(&parent, Hint::Attributes, handed_on);
                 }
                 let change = target.failed(error, now, jitter);
                 self.report_change(&inner, &change, &error.text);
@@ -461,16 +462,17 @@ impl Sender {
                     match failure.kind {
                         FailureKind::Changed => {
                             let target = &mut inner.state.targets[self.target];
-                            target.set.again(&failure.path, *subtree, now);
+                            target.set.again(&failure.path, *subtree, handed_on);
                         }
                         FailureKind::Refused => {
-                            self.fail(&mut inner, &failure.path, &failure.text, *subtree, now);
+                            let text = &failure.text;
+                            self.fail(&mut inner, &failure.path, text, *subtree, handed_on);
                         }
                     }
                 }
                 let target = &mut inner.state.targets[self.target];
                 for path in &kept {
-                    target.set.again(path, Subtree::default(), now);
+                    target.set.again(path, Subtree::default(), handed_on);
                 }
                 target.set.confirm_rest();
                 let change = target.succeeded(now);

@@ -104,7 +104,7 @@ pub(crate) struct Inner {
     /// The reader ended with an error.
     pub(crate) reader_failed: bool,
     /// When the last look at all directories without a watch began.
-    pub(crate) last_poll: Duration,
+    pub(crate) last_poll: Moment,
     /// Somebody waits for the next look at them.
     pub(crate) poll_wanted: bool,
     /// Sessions that run.
@@ -119,20 +119,21 @@ impl Inner {
         if !self.is_settled() {
             return;
         }
-        let moment = self.state.last_empty;
-        self.state.last_settled = moment;
-        let known = moment.mono.min(self.polled_until());
+        self.state.last_settled = self.known_until();
+        let known = self.state.last_settled.mono;
         for target in &mut self.state.targets {
             target.forget_comparisons(known);
         }
     }
 
-    /// What changed before this moment in directories without a watch is known.
-    pub(crate) fn polled_until(&self) -> Duration {
+    /// What changed before this moment is known, once nothing that was read is left to look into. In directories without a watch only a
+    /// look tells.
+    pub(crate) fn known_until(&self) -> Moment {
+        let empty = self.state.last_empty;
         if self.state.tree.is_any_polled() {
-            self.last_poll
+            empty.min(self.last_poll)
         } else {
-            Duration::MAX
+            empty
         }
     }
 
@@ -171,7 +172,7 @@ impl Shared {
                 worker_busy: true,
                 stopping: false,
                 reader_failed: false,
-                last_poll: Duration::ZERO,
+                last_poll: Moment::default(),
                 poll_wanted: false,
                 running: 0,
                 asleep: vec![None; targets],

@@ -9,15 +9,13 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rsync_engine::fs::FileId;
-
 use crate::clock::{Moment, seconds_before};
 use crate::dirty::{Hint, Subtree};
 use crate::guard::Shrinkage;
 use crate::inotify::{EventBits, Record};
 use crate::path::{self, PathBytes};
 use crate::target::Target;
-use crate::tree::{Access, NodeId, Place, Tree};
+use crate::tree::{Access, Node, NodeId, Place, Tree};
 
 /// Decides which names are left alone: path below the root, whether it is a directory. What is below an excluded directory is not asked.
 pub type Excludes = Arc<dyn Fn(&[u8], bool) -> bool + Send + Sync>;
@@ -71,7 +69,7 @@ pub(crate) struct State {
     pub(crate) ignored: Vec<i32>,
     /// The last moment at which the kernel's queue was seen empty, with everything before applied.
     pub(crate) last_empty: Moment,
-    /// The last moment at which the queue was empty and nothing was left for the tree worker.
+    /// Everything that changed before this moment is in the dirty sets.
     pub(crate) last_settled: Moment,
     pub(crate) shrinkage: Shrinkage,
     /// Numbers the events, for [`crate::tree::Node::touched`].
@@ -185,26 +183,51 @@ impl State {
     /// Marks a name for every target.
     pub(crate) fn hint(&mut self, path: &PathBytes, hint: Hint, now: Moment) {
         if hint == Hint::DirGone {
-            self.forsake_below(path);
+            self.forsake_below(path, now);
         }
+        let learnt = self.learnt(now);
         for target in &mut self.targets {
-            target.hint(path, hint, now);
+            target.hint(path, hint, learnt);
         }
     }
 
     /// Marks a directory with everything below for every target.
     pub(crate) fn subtree(&mut self, path: &PathBytes, subtree: Subtree, now: Moment) {
+        let learnt = self.learnt(now);
         for target in &mut self.targets {
-            target.set.subtree(path, subtree, now);
+            target.set.subtree(path, subtree, learnt);
         }
     }
 
     /// Marks a directory that is new at its place and watched by now. What a session may have found in it before is compared.
     pub(crate) fn appeared(&mut self, path: &PathBytes, subtree: Subtree, now: Moment) {
         self.hint(path, Hint::DirCreated, now);
+        let learnt = self.learnt(now);
         for target in &mut self.targets {
             let purge = subtree.purge || target.is_comparing(path);
-            target.set.subtree(path, Subtree { purge, ..subtree }, now);
+            target
+                .set
+                .subtree(path, Subtree { purge, ..subtree }, learnt);
+        }
+    }
+
+    /// Marks everything in a polled directory that changed, for each target on whose behalf a session may have seen what came and went
+    /// between two looks.
+    pub(crate) fn compared_unseen(&mut self, path: &PathBytes, subtree: Subtree, now: Moment) {
+        let learnt = self.learnt(now);
+        for target in &mut self.targets {
+            if target.is_comparing(path) {
+                target.set.subtree(path, subtree, learnt);
+            }
+        }
+    }
+
+    /// The moment of what is learnt now. It happened at some time since everything was known, which the wall clock of a mark has to say: a
+    /// queue may be read late, and a look tells of what had no event.
+    fn learnt(&self, now: Moment) -> Moment {
+        Moment {
+            real: self.last_settled.real.min(now.real),
+            ..now
         }
     }
 
@@ -251,6 +274,11 @@ impl State {
     pub(crate) fn displace(&mut self, node: NodeId, now: Moment) {
         if node == Tree::ROOT {
             return;
+        }
+        if let Some(path) = self.tree.path(node)
+            && self.tree.get(node).is_some_and(Node::is_placed)
+        {
+            self.forsake_below(&path, now);
         }
         self.tree.unplace(node);
         self.orphans.push((node, now.mono));
@@ -349,7 +377,7 @@ impl State {
 
     fn file_event(&mut self, place: &Place, path: &PathBytes, bits: EventBits, now: Moment) {
         let hint = if bits.has(EventBits::DELETE) {
-            self.forsake(place, path);
+            self.forsake(place, path, now);
             self.tree.remove_name(place.parent, &place.name);
             Hint::Gone
         } else if bits.has(EventBits::CREATE) {
@@ -370,40 +398,52 @@ impl State {
 
     /// A name is about to be lost: what changed under it and was not brought over yet is told of the other names of its
     /// file, which have no events of it.
-    fn forsake(&mut self, place: &Place, path: &PathBytes) {
+    fn forsake(&mut self, place: &Place, path: &PathBytes, now: Moment) {
         let Some(file) = self.tree.file(place.parent, &place.name) else {
             return;
         };
         for target in &mut self.targets {
-            if !target.set.is_clean_below(path) {
-                target.forsake(file);
+            if let Some(since) = target.set.owed_since_at(path)
+                && target.forsake(file, since)
+            {
+                target.adopt_forsaken(&self.tree, now);
             }
         }
     }
 
     /// Like [`State::forsake`], for a name that went without an event: whether it changed before is not known.
-    pub(crate) fn forsake_unseen(&mut self, dir: NodeId, name: &[u8]) {
-        if let Some(file) = self.tree.file(dir, name) {
-            for target in &mut self.targets {
-                target.forsake(file);
+    pub(crate) fn forsake_unseen(&mut self, dir: NodeId, name: &[u8], now: Moment) {
+        let (Some(file), Some(path)) = (self.tree.file(dir, name), self.tree.path_in(dir, name))
+        else {
+            return;
+        };
+        for target in &mut self.targets {
+            let unseen = self.last_settled.real;
+            let owed = target.set.owed_since_at(&path);
+            if target.forsake(file, owed.map_or(unseen, |owed| owed.min(unseen))) {
+                target.adopt_forsaken(&self.tree, now);
             }
         }
     }
 
     /// Like [`State::forsake`], for a directory that is about to be lost. What is removed in it has records of its own; what moves with it
     /// has none.
-    fn forsake_below(&mut self, dir: &PathBytes) {
+    fn forsake_below(&mut self, dir: &PathBytes, now: Moment) {
         let tree = &self.tree;
         for target in &mut self.targets {
-            let owed = target.set.owed_below(dir);
-            let files: Vec<FileId> = owed
+            let owed: Vec<_> = target
+                .set
+                .owed_below(dir)
                 .filter_map(|path| {
                     let (parent, name) = path::split(path)?;
-                    tree.file(tree.find(parent)?, name)
+                    let file = tree.file(tree.find(parent)?, name)?;
+                    Some((file, target.set.owed_since_at(path)?))
                 })
                 .collect();
-            for file in files {
-                target.forsake(file);
+            for (file, since) in owed {
+                if target.forsake(file, since) {
+                    target.adopt_forsaken(tree, now);
+                }
             }
         }
     }
@@ -452,7 +492,7 @@ impl State {
             // An exchange puts the other directory here with the record before this one.
             self.look_at(place.clone());
         } else {
-            self.forsake(place, &path);
+            self.forsake(place, &path, now);
             ino = self
                 .tree
                 .remove_name(place.parent, &place.name)
@@ -499,7 +539,7 @@ impl State {
                 self.displace(node, now);
             }
             let ino = half.map_or(0, |half| half.ino);
-            self.forsake(&place, path);
+            self.forsake(&place, path, now);
             self.tree.add_name(place.parent, &place.name, ino);
             self.hint(path, Hint::MovedIn, now);
             return;

@@ -559,7 +559,7 @@ impl Surveyor {
         }
         for name in gone {
             if listing.polled {
-                state.forsake_unseen(node, &name);
+                state.forsake_unseen(node, &name, now);
             }
             // An event may have named it since the listing; then it is known already, and a look does no harm.
             if untouched {
@@ -574,12 +574,7 @@ impl Surveyor {
             state.hint(&path, Hint::Attributes, now);
         }
         if listing.polled && own_differs {
-            // A session on its own may have seen what came and went between two looks.
-            for target in &mut state.targets {
-                if target.is_comparing(&path) {
-                    target.set.subtree(&path, WITH_PURGE, now);
-                }
-            }
+            state.compared_unseen(&path, WITH_PURGE, now);
         }
         self.shared.wake_senders(&mut inner);
     }

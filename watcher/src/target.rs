@@ -12,13 +12,14 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use rsync_engine::fs::FileId;
+use rsync_engine::fs::{FileId, Timestamp};
 
 use crate::clock::Moment;
 use crate::coalesce::{DirtySet, doubled};
 use crate::dirty::{Hint, Subtree, Timing};
 use crate::path::{self, PathBytes};
 use crate::push::{RenameHint, Retry, SessionError};
+use crate::tree::Tree;
 
 /// Where a target is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub(crate) struct Target {
     pub(crate) set: DirtySet,
     /// Files that changed under a name which was lost before it was looked at: their other names have it.
     forsaken: HashSet<FileId>,
+    /// None of them changed before this moment.
+    forsaken_since: Option<Timestamp>,
     /// Renames whose new name is in the set.
     renames: Vec<RenameHint>,
     phase: Phase,
@@ -74,6 +77,7 @@ impl Target {
         Self {
             set: DirtySet::new(timing.clone()),
             forsaken: HashSet::new(),
+            forsaken_since: None,
             renames: Vec::new(),
             phase: Phase::Starting,
             timing,
@@ -229,18 +233,39 @@ impl Target {
         self.set.subtree(&root, Subtree::FULL, now);
     }
 
-    /// A file lost a name under which it changed, and the target was not told yet.
-    pub(crate) fn forsake(&mut self, file: FileId) {
-        if self.forsaken.len() < MAX_FORSAKEN {
-            self.forsaken.insert(file);
+    /// A file lost a name under which it changed, not before `since`, and the target was not told yet. The caller marks the lost name under
+    /// the same lock, so there is a push to come that asks for [`Target::adopt_forsaken`] before that mark is confirmed. True: they are as
+    /// many as should be remembered.
+    pub(crate) fn forsake(&mut self, file: FileId, since: Timestamp) -> bool {
+        let since = self
+            .forsaken_since
+            .map_or(since, |before| before.min(since));
+        self.forsaken_since = Some(since);
+        self.forsaken.insert(file);
+        self.forsaken.len() >= MAX_FORSAKEN
+    }
+
+    /// Marks the other names of the forsaken files, found in the tree.
+    pub(crate) fn adopt_forsaken(&mut self, tree: &Tree, now: Moment) {
+        let Some(since) = self.forsaken_since.take() else {
+            return;
+        };
+        let forsaken = std::mem::take(&mut self.forsaken);
+        let now = Moment {
+            real: since.min(now.real),
+            ..now
+        };
+        for (path, _) in tree.names_of(&forsaken) {
+            self.hint(&path, Hint::Closed, now);
         }
     }
 
-    /// The files forsaken since the last time. True: there were too many to remember.
-    pub(crate) fn take_forsaken(&mut self) -> (HashSet<FileId>, bool) {
-        let forsaken = std::mem::take(&mut self.forsaken);
-        let too_many = forsaken.len() >= MAX_FORSAKEN;
-        (forsaken, too_many)
+    /// The wall-clock moment before which no change is owed to it, if any is.
+    pub(crate) fn owed_since(&self) -> Option<Timestamp> {
+        [self.set.owed_since(), self.forsaken_since]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Marks one name.
@@ -254,7 +279,7 @@ impl Target {
     }
 }
 
-/// Lost names that are remembered for a target that is away; with as many it is compared as a whole.
+/// Forsaken files after which their other names are looked for at once.
 const MAX_FORSAKEN: usize = 100_000;
 /// Hints kept at most; more renames than that at once are sent as new names.
 const MAX_RENAMES: usize = 1_000;

@@ -87,7 +87,7 @@ impl Worker {
         let now = self.shared.now();
         let mut inner = self.shared.lock();
         inner.watching = true;
-        inner.last_poll = began.mono;
+        inner.last_poll = began;
         let entries = inner.state.tree.entries();
         inner.state.shrinkage.note(entries, now.mono);
         let directories = inner.state.tree.directories();
@@ -315,7 +315,7 @@ impl Worker {
     }
 
     fn poll(&mut self) {
-        let began = self.shared.now().mono;
+        let began = self.shared.now();
         let nodes: Vec<_> = self.shared.lock().state.tree.unwatched().collect();
         for node in nodes {
             if self.shared.lock().stopping {

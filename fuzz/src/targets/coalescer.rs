@@ -141,7 +141,7 @@ impl Model {
                 self.land(name.path());
             }
             Step::Again(name) => {
-                self.set.again(&name.key(), now);
+                self.set.again(&name.key(), Subtree::default(), now);
                 if !self.land(name.path()) {
                     self.owe(name);
                 }

@@ -1,6 +1,3 @@
-use std::collections::BTreeSet;
-
-use proptest::prelude::*;
 use rsync_engine::fs::Timestamp;
 
 use super::*;
@@ -163,6 +160,34 @@ fn above_the_limit_full_directories_fold_but_deletions_do_not() {
 }
 
 #[test]
+fn a_fold_keeps_what_no_ctime_tells_and_the_oldest_change() {
+    let mut set = DirtySet::with_limit(Timing::default(), 3);
+    set.found(&key("d/e/young"), at(9_000).mono, at(5));
+    for (path, ms) in [("d/e", 1), ("d/e/x", 7), ("d/e/y", 8)] {
+        set.hint(&key(path), Hint::Attributes, at(ms));
+    }
+    assert_eq!(set.len(), 1);
+    // Once more, now as what is below another directory.
+    for path in ["d/f", "d/g", "d/h"] {
+        set.hint(&key(path), Hint::Attributes, at(20));
+    }
+    let taken = set.take(at(100_000).mono, 99);
+    assert_eq!(names(&taken), ["d"]);
+    assert!(taken[0].mark.subtree.force);
+    assert_eq!(taken[0].mark.subtree.since, Some(at(1).real));
+}
+
+#[test]
+fn a_directory_that_goes_is_as_old_as_what_was_held_below_it() {
+    let mut set = DirtySet::new(Timing::default());
+    set.hint(&key("d/x"), Hint::Gone, at(0));
+    take(&mut set, 50);
+    set.hold(&key("d/x"));
+    set.hint(&key("d"), Hint::DirGone, at(60));
+    assert_eq!((set.held(), set.owed_since()), (0, Some(at(0).real)));
+}
+
+#[test]
 fn thinly_spread_marks_fold_further_up() {
     let mut set = DirtySet::with_limit(Timing::default(), 10);
     for i in 0..11 {
@@ -172,165 +197,4 @@ fn thinly_spread_marks_fold_further_up() {
     assert_eq!(names, ["top"]);
 }
 
-/// One step of the property test.
-#[derive(Clone, Debug)]
-enum Step {
-    Hint(u8, u8),
-    Subtree(u8, u8),
-    Found(u8),
-    Take(u8),
-    Confirm(u8),
-    Rest,
-    Defer(u8),
-    Again(u8),
-    Fail(u8),
-    GiveBack,
-    Release,
-    Hold(u8),
-    Wait(u16),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        6 => (any::<u8>(), any::<u8>()).prop_map(|(path, hint)| Step::Hint(path, hint)),
-        1 => (any::<u8>(), any::<u8>()).prop_map(|(path, kind)| Step::Subtree(path, kind)),
-        1 => any::<u8>().prop_map(Step::Found),
-        3 => any::<u8>().prop_map(Step::Take),
-        1 => any::<u8>().prop_map(Step::Confirm),
-        1 => Just(Step::Rest),
-        1 => any::<u8>().prop_map(Step::Defer),
-        1 => any::<u8>().prop_map(Step::Again),
-        1 => any::<u8>().prop_map(Step::Fail),
-        1 => Just(Step::GiveBack),
-        1 => Just(Step::Release),
-        1 => any::<u8>().prop_map(Step::Hold),
-        3 => (0..3_000u16).prop_map(Step::Wait),
-    ]
-}
-
-/// Everything in flight at or below `top` is owed again.
-fn land<'a>(flying: &mut BTreeSet<&'a str>, owed: &mut BTreeSet<&'a str>, top: &str) {
-    let below: Vec<_> = flying
-        .iter()
-        .copied()
-        .filter(|path| path::is_within(path.as_bytes(), top.as_bytes()))
-        .collect();
-    for path in below {
-        flying.remove(path);
-        owed.insert(path);
-    }
-}
-
-const PATHS: [&str; 8] = ["", "a", "a/b", "a/b/c", "a/d", "e", "e/f", "g"];
-const HINTS: [Hint; 9] = [
-    Hint::Created,
-    Hint::DirCreated,
-    Hint::Modified,
-    Hint::Closed,
-    Hint::MovedIn,
-    Hint::Attributes,
-    Hint::Gone,
-    Hint::DirGone,
-    Hint::Differs,
-];
-
-proptest! {
-    /// Nothing is ever forgotten: a name hinted at and not confirmed since is covered by a mark of its own or of a directory above it, and
-    /// a mark is due within the longest wait. The limit is low, so that folding takes part.
-    #[test]
-    fn every_hint_stays_covered(steps in prop::collection::vec(step(), 1..80), limit in 2usize..9) {
-        let mut set = DirtySet::with_limit(Timing::default(), limit);
-        let mut now = 0u64;
-        // Content hints not confirmed yet.
-        let mut owed: BTreeSet<&str> = BTreeSet::new();
-        let mut flying: BTreeSet<&str> = BTreeSet::new();
-        for step in steps {
-            let path = |i: u8| PATHS[i as usize % PATHS.len()];
-            match step {
-                Step::Hint(i, h) => {
-                    set.hint(&key(path(i)), HINTS[h as usize % HINTS.len()], at(now));
-                    owed.insert(path(i));
-                }
-                Step::Subtree(i, kind) => {
-                    let kind = if kind % 2 == 0 { Subtree::FORCE } else { Subtree::FULL };
-                    set.subtree(&key(path(i)), kind, at(now));
-                    owed.insert(path(i));
-                }
-                Step::Found(i) => {
-                    set.found(&key(path(i)), at(now + 250).mono, at(now));
-                    owed.insert(path(i));
-                }
-                Step::Take(max) => {
-                    for taken in set.take(at(now).mono, max as usize % 4) {
-                        let name = std::str::from_utf8(&taken.path).unwrap();
-                        let name = *PATHS.iter().find(|path| **path == name).unwrap();
-                        flying.insert(name);
-                        owed.remove(name);
-                        // What is below a folded or purged directory is looked at with it.
-                        if !taken.mark.subtree.is_none() {
-                            let below: Vec<_> = owed.iter().copied()
-                                .filter(|path| path::is_within(path.as_bytes(), name.as_bytes()))
-                                .filter(|path| !set.marks.contains_key(path.as_bytes()))
-                                .collect();
-                            for path in below {
-                                owed.remove(path);
-                            }
-                        }
-                    }
-                }
-                Step::Confirm(i) => {
-                    set.confirm(path(i).as_bytes());
-                    flying.remove(path(i));
-                }
-                Step::Rest => {
-                    set.confirm_rest();
-                    flying.clear();
-                }
-                Step::Defer(i) => {
-                    set.defer(&key(path(i)), Wait::Open);
-                    if flying.remove(path(i)) { owed.insert(path(i)); }
-                }
-                Step::Again(i) => {
-                    set.again(&key(path(i)), Subtree::default(), at(now));
-                    land(&mut flying, &mut owed, path(i));
-                    owed.insert(path(i));
-                }
-                Step::Fail(i) => {
-                    set.fail(&key(path(i)), "no", Subtree::default(), at(now));
-                    land(&mut flying, &mut owed, path(i));
-                    owed.insert(path(i));
-                }
-                Step::GiveBack => {
-                    set.give_back();
-                    owed.append(&mut flying);
-                }
-                Step::Release => set.release(),
-                Step::Hold(i) => {
-                    set.hold(&key(path(i)));
-                    if flying.remove(path(i)) { owed.insert(path(i)); }
-                }
-                Step::Wait(ms) => now += u64::from(ms),
-            }
-            for name in &owed {
-                let covered = set.marks.contains_key(name.as_bytes())
-                    || set.held.contains_key(name.as_bytes())
-                    || path::ancestors(name.as_bytes()).any(|above| {
-                        [&set.marks, &set.in_flight].into_iter().any(|map| {
-                            map.get(above).is_some_and(|mark| !mark.subtree.is_none())
-                        })
-                    });
-                prop_assert!(covered, "{name} was forgotten");
-            }
-            // The index of due times holds exactly the marks.
-            prop_assert_eq!(set.due.len(), set.marks.len());
-            for (path, mark) in &set.marks {
-                prop_assert!(set.due.contains(&(mark.due(&set.timing), path.clone())));
-            }
-        }
-        // In the end everything comes out: the longest waits are max_delay and the path retries.
-        set.give_back();
-        set.release();
-        set.take(at(now + 700_000).mono, usize::MAX);
-        prop_assert_eq!(set.len(), 0);
-    }
-}
+mod property;

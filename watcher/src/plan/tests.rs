@@ -97,7 +97,7 @@ fn describe_plan(plan: &Plan) -> String {
     for (path, _) in &plan.found {
         write!(text, "later:{} ", path.escape_ascii()).unwrap();
     }
-    for (path, _) in &plan.problems {
+    for (path, _, _) in &plan.problems {
         write!(text, "problem:{} ", path.escape_ascii()).unwrap();
     }
     text.trim_end().to_owned()
@@ -194,7 +194,7 @@ fn nothing_is_deleted_that_may_still_be_there() {
     scene.blocked = Vec::new();
     assert_eq!(scene.plan(&[("d", purged)]), "/ =d compare+!:d");
     scene.policy = DeletePolicy::Keep;
-    assert_eq!(scene.plan(&[("d/x", gone)]), "/ /d");
+    assert_eq!(scene.plan(&[("d/x", gone)]), "/ =d");
 }
 
 #[test]

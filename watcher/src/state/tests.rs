@@ -295,9 +295,86 @@ fn the_other_names_of_a_lost_name_are_told() {
         ),
     ];
     for (what, records, told) in cases {
-        let mut state = state();
+        let mut state = state_with_two_names();
         apply(&mut state, records);
-        let (files, _) = state.targets[0].take_forsaken();
-        assert_eq!(files.contains(&id(100)), *told, "{what}");
+        assert_eq!(is_told(&mut state), *told, "{what}");
     }
+}
+
+/// The file `a/f` is `c/other`, too.
+fn state_with_two_names() -> State {
+    let mut state = state();
+    let c = state.tree.find(b"c").unwrap();
+    state.tree.add_name(c, b"other", 100);
+    state
+}
+
+/// Whether `c/other` is marked when what was marked before is confirmed.
+fn is_told(state: &mut State) -> bool {
+    let target = &mut state.targets[0];
+    let since = target.owed_since();
+    target.set.take(at(1_000_000).mono, 99);
+    target.adopt_forsaken(&state.tree, later());
+    target.set.confirm_rest();
+    let told = !target.set.is_clean_below(b"c/other");
+    assert!(
+        !told || target.owed_since() == since,
+        "as old as the change"
+    );
+    told
+}
+
+fn later() -> Moment {
+    let mut now = at(2);
+    now.real.secs += 500;
+    now
+}
+
+#[test]
+fn a_directory_that_is_owed_as_a_whole_owes_each_name() {
+    let whole = [
+        (Subtree::FORCE, true),
+        (
+            Subtree {
+                since: Some(at(0).real),
+                ..Subtree::default()
+            },
+            true,
+        ),
+        // Each name is compared for itself.
+        (Subtree::FULL, false),
+    ];
+    for (subtree, told) in whole {
+        let mut state = state_with_two_names();
+        state.subtree(&PathBytes::from(&b"a"[..]), subtree, at(0));
+        apply(&mut state, &[(2, EventBits::DELETE, 0, "f")]);
+        assert_eq!(is_told(&mut state), told, "{subtree:?}");
+    }
+}
+
+#[test]
+fn what_a_displaced_directory_owes_is_told_of_other_names() {
+    let mut state = state_with_two_names();
+    apply(&mut state, &[(2, EventBits::MODIFY, 0, "f")]);
+    let a = state.tree.find(b"a").unwrap();
+    state.displace(a, at(1));
+    assert!(is_told(&mut state));
+}
+
+#[test]
+fn marks_are_as_old_as_the_last_moment_when_all_was_known() {
+    let mut state = state();
+    let record = Record {
+        wd: 2,
+        bits: EventBits::MODIFY,
+        cookie: 0,
+        name: b"f",
+    };
+    state.apply(&record, later());
+    assert_eq!(state.targets[0].owed_since(), Some(at(0).real));
+    // The wall clock was set back.
+    let mut before = at(3);
+    before.real.secs -= 500;
+    state.apply(&record, before);
+    assert_eq!(state.targets[0].owed_since(), Some(before.real));
 }
