@@ -47,6 +47,15 @@ impl Batch {
         self.count(EntryKind::Delete)
     }
 
+    /// True if a directory is listed at `path`.
+    pub fn has_directory(&self, path: &[u8]) -> bool {
+        let found = self
+            .entries
+            .binary_search_by(|entry| (*entry.path).cmp(path));
+        let stat = found.ok().and_then(|at| self.entries[at].stat);
+        stat.is_some_and(|stat| stat.is_dir())
+    }
+
     fn count(&self, kind: EntryKind) -> usize {
         self.entries
             .iter()

@@ -1,6 +1,9 @@
 //! Targets, what is deleted at them, what is left out, and how a watch ends.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::{PermissionsExt, chown};
 
 use testkit::{
     Compare, Daemon, DaemonConf, Module, Program, Server, TreeSpec, require_rsync, spawned, wait,
@@ -120,6 +123,166 @@ fn a_target_that_refuses_deletions_gets_everything_else() {
     fs::write(pair.source.join("new"), "3").unwrap();
     wait::until("the new file", || pair.mirror.join("new").exists());
     assert!(pair.mirror.join("goes").exists());
+    leaves(watch);
+}
+
+#[test]
+fn what_a_target_refuses_is_done_another_way_or_left() {
+    let rsync = require_rsync!();
+    // What it refuses, and whether deletions get there all the same.
+    let cases = [
+        ("delete-missing-args", true),
+        ("force", true),
+        ("force delete-missing-args", true),
+        ("delete", false),
+        ("delete force", false),
+        ("delete*", false),
+        ("delete-during delete-missing-args", false),
+    ];
+    for option in [None, Some("--delete")] {
+        for (refused, deletes) in cases {
+            refuses(&rsync, option, refused, deletes);
+        }
+    }
+}
+
+fn refuses(rsync: &testkit::Rsync, option: Option<&str>, refused: &str, deletes: bool) {
+    let pair = Pair::new();
+    TreeSpec::new()
+        .file("goes", "1")
+        .file("d/goes too", "2")
+        .file("d/stays", "3")
+        .file("whole/of/it", "4")
+        .file("becomes a file/f", "5")
+        .build(&pair.source);
+    let module = Module::as_users_do("mirror", &pair.mirror).set("refuse options", refused);
+    let daemon = Daemon::start(&Server::Stock(rsync), DaemonConf::new().module(module));
+    let words: Vec<_> = option.into_iter().collect();
+    let watch = pair.watch(&words, &[&daemon.url_as(USER, "mirror")]);
+    watch.wait_output("in sync");
+    let at = |name: &str| pair.source.join(name);
+    fs::remove_file(at("goes")).unwrap();
+    fs::remove_file(at("d/goes too")).unwrap();
+    fs::remove_dir_all(at("whole")).unwrap();
+    fs::write(at("d/new"), "6").unwrap();
+    let there = |name: &str| pair.mirror.join(name).symlink_metadata().is_ok();
+    wait::until(&format!("the changes, {refused} refused\n{watch}"), || {
+        there("d/new") && (!deletes || !there("goes") && !there("whole"))
+    });
+    if deletes {
+        fs::remove_dir_all(at("becomes a file")).unwrap();
+        fs::write(at("becomes a file"), "7").unwrap();
+        pair.settles(&watch, &|| format!("{option:?}, {refused} refused"));
+    } else {
+        watch.wait_output("the target refuses deletions");
+        for name in ["goes", "d/goes too", "whole/of/it"] {
+            assert!(there(name), "{name}, {refused} refused\n{watch}");
+        }
+    }
+    fs::write(at("last"), "8").unwrap();
+    wait::until("the last file", || there("last"));
+    assert!(
+        !watch.stderr().contains("trying again"),
+        "{refused}\n{watch}"
+    );
+    leaves(watch);
+}
+
+#[test]
+fn a_module_with_one_place_is_followed() {
+    let rsync = require_rsync!();
+    let pair = Pair::new();
+    TreeSpec::new()
+        .file("small", "1")
+        .random_file("big", 1, 3_000_000)
+        .build(&pair.source);
+    let module = Module::as_users_do("mirror", &pair.mirror).set("max connections", 1);
+    let mut daemon = Daemon::start(&Server::Stock(&rsync), DaemonConf::new().module(module));
+    // Somebody has the place, from the name of the module on.
+    let guest = Guest::take_place(&daemon);
+    let watch = pair.watch(&["--delete"], &[&daemon.url_as(USER, "mirror")]);
+    let full = "max connections (1) reached";
+    let line = watch.wait_line(full, |line| line.contains(full));
+    assert!(line.contains("trying again in"), "{line}");
+    drop(guest);
+    watch.wait_output("in sync");
+    pair.settles(&watch, &no_story);
+    let troubles = watch.stderr().lines().count();
+    // Sessions of other options than the spare one, and two of them for one batch.
+    for round in 0..10 {
+        let mode = if round % 2 == 0 { 0o600 } else { 0o644 };
+        fs::set_permissions(pair.source.join("big"), fs::Permissions::from_mode(mode)).unwrap();
+        if round % 3 > 0 {
+            fs::write(pair.source.join("small"), format!("round {round}")).unwrap();
+        }
+        pair.settles(&watch, &no_story);
+    }
+    assert_eq!(
+        watch.stderr().lines().count(),
+        troubles,
+        "nobody else was there\n{watch}"
+    );
+    // Somebody is quicker when the daemon comes back.
+    daemon.kill();
+    daemon.restart();
+    let guest = Guest::take_place(&daemon);
+    fs::write(pair.source.join("small"), "at last").unwrap();
+    watch.wait_line(full, |line| line.contains(full) && line.contains("waiting"));
+    drop(guest);
+    pair.settles(&watch, &no_story);
+    leaves(watch);
+}
+
+/// Another client, which has named the module and goes no further.
+struct Guest(
+    #[expect(dead_code, reason = "the connection is open as long as this is there")] TcpStream,
+);
+
+impl Guest {
+    fn take_place(daemon: &Daemon) -> Self {
+        loop {
+            let stream = TcpStream::connect(daemon.addr()).unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            assert!(lines.next().unwrap().unwrap().starts_with("@RSYNCD: "));
+            (&stream)
+                .write_all(b"@RSYNCD: 31.0 sha512 sha256 sha1 md5 md4\nmirror\n")
+                .unwrap();
+            let answer = lines.next().unwrap().unwrap();
+            // The daemon may not be done with the session before.
+            if !answer.contains("max connections") {
+                return Self(stream);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_name_that_the_target_cannot_write_is_tried_again() {
+    let rsync = require_rsync!();
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let pair = Pair::new();
+    TreeSpec::new().file("locked/h", "1").build(&pair.source);
+    let nobody = 65_534;
+    chown(&pair.mirror, Some(nobody), Some(nobody)).unwrap();
+    fs::set_permissions(pair.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let module = Module::as_users_do("mirror", &pair.mirror).identity("65534", "65534");
+    let daemon = Daemon::start(&Server::Stock(&rsync), DaemonConf::new().module(module));
+    let watch = pair.watch(&[], &[&daemon.url_as(USER, "mirror")]);
+    watch.wait_output("in sync");
+    let locked = pair.mirror.join("locked");
+    chown(&locked, Some(0), Some(0)).unwrap();
+    // The other name is in every word that the daemon says about the first.
+    fs::write(pair.source.join("locked/h"), "2").unwrap();
+    fs::write(pair.source.join("e"), "3").unwrap();
+    watch.wait_line("the failure", |line| {
+        line.contains("locked/h failed and is tried again")
+    });
+    chown(&locked, Some(nobody), Some(nobody)).unwrap();
+    wait::until("the second version", || {
+        fs::read(pair.mirror.join("locked/h")).is_ok_and(|content| content == b"2")
+    });
     leaves(watch);
 }
 

@@ -4,6 +4,7 @@ use rsync_engine::fs::{FileId, Timestamp};
 
 use super::*;
 use crate::dirty::Timing;
+use crate::inotify::{EventBits, Record};
 
 /// A state with one target and the directories `root` (watch 1), `a` (2), `a/b` (3) and `c` (4), and files `a/f` and `c/g`.
 fn state() -> State {

@@ -1,0 +1,179 @@
+//! The names of a batch, sorted into the sessions that they need.
+
+use std::collections::HashSet;
+
+use rsync_engine::send::{PickedAction, PickedName};
+
+use crate::path::{self, PathBytes};
+use crate::push::{Batch, EntryKind};
+
+/// Attribute changes of regular files up to this size ride along with content, which checks them by checksum.
+const SMALL: u64 = 1 << 20;
+
+/// The names of a batch by the session that they need. Deletions go last.
+pub(super) fn sort(batch: &Batch, deletes: bool) -> (Vec<PickedName>, Vec<PickedName>) {
+    let picked = |path: &PathBytes, action| PickedName {
+        path: path.to_vec(),
+        action,
+    };
+    let (mut content, mut attributes, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+    for entry in &batch.entries {
+        match entry.kind {
+            // Parents come with the names below them.
+            EntryKind::Parent => {}
+            EntryKind::Delete => gone.push(picked(&entry.path, PickedAction::Delete)),
+            EntryKind::Attr
+                if entry
+                    .stat
+                    .is_some_and(|stat| stat.is_file() && stat.size > SMALL) =>
+            {
+                attributes.push(picked(&entry.path, PickedAction::Send));
+            }
+            EntryKind::Attr | EntryKind::Content => {
+                content.push(picked(&entry.path, PickedAction::Send))
+            }
+        }
+    }
+    if deletes {
+        // A replaced directory must go in the session of its replacement, so all deletions go there.
+        content.append(&mut gone);
+    }
+    (content, attributes)
+}
+
+/// The names of a session that deletes by filter rules.
+pub(super) struct ByRules {
+    /// What to send.
+    pub(super) names: Vec<PickedName>,
+    /// The directories in which something goes.
+    pub(super) content: HashSet<Vec<u8>>,
+    /// What goes, and what protects everything else.
+    pub(super) rules: Vec<Vec<u8>>,
+}
+
+/// Named deletion by filter rules (03-transfer 8.6). What is no directory (`is_directory`) may replace one, so that one's content is not
+/// protected.
+pub(super) fn by_rules(names: Vec<PickedName>, is_directory: impl Fn(&[u8]) -> bool) -> ByRules {
+    let (gone, mut kept): (Vec<_>, Vec<_>) = names
+        .into_iter()
+        .partition(|name| name.action == PickedAction::Delete);
+    let mut content = HashSet::new();
+    let known: HashSet<Vec<u8>> = kept.iter().map(|name| name.path.clone()).collect();
+    let (mut rules, mut listed) = (Vec::new(), HashSet::from([Vec::new()]));
+    for name in &gone {
+        rules.push([&b"+ /"[..], &literal(&name.path)].concat());
+        let parent = path::parent(&name.path).to_vec();
+        if content.insert(parent.clone()) && !known.contains(&parent) {
+            kept.push(PickedName {
+                path: parent,
+                action: PickedAction::Send,
+            });
+        }
+    }
+    for path in kept.iter().map(|name| &name.path) {
+        let mut at = if is_directory(path) {
+            path
+        } else {
+            path::parent(path)
+        };
+        while !at.is_empty() {
+            listed.insert(at.to_vec());
+            at = path::parent(at);
+        }
+    }
+    let mut listed: Vec<_> = listed.into_iter().collect();
+    listed.sort();
+    for dir in listed {
+        let mut rule = b"- /".to_vec();
+        if !dir.is_empty() {
+            rule.extend(escaped(&dir));
+            rule.push(b'/');
+        }
+        rule.push(b'*');
+        rules.push(rule);
+    }
+    ByRules {
+        names: kept,
+        content,
+        rules,
+    }
+}
+
+/// A path as a pattern that matches just it: a backslash only counts beside a wildcard.
+fn literal(path: &[u8]) -> Vec<u8> {
+    if path.iter().any(|byte| b"*?[".contains(byte)) {
+        escaped(path)
+    } else {
+        path.to_vec()
+    }
+}
+
+fn escaped(path: &[u8]) -> Vec<u8> {
+    path.iter()
+        .flat_map(|&byte| {
+            if b"*?[\\".contains(&byte) {
+                vec![b'\\', byte]
+            } else {
+                vec![byte]
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(path: &[u8], action: PickedAction) -> PickedName {
+        PickedName {
+            path: path.to_vec(),
+            action,
+        }
+    }
+
+    #[test]
+    fn rules_name_what_goes_and_protect_the_rest() {
+        let names = vec![
+            name(b"a/b/new", PickedAction::Send),
+            name(b"a/x*y", PickedAction::Delete),
+            name(b"top", PickedAction::Delete),
+            name(b"o[d]d/back\\slash", PickedAction::Delete),
+        ];
+        let ByRules {
+            names: kept,
+            content,
+            rules,
+        } = by_rules(names, |path| path != b"a/b/new");
+        let texts: Vec<String> = rules
+            .iter()
+            .map(|rule| String::from_utf8_lossy(rule).into_owned())
+            .collect();
+        assert_eq!(
+            texts,
+            [
+                "+ /a/x\\*y",
+                "+ /top",
+                "+ /o\\[d]d/back\\\\slash",
+                "- /*",
+                "- /a/*",
+                "- /a/b/*",
+                "- /o\\[d]d/*",
+            ]
+        );
+        let content: std::collections::BTreeSet<_> = content.into_iter().collect();
+        assert_eq!(
+            content.into_iter().collect::<Vec<_>>(),
+            [b"".to_vec(), b"a".to_vec(), b"o[d]d".to_vec()]
+        );
+        let kept: Vec<_> = kept.into_iter().map(|name| name.path).collect();
+        assert_eq!(
+            kept,
+            [
+                b"a/b/new".to_vec(),
+                b"a".to_vec(),
+                b"".to_vec(),
+                b"o[d]d".to_vec()
+            ]
+        );
+    }
+}
