@@ -98,6 +98,14 @@ impl Subtree {
         since: None,
     };
 
+    /// Another directory, or one of which events were lost: all content, and what the target has and the source has not goes.
+    pub(crate) const REPLACED: Self = Self {
+        full: false,
+        force: true,
+        purge: true,
+        since: None,
+    };
+
     /// True if it says nothing.
     pub fn is_none(&self) -> bool {
         *self == Self::default()

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::time::Duration;
 
-use rsync_engine::fs::{Errno, FileId, ListBuf, Name, Stat, Timestamp, describe};
+use rsync_engine::fs::{FileId, ListBuf, Stat, describe};
 
 use crate::clock::{Moment, age, seconds_before};
 use crate::coalesce::Taken;
@@ -17,6 +17,9 @@ use crate::push::{BatchEntry, EntryKind};
 use crate::shared::DeletePolicy;
 use crate::source::{Found, Looker, Source};
 use crate::state::Excludes;
+use walk::Walk;
+
+mod walk;
 
 /// What the planner has to know beside the marks.
 pub(crate) struct Context<'a> {
@@ -127,7 +130,11 @@ impl Plan {
             let Some(&kind) = self.linked.get(&id) else {
                 continue;
             };
-            if self.entries.contains_key(&path) || context.waiting.contains(&path) {
+            if let Some(known) = self.entries.get_mut(&path) {
+                // Its own mark may have asked for less.
+                if known.stat.is_some_and(|stat| stat.id == id) {
+                    known.kind = known.kind.max(kind);
+                }
                 continue;
             }
             match looker.look(&path) {
@@ -278,12 +285,12 @@ impl Planner<'_> {
             return;
         }
         // What is compared and what goes was said above.
-        let walk = Subtree {
+        let below = Subtree {
             full: false,
             purge: false,
             ..subtree
         };
-        if !self.expand(path, walk) {
+        if !self.expand(path, below) {
             // Too much to name one by one.
             self.link_below(path);
             self.plan.comparisons.push(Comparison {
@@ -295,19 +302,17 @@ impl Planner<'_> {
         }
     }
 
-    /// Adds everything below `top`, or what has a ctime from `walk.since` on. False: that is more than a batch holds, and nothing was added.
-    fn expand(&mut self, top: &PathBytes, walk: Subtree) -> bool {
-        let since = walk.since.filter(|_| !walk.force);
+    /// Adds everything below `top`, or what has a ctime from `below.since` on. False: that is more than a batch holds, and nothing was added.
+    fn expand(&mut self, top: &PathBytes, below: Subtree) -> bool {
+        let since = below.since.filter(|_| !below.force);
         let since = since.map(|since| seconds_before(since, 1));
-        let mut directories = vec![top.clone()];
-        let mut seen: Vec<(PathBytes, Stat)> = Vec::new();
+        let mut walk = Walk::new(self.context, top, since);
+        let mut seen = Vec::new();
         let mut problems = Vec::new();
-        while let Some(dir) = directories.pop() {
-            match self.read(&dir, since, &mut directories, &mut seen) {
-                // A directory that vanished has its own mark by now.
-                Ok(()) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+        while let Some(read) = walk.next(&mut self.list, &mut seen) {
+            if let Err((dir, errno)) = read {
                 // Once it can be read, what is in it is still owed.
-                Err(errno) => problems.push((dir, describe(errno), walk)),
+                problems.push((dir, describe(errno), below));
             }
             if self.plan.entries.len() + seen.len() > self.context.max_batch {
                 return false;
@@ -319,41 +324,6 @@ impl Planner<'_> {
             self.meet(&path, stat);
         }
         true
-    }
-
-    fn read(
-        &mut self,
-        dir: &PathBytes,
-        since: Option<Timestamp>,
-        directories: &mut Vec<PathBytes>,
-        seen: &mut Vec<(PathBytes, Stat)>,
-    ) -> Result<(), Errno> {
-        let handle = self.context.source.open_list(dir)?;
-        // What is in a directory that has no watch yet may vanish without an event. It has a mark of its own when it has its watch.
-        if !(self.context.is_attached)(dir, handle.id()?) {
-            return Ok(());
-        }
-        let mut listing = handle.list(&mut self.list)?;
-        while let Some(entry) = listing.next() {
-            let name = entry?.name;
-            let path = path::join(dir, name);
-            let Ok(name) = Name::new(name) else { continue };
-            let stat = match handle.stat(name) {
-                Ok(stat) => stat,
-                Err(Errno::NOENT) => continue,
-                Err(errno) => return Err(errno),
-            };
-            if (self.context.excludes)(&path, stat.is_dir()) {
-                continue;
-            }
-            if stat.is_dir() {
-                directories.push(path.clone());
-            }
-            if since.is_none_or(|since| stat.ctime >= since) {
-                seen.push((path, stat));
-            }
-        }
-        Ok(())
     }
 
     /// Takes in a name found below a marked directory.
@@ -407,11 +377,10 @@ impl Planner<'_> {
 
     /// A session compares what is below `top`, but not the other names that these files have elsewhere.
     fn link_below(&mut self, top: &PathBytes) {
-        let mut directories = vec![top.clone()];
+        let mut walk = Walk::new(self.context, top, None);
         let mut seen = Vec::new();
-        while let Some(dir) = directories.pop() {
-            // What cannot be read, the session tells.
-            let _ = self.read(&dir, None, &mut directories, &mut seen);
+        // What cannot be read, the session tells.
+        while let Some(_read) = walk.next(&mut self.list, &mut seen) {
             for (_, stat) in seen.drain(..) {
                 self.link(&stat, EntryKind::Content);
             }

@@ -444,8 +444,11 @@ impl Sender {
                     // A directory is done when everything in it is: its mtime comes last.
                     let entry = plan.entries.get(path);
                     let directory = entry.is_none_or(is_directory);
+                    // Its mark stands for the other names of the file, too.
+                    let linked = entry.and_then(|entry| entry.stat);
+                    let linked = linked.is_some_and(|stat| stat.nlink > 1);
                     // What it replaces may have been there again when it was sent.
-                    if directory || plan.replacing.contains(path) {
+                    if directory || linked || plan.replacing.contains(path) {
                         continue;
                     }
                     target.set.confirm(path);

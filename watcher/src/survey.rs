@@ -3,36 +3,25 @@
 //! One handle serves watch, identity and listing, and the watch is set before the listing: what was made before is listed, what is made after
 //! has an event. A look can be repeated at any time; the last look at a place after its last change makes the tree right there.
 
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
-use rsync_engine::fs::{Dir, Errno, FileId, FileKind, ListBuf, Name, Stat, describe};
+use rsync_engine::fs::{Dir, Errno, FileId, ListBuf, Name, Stat, describe};
 
+pub(crate) use self::listing::Reason;
+use self::listing::{Known, Listing};
 use crate::clock::Moment;
 use crate::dirty::{Hint, Subtree};
 use crate::event::WatchEvent;
 use crate::filesystem;
 use crate::inotify;
-use crate::path::{self, PathBytes};
+use crate::path::PathBytes;
 use crate::shared::{Inner, Shared};
 use crate::source::Source;
 use crate::state::{Lost, State};
-use crate::tree::{Access, NodeId, Place, Tree};
+use crate::tree::{Access, Node, NodeId, Place, Tree};
 
-/// Why a place is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
-    /// The first reading of the tree: a comparison with every target follows.
-    Start,
-    /// An event named it.
-    Event,
-    /// Events were lost since: every name is compared with what was known of it.
-    Lost(Moment),
-    /// It has no watch.
-    Poll,
-}
+mod listing;
 
 /// Looks at places, for the tree worker.
 pub(crate) struct Surveyor {
@@ -45,34 +34,12 @@ pub(crate) struct Surveyor {
     limit_reported: bool,
 }
 
-/// One entry of a listing.
-struct Entry {
-    name: Box<[u8]>,
-    directory: bool,
-    ino: u64,
-    stat: Option<Stat>,
-}
-
 /// An open directory and where it stands.
 struct Sight<'a> {
     place: &'a Place,
     dir: &'a Dir,
     stat: &'a Stat,
     watchable: bool,
-    reason: Reason,
-}
-
-/// A listing and what it is compared with.
-struct Listing {
-    entries: Vec<Entry>,
-    /// The directory itself.
-    own: Option<Stat>,
-    /// [`crate::state::State::events`] before it.
-    events: u64,
-    /// The directory has no watch: each entry is compared with how it looked.
-    polled: bool,
-    /// Nothing in it was known before.
-    fresh: bool,
     reason: Reason,
 }
 
@@ -297,7 +264,7 @@ impl Surveyor {
                 _ => {
                     if let Some(node) = claim(&mut inner.state, holder, place, now) {
                         // Its events were taken for ones under the old path, deletions included.
-                        appeared(inner, sight, WITH_PURGE, now);
+                        appeared(inner, sight, Subtree::REPLACED, now);
                         return Adopted::Known(node);
                     }
                     inner.state.tree.clear_watch(wd);
@@ -316,7 +283,7 @@ impl Surveyor {
                 // Another directory was here.
                 _ if id != stat.id => {
                     inner.state.displace(there, now);
-                    mark = Some(WITH_PURGE);
+                    mark = Some(Subtree::REPLACED);
                 }
                 Access::Polled if watch.is_err() => return Adopted::Known(there),
                 // Only its own names are in question, not those of the directories below.
@@ -410,203 +377,23 @@ impl Surveyor {
 
     /// Lists a directory and compares it with what is known of it. Gives the places of the directories in it, after a loss of events.
     fn list_into(&mut self, node: NodeId, dir: &Dir, adopted: bool, reason: Reason) -> Vec<Place> {
-        let (events, polled, fresh) = {
-            let inner = self.shared.lock();
-            let known = inner.state.tree.get(node);
-            (
-                inner.state.events,
-                known.is_some_and(|node| node.access == Access::Polled),
-                known.is_none_or(|node| node.is_empty()),
-            )
-        };
-        let examine = polled || matches!(reason, Reason::Lost(_));
-        let entries = match self.read(dir, examine) {
-            Ok(entries) => entries,
+        let known = Known::of(node, &self.shared.lock().state);
+        match Listing::read(dir, &mut self.list, known, reason) {
+            Ok(listing) => listing.compare(&self.shared, node, adopted),
             Err(errno) => {
                 // Half a listing says nothing about what is missing.
-                let place = self
-                    .shared
-                    .lock()
-                    .state
-                    .tree
-                    .get(node)
-                    .and_then(|node| node.place());
+                let inner = self.shared.lock();
+                let place = inner.state.tree.get(node).and_then(Node::place);
+                drop(inner);
                 match place {
                     // Removed since it was opened.
                     Some(place) if errno == Errno::NOENT => self.shared.lock().state.look_at(place),
                     Some(place) => self.unreadable(&place, errno),
                     None => {}
                 }
-                return Vec::new();
-            }
-        };
-        let listing = Listing {
-            entries,
-            own: dir.self_stat().ok(),
-            events,
-            polled,
-            fresh,
-            reason,
-        };
-        let mut places = Vec::new();
-        for chunk in listing.entries.chunks(CHUNK) {
-            let mut inner = self.shared.lock();
-            let Some(path) = inner.state.tree.path(node) else {
-                return Vec::new();
-            };
-            for entry in chunk {
-                let full = path::join(&path, &entry.name);
-                if (self.shared.options.exclude)(&full, entry.directory) {
-                    continue;
-                }
-                if entry.directory {
-                    let place = Place {
-                        parent: node,
-                        name: Arc::from(&*entry.name),
-                    };
-                    inner.state.tree.remove_name(node, &entry.name);
-                    if matches!(reason, Reason::Lost(_)) {
-                        places.push(place);
-                    } else if adopted || inner.state.tree.child(&place).is_none() {
-                        inner.state.look_at(place);
-                    }
-                } else {
-                    self.note_name(&mut inner, node, &full, entry, &listing);
-                }
+                Vec::new()
             }
         }
-        self.finish_list(node, &listing);
-        places
-    }
-
-    /// Compares one name that is no directory with what is known of it.
-    fn note_name(
-        &self,
-        inner: &mut Inner,
-        node: NodeId,
-        path: &PathBytes,
-        entry: &Entry,
-        listing: &Listing,
-    ) {
-        let is_new = !inner.state.tree.has_name(node, &entry.name);
-        let mut differs = match listing.reason {
-            Reason::Start | Reason::Event => false,
-            Reason::Lost(since) => is_new || entry.stat.is_none_or(|stat| stat.ctime >= since.real),
-            // It was polled until now, and nobody has looked since the last time.
-            Reason::Poll => !listing.polled,
-        };
-        if listing.polled
-            && let Some(known) = inner.state.tree.get_mut(node)
-            && let Some(looks) = &mut known.looks
-        {
-            let look = entry.stat.as_ref().map_or(0, look_of);
-            differs |= looks.insert(entry.name.clone(), look) != Some(look);
-        }
-        inner.state.tree.add_name(node, &entry.name, entry.ino);
-        if differs {
-            inner.state.hint(path, Hint::Differs, self.shared.now());
-        }
-    }
-
-    /// Finds what is known and was not listed.
-    fn finish_list(&self, node: NodeId, listing: &Listing) {
-        if listing.fresh && !listing.polled {
-            return;
-        }
-        let now = self.shared.now();
-        let listed: HashSet<&[u8]> = listing.entries.iter().map(|entry| &*entry.name).collect();
-        let directories = listing.entries.iter().filter(|entry| entry.directory);
-        let directories: HashSet<&[u8]> = directories.map(|entry| &*entry.name).collect();
-        let mut inner = self.shared.lock();
-        let state = &mut inner.state;
-        let Some(path) = state.tree.path(node) else {
-            return;
-        };
-        let Some(known) = state.tree.get_mut(node) else {
-            return;
-        };
-        let untouched = known.touched <= listing.events;
-        let gone: Vec<PathBytes> = known
-            .names()
-            .filter(|(name, _)| !listed.contains(name))
-            .map(|(name, _)| name.into())
-            .collect();
-        let gone_directories: Vec<Place> = known
-            .children()
-            .filter(|(name, _)| !directories.contains(&***name))
-            .map(|(name, _)| Place {
-                parent: node,
-                name: name.clone(),
-            })
-            .collect();
-        let mut own_differs = match listing.reason {
-            Reason::Lost(since) => listing.own.is_none_or(|own| own.ctime >= since.real),
-            _ => false,
-        };
-        if listing.polled {
-            let own_look = (Box::default(), listing.own.as_ref().map_or(0, look_of));
-            if let Some(looks) = &mut known.looks {
-                looks.retain(|name, _| name.is_empty() || listed.contains(&**name));
-                own_differs |= looks.insert(own_look.0, own_look.1) != Some(own_look.1);
-            } else {
-                let all = listing.entries.iter().filter(|entry| !entry.directory);
-                let all = all.map(|entry| {
-                    let look = entry.stat.as_ref().map_or(0, look_of);
-                    (entry.name.clone(), look)
-                });
-                known.looks = Some(all.chain([own_look]).collect());
-            }
-        }
-        for name in gone {
-            if listing.polled {
-                state.forsake_unseen(node, &name, now);
-            }
-            // An event may have named it since the listing; then it is known already, and a look does no harm.
-            if untouched {
-                state.tree.remove_name(node, &name);
-            }
-            state.hint(&path::join(&path, &name), Hint::Gone, now);
-        }
-        for place in gone_directories {
-            state.look_at(place);
-        }
-        if own_differs {
-            state.hint(&path, Hint::Attributes, now);
-        }
-        if listing.polled && own_differs {
-            state.compared_unseen(&path, WITH_PURGE, now);
-        }
-        self.shared.wake_senders(&mut inner);
-    }
-
-    fn read(&mut self, dir: &Dir, examine: bool) -> Result<Vec<Entry>, Errno> {
-        let mut entries = Vec::new();
-        let mut listing = dir.list(&mut self.list)?;
-        while let Some(entry) = listing.next() {
-            let entry = entry?;
-            let mut directory = entry.kind == Some(FileKind::Directory);
-            let mut stat = None;
-            if entry.kind.is_none() || (examine && !directory) {
-                let Ok(name) = Name::new(entry.name) else {
-                    continue;
-                };
-                match dir.stat(name) {
-                    Ok(found) => {
-                        directory = found.is_dir();
-                        stat = Some(found);
-                    }
-                    Err(Errno::NOENT) => continue,
-                    Err(errno) => return Err(errno),
-                }
-            }
-            entries.push(Entry {
-                name: entry.name.into(),
-                directory,
-                ino: entry.ino,
-                stat,
-            });
-        }
-        Ok(entries)
     }
 }
 
@@ -663,20 +450,3 @@ fn set_polled(inner: &mut Inner, node: NodeId, id: FileId, why: Errno) {
         node.id = Some(id);
     }
 }
-
-/// A number that changes when what a look can tell changes.
-fn look_of(stat: &Stat) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (stat.id.ino, stat.size, stat.mode, stat.uid, stat.gid).hash(&mut hasher);
-    (stat.mtime, stat.ctime).hash(&mut hasher);
-    hasher.finish()
-}
-
-/// Another directory, or one of which events were lost: what the target has and the source has not goes, too.
-const WITH_PURGE: Subtree = Subtree {
-    purge: true,
-    ..Subtree::FORCE
-};
-
-/// Entries of a listing taken in under one hold of the lock.
-const CHUNK: usize = 2_048;
