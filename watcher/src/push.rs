@@ -52,8 +52,7 @@ impl Batch {
         let found = self
             .entries
             .binary_search_by(|entry| (*entry.path).cmp(path));
-        let stat = found.ok().and_then(|at| self.entries[at].stat);
-        stat.is_some_and(|stat| stat.is_dir())
+        found.is_ok_and(|at| self.entries[at].is_directory())
     }
 
     fn count(&self, kind: EntryKind) -> usize {
@@ -73,6 +72,13 @@ pub struct BatchEntry {
     pub kind: EntryKind,
     /// What was found; `None` for a deletion.
     pub stat: Option<Stat>,
+}
+
+impl BatchEntry {
+    /// True if a directory was found.
+    pub fn is_directory(&self) -> bool {
+        self.stat.is_some_and(|stat| stat.is_dir())
+    }
 }
 
 /// What is asked for a name.

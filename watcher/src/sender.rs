@@ -1,26 +1,26 @@
 //! One thread a target: takes what is ready, looks at the source, pushes, and settles what came of it.
 
 use std::collections::{BTreeSet, HashSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rsync_engine::fs::{Timestamp, Tree};
+use rsync_engine::fs::Timestamp;
 
 use crate::clock::Moment;
 use crate::coalesce::Taken;
 use crate::dirty::{Hint, Subtree};
-use crate::event::{BatchSummary, WatchEvent};
+use crate::event::WatchEvent;
 use crate::inotify;
 use crate::path::PathBytes;
-use crate::plan::{Comparison, Context, Plan, not_replaced, plan};
-use crate::push::{
-    Batch, BatchEntry, EntryKind, FailureKind, FullSync, PathFailure, PushEvent, PushResult,
-    PushStats, Pusher, RenameHint, Retry, SessionError,
-};
+use crate::plan::{Context, Plan, not_replaced, plan};
+use crate::push::{BatchEntry, FailureKind, Pusher, RenameHint};
 use crate::shared::{DeletePolicy, Inner, Shared};
 use crate::source::Source;
 use crate::target::{Change, Phase};
+use sessions::{Outcome, Sessions};
+
+mod report;
+mod sessions;
 
 /// The thread of one target.
 pub(crate) struct Sender {
@@ -56,15 +56,6 @@ enum Task {
     /// Something is due, and a session may run.
     Push,
     Prepare,
-}
-
-/// What the sessions of one cycle gave.
-#[derive(Default)]
-struct Outcome {
-    failed: Vec<(PathFailure, Subtree)>,
-    confirmed: Vec<PathBytes>,
-    stats: PushStats,
-    error: Option<SessionError>,
 }
 
 impl Sender {
@@ -228,8 +219,14 @@ impl Sender {
             shared.wake_all();
             return;
         }
-        let (mut plan, renames) = self.plan(&work);
-        let outcome = self.push(&mut plan, renames, &work.source);
+        let (plan, renames) = self.plan(&work);
+        let sessions = Sessions {
+            shared: &shared,
+            target: self.target,
+            pusher: &mut *self.pusher,
+            source: &work.source,
+        };
+        let outcome = sessions.run(&plan, renames);
         self.settle(&work, &plan, outcome);
     }
 
@@ -353,75 +350,6 @@ impl Sender {
         }
     }
 
-    fn push(&mut self, plan: &mut Plan, renames: Vec<RenameHint>, source: &Source) -> Outcome {
-        let mut outcome = Outcome::default();
-        for comparison in plan
-            .comparisons
-            .iter()
-            .filter(|comparison| comparison.first)
-        {
-            self.compare(comparison, source, &mut outcome);
-        }
-        if !plan.entries.is_empty() && outcome.error.is_none() {
-            let batch = Batch {
-                root: source.tree().clone(),
-                entries: plan.entries.values().cloned().collect(),
-                renames,
-            };
-            let result = {
-                let mut events = forward(&self.shared, self.target);
-                guarded(|| self.pusher.push(&batch, &mut events))
-            };
-            outcome.stats.add(result.stats);
-            outcome.confirmed.extend(result.confirmed);
-            outcome.error = result.error;
-            for failure in result.failed {
-                let directory = plan.entries.get(&failure.path).is_some_and(is_directory);
-                let subtree = if directory {
-                    Subtree::FORCE
-                } else {
-                    Subtree::default()
-                };
-                outcome.failed.push((failure, subtree));
-            }
-        }
-        for comparison in plan
-            .comparisons
-            .iter()
-            .filter(|comparison| !comparison.first)
-        {
-            self.compare(comparison, source, &mut outcome);
-        }
-        outcome
-    }
-
-    fn compare(&mut self, comparison: &Comparison, source: &Source, outcome: &mut Outcome) {
-        if outcome.error.is_some() {
-            return;
-        }
-        let request = FullSync {
-            root: Tree::clone(source.tree()),
-            path: comparison.path.clone(),
-            ignore_times: comparison.ignore_times,
-            delete_extras: comparison.delete_extras,
-        };
-        let result = {
-            let mut events = forward(&self.shared, self.target);
-            guarded(|| self.pusher.full_sync(&request, &mut events))
-        };
-        outcome.stats.add(result.stats);
-        outcome.error = result.error;
-        let subtree = Subtree {
-            full: true,
-            force: comparison.ignore_times,
-            purge: comparison.delete_extras,
-            since: None,
-        };
-        outcome
-            .failed
-            .extend(result.failed.into_iter().map(|failure| (failure, subtree)));
-    }
-
     /// Confirms what arrived and puts back what did not.
     fn settle(&mut self, work: &Work, plan: &Plan, outcome: Outcome) {
         let shared = self.shared.clone();
@@ -443,7 +371,7 @@ impl Sender {
                 for path in &outcome.confirmed {
                     // A directory is done when everything in it is: its mtime comes last.
                     let entry = plan.entries.get(path);
-                    let directory = entry.is_none_or(is_directory);
+                    let directory = entry.is_none_or(BatchEntry::is_directory);
                     // Its mark stands for the other names of the file, too.
                     let linked = entry.and_then(|entry| entry.stat);
                     let linked = linked.is_some_and(|stat| stat.nlink > 1);
@@ -515,67 +443,6 @@ impl Sender {
         }
     }
 
-    fn report_change(&self, inner: &Inner, change: &Change, text: &str) {
-        let target = self.target;
-        let text = text.to_owned();
-        match *change {
-            Change::None => {}
-            Change::Up { away } => self.shared.report(WatchEvent::TargetUp { target, away }),
-            Change::Down { retry_in } => self.shared.report(WatchEvent::TargetDown {
-                target,
-                text,
-                retry_in,
-                waiting: inner.state.targets[target].set.len(),
-            }),
-            Change::DeletesRefused => self
-                .shared
-                .report(WatchEvent::DeletesRefused { target, text }),
-        }
-    }
-
-    fn report_batch(&self, work: &Work, plan: &Plan, stats: PushStats, failed: usize, now: Moment) {
-        let (mut changed, mut deleted) = (0, 0);
-        let mut examples = Vec::new();
-        for entry in plan.entries.values() {
-            match entry.kind {
-                EntryKind::Parent => continue,
-                EntryKind::Delete => deleted += 1,
-                EntryKind::Attr | EntryKind::Content => changed += 1,
-            }
-            if examples.len() < EXAMPLES {
-                examples.push(entry.path.clone());
-            }
-        }
-        let full = !plan.comparisons.is_empty();
-        if changed + deleted == 0 && !full {
-            return;
-        }
-        let oldest = work.taken.iter().map(|taken| taken.mark.first.mono).min();
-        self.shared.report(WatchEvent::BatchDone {
-            target: self.target,
-            summary: BatchSummary {
-                examples,
-                changed,
-                deleted,
-                full,
-                stats,
-                took: now.mono.saturating_sub(work.began.mono),
-                lag: now.mono.saturating_sub(oldest.unwrap_or(now.mono)),
-                failed,
-            },
-        });
-    }
-
-    fn report_in_sync(&self, inner: &mut Inner) {
-        let settled = inner.is_settled();
-        let target = &mut inner.state.targets[self.target];
-        if settled && target.is_in_sync() && !std::mem::replace(&mut target.in_sync, true) {
-            self.shared.report(WatchEvent::InSync {
-                target: self.target,
-            });
-        }
-    }
-
     /// A number from -1 to 1 (xorshift; only to spread attempts).
     fn jitter(&mut self) -> f64 {
         self.random ^= self.random << 13;
@@ -585,43 +452,9 @@ impl Sender {
     }
 }
 
-/// Passes news of a push on; progress at most ten times a second.
-fn forward(shared: &Arc<Shared>, target: usize) -> impl FnMut(PushEvent) + use<> {
-    let shared = shared.clone();
-    let mut last = None::<Duration>;
-    move |event| {
-        let now = shared.now().mono;
-        if matches!(event, PushEvent::Progress { .. }) {
-            if last.is_some_and(|last| now < last + PROGRESS_INTERVAL) {
-                return;
-            }
-            last = Some(now);
-        }
-        shared.report(WatchEvent::Push { target, event });
-    }
-}
-
-/// A session that panics is a session that failed: the other targets, and this one later, go on.
-fn guarded(session: impl FnOnce() -> PushResult) -> PushResult {
-    catch_unwind(AssertUnwindSafe(session)).unwrap_or_else(|_| PushResult {
-        error: Some(SessionError {
-            text: "internal error: the session panicked".to_owned(),
-            retry: Retry::Backoff,
-        }),
-        ..PushResult::default()
-    })
-}
-
-fn is_directory(entry: &BatchEntry) -> bool {
-    entry.stat.is_some_and(|stat| stat.is_dir())
-}
-
 fn earliest(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
     [a, b].into_iter().flatten().min()
 }
 
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 /// Marks handled under one hold of the lock.
 const PIECE: usize = 2_048;
-/// Names in the summary of a batch.
-const EXAMPLES: usize = 3;
