@@ -4,5 +4,7 @@ mod cases;
 mod faults;
 mod mirror;
 mod model;
+mod nasty;
 mod random;
+mod scene;
 mod snapshot;
