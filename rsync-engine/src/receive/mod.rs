@@ -19,7 +19,10 @@ mod file;
 mod generator;
 mod hardlink;
 mod link_target;
+mod linking;
 mod lists;
+mod node;
+mod paths;
 mod receiver;
 mod request;
 
