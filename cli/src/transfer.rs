@@ -131,7 +131,16 @@ pub(crate) fn failure(error: &syncline::Error, role: Role) -> Failure {
         | Error::Session(Session::Connection { .. } | Session::File { .. }) => {
             Failure::new(code, role, format!("rsync: [{name}] {error}"))
         }
-        error => Failure::new(code, role, format!("rsync: {error}")),
+        error => {
+            let text = error.to_string();
+            // As rsync has them.
+            let bare = text.starts_with("ERROR: ") || text.starts_with("found \"..\"");
+            Failure::new(
+                code,
+                role,
+                if bare { text } else { format!("rsync: {text}") },
+            )
+        }
     }
 }
 
@@ -201,7 +210,7 @@ fn open_sources(
     options: &TransferOptions,
     terminal: &Terminal,
 ) -> Result<rsync_engine::send::Source, syncline::Error> {
-    let (source, failures) = source::arguments(sources, options.relative);
+    let (source, failures) = source::arguments(sources, options.relative)?;
     for (path, errno) in failures {
         terminal.missing_source(&path, errno, options);
     }

@@ -35,6 +35,8 @@ const CASES: &[(&[&str], &str)] = &[
     (&["-aRi"], "./sub/./dir"),
     (&["-aRi"], "./sub/dir/file"),
     (&["-aRi", "--no-implied-dirs"], "./sub/dir/file"),
+    (&["-Ri"], "./text"),
+    (&["-aRi"], "./sub/../text"),
     (&["-di"], "."),
     (&["-ai"], "./sub"),
     (&["-ai"], "./text"),

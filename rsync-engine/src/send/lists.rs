@@ -69,6 +69,8 @@ pub(super) struct ListWriter {
     named_users: HashSet<u32>,
     named_groups: HashSet<u32>,
     list_buf: ListBuf,
+    /// The place itself, named by a leading "./", was left out, and that was told.
+    dot_skipped: bool,
     /// The errors that the lists told of.
     pub(super) io_error_told: u32,
     pub(super) counts: TypeCounts,
@@ -104,6 +106,7 @@ impl ListWriter {
             named_users: HashSet::new(),
             named_groups: HashSet::new(),
             list_buf: ListBuf::default(),
+            dot_skipped: false,
             io_error_told: 0,
             counts: TypeCounts::default(),
             total_size: 0,

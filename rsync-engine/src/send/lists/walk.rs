@@ -30,6 +30,9 @@ impl ListWriter {
             Some(name) if argument.implied => (true, name),
             _ => (false, &argument.name[..]),
         };
+        if below_dot && !recursive && !dirs && !std::mem::replace(&mut self.dot_skipped, true) {
+            self.tell(TextKind::Info, b"skipping directory .", out)?;
+        }
         let path = relative(name);
         let Ok(path) = RelPath::new(path) else {
             return self.problem("link_stat", &argument.shown, Errno::INVAL, out);
