@@ -1,6 +1,6 @@
 //! Receives the data of one file into a temporary beside it and puts it in place (03-transfer 5, 7).
 
-use rsync_delta::FileHasher;
+use rsync_delta::{BlockRuns, FileHasher, Layout, PatchError, Run};
 use rsync_proto::Violation;
 use rsync_proto::sums::SumHead;
 use rsync_proto::token::Token;
@@ -131,6 +131,8 @@ impl Receiver {
         moved: &mut Moved,
     ) -> Result<bool, Error> {
         let mut hasher = self.checksum.file_hasher(self.session.negotiated.seed);
+        let layout = Layout::from_head(head.count, head.block_len, head.strong_len, head.remainder);
+        let mut runs = BlockRuns::new(layout.unwrap_or(Layout::EMPTY));
         let mut next_step = STEP;
         let wants_progress = self.session.events.wants_progress();
         loop {
@@ -144,21 +146,26 @@ impl Receiver {
             }
             match self.input.record(Token::decode)? {
                 Token::End => break,
-                Token::Literal(len) => self.literal(len, output, &mut hasher, name, moved)?,
+                Token::Literal(len) => {
+                    self.matched(runs.take(), output, &mut hasher, name)?;
+                    self.literal(len, output, &mut hasher, name, moved)?;
+                }
                 Token::Match(block) => {
-                    if block >= head.count {
-                        return Err(Violation::BlockIndex {
-                            index: block,
-                            count: head.count,
-                        }
-                        .into());
-                    }
-                    let len = head.block_len_of(block);
-                    moved.matched += u64::from(len);
-                    self.matched(head.offset_of(block), len, output, &mut hasher, name)?;
+                    let before =
+                        runs.push(block)
+                            .map_err(|PatchError::NoSuchBlock { block, count }| {
+                                let index = block;
+                                Violation::BlockIndex { index, count }
+                            })?;
+                    self.matched(before, output, &mut hasher, name)?;
+                    moved.matched += u64::from(head.block_len_of(block));
                 }
             }
+            if runs.pending() >= WriteBuffer::CAPACITY as u64 {
+                self.matched(runs.take(), output, &mut hasher, name)?;
+            }
         }
+        self.matched(runs.take(), output, &mut hasher, name)?;
         let sum_len = self.checksum.digest_len();
         let digest = hasher.finish();
         let equal = self
@@ -235,22 +242,25 @@ impl Receiver {
         Ok(())
     }
 
+    /// Copies a stretch of the basis, if there is one to copy.
     fn matched(
         &mut self,
-        offset: u64,
-        len: u32,
+        run: Option<Run>,
         output: &mut Option<Output<'_>>,
         hasher: &mut FileHasher,
         name: &[u8],
     ) -> Result<(), Error> {
-        let Some(out) = output else { return Ok(()) };
+        let (Some(out), Some(run)) = (output.as_mut(), run) else {
+            return Ok(());
+        };
         let Some(basis) = &out.basis else {
             return Err(Violation::MatchWithoutBasis.into());
         };
         let mut done = 0;
-        while done < len {
-            let piece = (len - done).min(WriteBuffer::CAPACITY as u32);
-            let from = offset + u64::from(done);
+        while done < run.len {
+            let room = self.buffer.room() as u64;
+            let piece = (run.len - done).min(room);
+            let from = run.offset + done;
             let copied = self
                 .buffer
                 .put_with(out.temp.file(), piece as usize, |block| {

@@ -76,7 +76,7 @@ pub(super) struct ListWriter {
     pub(super) counts: TypeCounts,
     pub(super) total_size: u64,
     pub(super) list_bytes: u64,
-    pub(super) build_ms: u64,
+    build_ms: u64,
     pub(super) entries: u64,
 }
 
@@ -119,6 +119,11 @@ impl ListWriter {
     /// Whether lists are still to come.
     pub(super) fn more(&self) -> bool {
         !self.pending.is_empty()
+    }
+
+    /// Milliseconds spent on building lists: at least one, as rsync has it.
+    pub(super) fn build_ms(&self) -> u64 {
+        self.build_ms.max(1)
     }
 
     /// The first list of a transfer of arguments.

@@ -415,7 +415,7 @@ impl Sender {
                 total_read: self.input.received(),
                 total_written: self.out.sent(),
                 total_size: self.lists.total_size,
-                flist_build_ms: self.lists.build_ms.max(1),
+                flist_build_ms: self.lists.build_ms(),
                 flist_transfer_ms: 0,
             };
             self.out.data(|buf| stats.put(buf, protocol))?;
@@ -482,7 +482,7 @@ impl Sender {
             literal: self.stats.literal,
             matched: self.stats.matched,
             list_bytes: self.lists.list_bytes,
-            list_build_ms: self.lists.build_ms,
+            list_build_ms: self.lists.build_ms(),
             list_transfer_ms: 0,
             sent: self.out.sent(),
             received: self.input.received(),
