@@ -10,6 +10,9 @@ use rsync_proto::PeerText;
 
 use crate::TargetError;
 
+/// A source argument whose directory cannot be opened, and why.
+pub type Unopened = (Vec<u8>, Errno);
+
 /// Opens the directories of source arguments. An argument whose directory cannot be opened is returned with the
 /// reason; the others go on.
 ///
@@ -18,7 +21,7 @@ use crate::TargetError;
 pub fn arguments(
     paths: &[Vec<u8>],
     relative: bool,
-) -> Result<(Source, Vec<(Vec<u8>, Errno)>), TargetError> {
+) -> Result<(Source, Vec<Unopened>), TargetError> {
     let mut arguments = Vec::new();
     let mut failures = Vec::new();
     for path in paths {

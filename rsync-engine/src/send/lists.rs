@@ -38,7 +38,8 @@ struct Pending {
     number: u32,
     path: Box<[u8]>,
     entry: FileEntry,
-    device: u64,
+    /// Further directories of that name, from other arguments: they share the list.
+    more: Vec<FileEntry>,
 }
 
 /// A place that names are relative to.
@@ -180,8 +181,12 @@ impl ListWriter {
         let before = out.sent();
         let (path, entry) = (pending.path.clone(), pending.entry);
         let mut list = self.start(Some(ListOf { path, entry }));
-        if !entry.no_content() {
-            self.contents(entry.root, &pending.path, pending.device, &mut list, out)?;
+        for entry in [entry].iter().chain(&pending.more) {
+            if !entry.no_content() {
+                let root = self.roots.get(usize::from(entry.root));
+                let device = root.map_or(0, |root| root.device);
+                self.contents(entry.root, &pending.path, device, &mut list, out)?;
+            }
         }
         self.finish(list, out, started, before).map(Some)
     }
@@ -245,26 +250,24 @@ impl ListWriter {
     /// Numbers the directories of a sorted list and puts them in line, the first one to be the next
     /// (02-file-list 9.3, 9.4).
     fn number_directories(&mut self, list: &FileList) {
-        let mut fresh = VecDeque::new();
-        let mut previous: Option<Vec<u8>> = None;
+        let mut fresh = VecDeque::<Pending>::new();
         for entry in list.entries().iter().filter(|entry| entry.is_dir()) {
             let number = self.next_dir;
             self.next_dir += 1;
             let path = list.path(entry);
             // "." never has a list; of equal names the first one stands for all.
-            if path == b"." || previous.as_ref() == Some(&path) {
+            if path == b"." {
                 continue;
             }
-            fresh.push_front(Pending {
-                number,
-                path: path.clone().into(),
-                entry: *entry,
-                device: self
-                    .roots
-                    .get(usize::from(entry.root))
-                    .map_or(0, |root| root.device),
-            });
-            previous = Some(path);
+            match fresh.front_mut().filter(|pending| *pending.path == path) {
+                Some(pending) => pending.more.push(*entry),
+                None => fresh.push_front(Pending {
+                    number,
+                    path: path.into(),
+                    entry: *entry,
+                    more: Vec::new(),
+                }),
+            }
         }
         self.pending.extend(fresh);
     }
