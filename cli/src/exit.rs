@@ -26,6 +26,8 @@ pub(crate) enum Role {
     Sender,
     /// The destination is here.
     Receiver,
+    /// The destination is here, and a list of files has come.
+    Generator,
 }
 
 impl Role {
@@ -35,6 +37,7 @@ impl Role {
             Self::Client => "client",
             Self::Sender => "sender",
             Self::Receiver => "Receiver",
+            Self::Generator => "generator",
         }
     }
 }

@@ -102,6 +102,13 @@ pub(crate) fn run(args: &HiArgs) -> Result<(), Failure> {
             if code == 0 {
                 Ok(())
             } else {
+                let entries = &outcome.stats.entries;
+                let role = match role {
+                    Role::Receiver if entries.files + entries.dirs + entries.links > 0 => {
+                        Role::Generator
+                    }
+                    role => role,
+                };
                 Err(Failure::shown(code, role))
             }
         }
@@ -120,10 +127,11 @@ pub(crate) fn failure(error: &syncline::Error, role: Role) -> Failure {
         // The peer's own words were shown when they came.
         Error::Session(Session::Remote { .. }) => Failure::told_by_peer(code, role),
         Error::Refused(text) => Failure::new(code, role, text.as_bytes()),
-        // Why the password file cannot be used, in whole.
-        Error::Password(text) if text.starts_with("rsync: ") => {
-            Failure::new(USAGE, role, text.as_bytes())
+        Error::Password(text) if text.starts_with(password::NO_TERMINAL) => {
+            Failure::new(code, role, text.as_bytes())
         }
+        // Why the password file cannot be used.
+        Error::Password(text) => Failure::new(USAGE, role, text.as_bytes()),
         Error::Session(Session::Disconnected { .. }) => {
             Failure::new(code, role, format!("rsync: {error} [{name}]"))
         }
@@ -264,7 +272,8 @@ impl Terminal {
     }
 
     fn missing_source(&self, path: &[u8], errno: Errno, options: &TransferOptions) {
-        if errno == Errno::NOENT && (options.ignore_missing_args || options.delete_missing_args) {
+        let may_miss = errno == Errno::NOENT && !path.ends_with(b"/");
+        if may_miss && (options.ignore_missing_args || options.delete_missing_args) {
             return;
         }
         self.partial.store(true, Ordering::Relaxed);

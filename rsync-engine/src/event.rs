@@ -159,7 +159,10 @@ impl FileFailure {
             _ if self.vanished => ("file has vanished: \"".to_owned(), "\"".to_owned()),
             Some(source) => (
                 format!("[{}] {} \"", self.role, self.op),
-                format!("\" failed: {}", SystemError(source)),
+                match self.op.contains("failed to ") {
+                    true => format!("\": {}", SystemError(source)),
+                    false => format!("\" failed: {}", SystemError(source)),
+                },
             ),
             None => (format!("[{}] {}: \"", self.role, self.op), "\"".to_owned()),
         };

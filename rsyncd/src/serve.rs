@@ -176,6 +176,10 @@ fn refusal(request: &SessionRequest, asked: &ServerRequest) -> Option<Rejection>
     let text = match asked.sender {
         true if request.write_only => "ERROR: module is write only",
         false if request.read_only => "ERROR: module is read only",
+        // The client would have us print what it sends, and change nothing.
+        false if asked.options.list_only.is_on() => {
+            "ERROR: --list-only of what is pushed is not supported by this daemon"
+        }
         _ => return None,
     };
     Some(Rejection {

@@ -10,7 +10,7 @@ use rsync_proto::PeerText;
 
 use crate::TargetError;
 
-/// A source argument whose directory cannot be opened, and why.
+/// A path that cannot be opened, and why: that of a directory, with a slash at its end, or with `relative` the argument.
 pub type Unopened = (Vec<u8>, Errno);
 
 /// Opens the directories of source arguments. An argument whose directory cannot be opened is returned with the
@@ -26,24 +26,28 @@ pub fn arguments(
     let mut failures = Vec::new();
     for path in paths {
         let argument = if relative {
-            relative_argument(path)?
+            relative_argument(path)?.map_err(|errno| (path.clone(), errno))
         } else {
             argument(path)
         };
         match argument {
             Ok(argument) => arguments.push(argument),
-            Err(errno) => failures.push((path.clone(), errno)),
+            Err(unopened) => failures.push(unopened),
         }
     }
     Ok((Source::Arguments(arguments), failures))
 }
 
-fn argument(path: &[u8]) -> Result<Argument, Errno> {
+fn argument(path: &[u8]) -> Result<Argument, Unopened> {
     let (dir, name) = match split(path) {
         Split::Contents(dir) => (dir, None),
         Split::Named(dir, name) => (dir, Some(name)),
     };
-    let tree = open(dir)?;
+    let unopened = |errno| match dir.ends_with(b"/") {
+        true => (dir.to_vec(), errno),
+        false => ([dir, b"/"].concat(), errno),
+    };
+    let tree = open(dir).map_err(unopened)?;
     Ok(Argument {
         tree,
         links: Links::Refuse,

@@ -326,6 +326,26 @@ fn compression_is_refused_by_name() {
 }
 
 #[test]
+fn a_push_that_only_lists_is_refused_and_writes_nothing() {
+    let rsync = require_rsync!();
+    let pair = Pair::new();
+    fs::write(pair.source.join("f"), "text").unwrap();
+    let daemon = ours(DaemonConf::new().module(Module::new("m", &pair.mirror)));
+    for options in ["-d", "-r", "-a"] {
+        let exit = rsync
+            .client()
+            .args([options, "--list-only", &pair.contents(), &daemon.url("m")])
+            .run();
+        exit.assert_code(1);
+        assert!(
+            exit.err().contains("--list-only of what is pushed"),
+            "{exit}"
+        );
+    }
+    assert_eq!(fs::read_dir(&pair.mirror).unwrap().count(), 0);
+}
+
+#[test]
 fn connections_above_the_limit_are_turned_away_until_one_ends() {
     let rsync = require_rsync!();
     let pair = Pair::new();
