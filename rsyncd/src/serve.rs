@@ -143,7 +143,7 @@ fn run(request: SessionRequest) -> Result<Outcome, Error> {
 }
 
 /// Tells the client of an error that is ours to tell; other errors need no words or cannot have any.
-fn give_up(ready: Ready, request: &SessionRequest, error: Error) -> Error {
+fn give_up(mut ready: Ready, request: &SessionRequest, error: Error) -> Error {
     match error {
         Error::Request { text, code } => {
             let sender = request.request.as_ref().is_ok_and(|asked| asked.sender);
@@ -155,6 +155,12 @@ fn give_up(ready: Ready, request: &SessionRequest, error: Error) -> Error {
                 compression: false,
             };
             reject(ready, request, &rejection)
+        }
+        // The client failed and waits for this answer (01-session 12.2).
+        Error::Remote { .. } => {
+            let answer = Message::ErrorExit(None);
+            let _ = ready.out.message(&answer).and_then(|()| ready.out.flush());
+            error
         }
         other => other,
     }

@@ -359,7 +359,12 @@ fn hear_out(mut input: WireIn, error: &Error) {
     );
     if !nobody_there && input.read_ahead("receiver").is_ok() {
         // Our own error is the one that counts.
-        let _ = input.last_words(Instant::now() + LAST_WORDS);
+        let time = match error {
+            // A client that was interrupted in the middle of a frame waits for nothing but the end.
+            Error::Protocol(_) => LAST_WORDS / 10,
+            _ => LAST_WORDS,
+        };
+        let _ = input.last_words(Instant::now() + time);
     }
 }
 
