@@ -411,6 +411,13 @@ fn usage(role: Role, parts: &[&[u8]]) -> Failure {
 }
 
 fn no_shell(argument: &[u8]) -> Failure {
+    let scheme = argument.get(..8).unwrap_or_default();
+    if scheme.eq_ignore_ascii_case(b"rsync://") {
+        // rsync takes that for a host called "rsync".
+        let text = b": not an address of the form rsync://[USER@]HOST[:PORT]/MODULE/PATH \
+            (a password goes into RSYNC_PASSWORD or --password-file)";
+        return usage(Role::Client, &[b"rsync: ", argument, text]);
+    }
     let mut failure = Failure::new(
         UNSUPPORTED,
         Role::Client,

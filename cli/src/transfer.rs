@@ -230,6 +230,7 @@ struct Terminal {
     report: Mutex<Report<BufWriter<io::Stdout>, io::Stderr>>,
     role: Role,
     progress: bool,
+    extras: Extras,
     /// Directories are listed while files already move.
     incremental: AtomicBool,
     /// A source could not be opened.
@@ -240,6 +241,10 @@ impl Terminal {
     fn new(args: &HiArgs, role: Role) -> Self {
         let escaper = Escaper::for_locale(|name| std::env::var(name).ok());
         let out = BufWriter::new(io::stdout());
+        let shows = |letter| {
+            let format = args.output.format.as_ref();
+            format.is_some_and(|format| format.has(letter))
+        };
         let report = Report::new(
             args.output.clone(),
             escaper,
@@ -251,6 +256,10 @@ impl Terminal {
             report: Mutex::new(report),
             role,
             progress: args.output.progress,
+            extras: Extras {
+                checksum: shows(b'C'),
+                long_name: shows(b'f'),
+            },
             incremental: AtomicBool::new(false),
             partial: AtomicBool::new(false),
         }
@@ -342,12 +351,15 @@ impl Events for Terminal {
     fn event(&self, event: Event<'_>) {
         let sending = self.role == Role::Sender;
         self.with(|report| match event {
-            Event::Item(item) => report.item(&entry(&item)),
-            Event::Transferred { item, literal, .. } => report.transferred(&Entry {
-                moved: literal,
-                ..entry(&item)
+            Event::Item(item) => self.extras.of(&item, |entry| report.item(&entry)),
+            Event::Transferred { item, cost, .. } => self.extras.of(&item, |entry| {
+                report.transferred(&Entry {
+                    moved: cost.data,
+                    sums: cost.sums,
+                    ..entry
+                })
             }),
-            Event::Listed(item) => report.listed(&entry(&item)),
+            Event::Listed(item) => self.extras.of(&item, |entry| report.listed(&entry)),
             Event::Deleted { name, is_dir } => report.deleted(name, is_dir, sending),
             Event::Message {
                 kind: TextKind::Info,
@@ -389,7 +401,42 @@ impl Events for Terminal {
     }
 }
 
-/// An event's entry as the output wants it.
+/// What the lines of a run show that takes work to find.
+#[derive(Debug, Clone, Copy)]
+struct Extras {
+    checksum: bool,
+    long_name: bool,
+}
+
+impl Extras {
+    /// An event's entry as the output wants it.
+    fn of<T>(self, item: &Item<'_>, show: impl FnOnce(Entry<'_>) -> T) -> T {
+        let checksum = item.checksum.filter(|_| self.checksum).map(|sum| {
+            let bytes = item.algorithm.shown(sum);
+            bytes
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
+        });
+        let long_name = (self.long_name && item.sending).then(|| long_name(item.place, item.name));
+        show(Entry {
+            long_name: long_name.as_deref(),
+            checksum: checksum.as_deref(),
+            checksum_width: 2 * item.algorithm.digest_len(),
+            ..entry(item)
+        })
+    }
+}
+
+/// `%f`: the name behind its directory as the command line has it, without a leading slash and lone dots.
+fn long_name(place: &[u8], name: &[u8]) -> Vec<u8> {
+    let name = name.strip_prefix(b"/").unwrap_or(name);
+    let parts = place.split(|&byte| byte == b'/');
+    let mut parts: Vec<_> = parts.filter(|part| !matches!(*part, b"" | b".")).collect();
+    parts.push(name);
+    parts.join(&b'/')
+}
+
 fn entry<'a>(item: &Item<'a>) -> Entry<'a> {
     Entry {
         flags: ItemFlags(item.flags.0),

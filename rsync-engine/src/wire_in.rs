@@ -66,6 +66,8 @@ pub struct WireIn {
     mode: Mode,
     message: Vec<u8>,
     received: u64,
+    /// Stream bytes that were taken.
+    used: u64,
     messages: Box<dyn Messages>,
     clock: Arc<IoClock>,
 }
@@ -85,6 +87,7 @@ impl WireIn {
         Self {
             source: Source::Direct(source),
             received: unread.len() as u64,
+            used: 0,
             end: unread.len(),
             chunk: unread,
             pos: 0,
@@ -153,6 +156,11 @@ impl WireIn {
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received
+    }
+
+    /// Stream bytes taken so far, without frame headers and messages.
+    pub(crate) fn used(&self) -> u64 {
+        self.used
     }
 
     /// Whether something can be read without waiting.
@@ -339,6 +347,7 @@ impl WireIn {
 
     fn consume(&mut self, n: usize) {
         self.pos += n;
+        self.used += n as u64;
         if let Mode::Framed(_, left) = &mut self.mode {
             *left -= n;
         }

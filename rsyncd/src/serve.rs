@@ -296,7 +296,7 @@ fn read_rules(ready: &mut Ready, asked: &ServerRequest) -> Result<RuleList, Erro
     })
 }
 
-/// `prefix`: the path of the transfer's names in the module, for the log.
+/// `prefix`: the path of a push's names in the module, for the log.
 fn session(
     ready: &Ready,
     request: &SessionRequest,

@@ -55,6 +55,7 @@ fn argument(path: &[u8]) -> Result<Argument, Unopened> {
         implied: false,
         contents: name.is_none(),
         shown: shown(path),
+        place: dir.to_vec(),
     })
 }
 
@@ -121,6 +122,10 @@ fn relative_argument(path: &[u8]) -> Result<Result<Argument, Errno>, TargetError
         implied: !whole,
         contents,
         shown: shown(path),
+        place: match cut {
+            Some(_) => dir.to_vec(),
+            None => Vec::new(),
+        },
     }))
 }
 

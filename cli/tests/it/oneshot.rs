@@ -77,6 +77,8 @@ const CASES: &[(&[&str], &str)] = &[
     ),
     (&["-ai", "--modify-window=-1"], "."),
     (&["-a", "--out-format=%i|%n|%L|%l|%o"], "."),
+    (&["-a", "--out-format=%f|%b|%c|%C"], "."),
+    (&["-ac", "--out-format=%f|%C"], "./sub"),
     (&["-aq"], "."),
     (&["-ai", "--checksum-choice=md5"], "."),
     (&["-ai", "-B", "1024"], "."),

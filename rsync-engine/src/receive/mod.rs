@@ -72,7 +72,7 @@ pub use self::link_target::LinkTargets;
 pub use self::lists::{NameCheck, Wanted};
 
 pub(crate) use self::checksum_of_file::digest_of;
-pub(crate) use self::generator::item_of;
+pub(crate) use self::generator::{Teller, item_of};
 
 mod checksum_of_file {
     //! The digest of a whole file, for `--checksum`.

@@ -48,6 +48,8 @@ struct Root {
     dirs: DirCache,
     /// Device of the argument, for `-x`.
     device: u64,
+    /// As the user named it.
+    place: Vec<u8>,
 }
 
 /// Builds lists and keeps what must survive from one to the next.
@@ -147,7 +149,7 @@ impl ListWriter {
         let started = Instant::now();
         let before = out.sent();
         let mut list = self.start(None);
-        let root = self.root(&picked.tree, Links::Refuse);
+        let root = self.root(&picked.tree, Links::Refuse, Vec::new());
         let mut seen = HashSet::new();
         let mut names = picked.names;
         names.sort_by(|a, b| a.path.cmp(&b.path));
@@ -272,13 +274,21 @@ impl ListWriter {
         self.pending.extend(fresh);
     }
 
-    fn root(&mut self, tree: &Tree, links: Links) -> u16 {
+    /// What the names of a root are relative to, as the user named it.
+    pub(super) fn place(&self, root: u16) -> &[u8] {
+        self.roots
+            .get(usize::from(root))
+            .map_or(&[][..], |root| &root.place)
+    }
+
+    fn root(&mut self, tree: &Tree, links: Links, place: Vec<u8>) -> u16 {
         let device = tree.root().id().map_or(0, |id| id.dev);
         let dirs = DirCache::new(tree.clone(), RelPathBuf::root(), links, DIRS_HELD);
         self.roots.push(Root {
             tree: tree.clone(),
             dirs,
             device,
+            place,
         });
         u16::try_from(self.roots.len() - 1).unwrap_or(u16::MAX)
     }

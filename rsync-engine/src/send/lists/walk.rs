@@ -21,7 +21,7 @@ impl ListWriter {
         list: &mut FileList,
         out: &mut WireOut,
     ) -> Result<(), Error> {
-        let root = self.root(&argument.tree, argument.links);
+        let root = self.root(&argument.tree, argument.links, argument.place.clone());
         let session = Arc::clone(&self.session);
         let options = &session.options;
         let (recursive, dirs) = (options.recursive, options.dirs);
