@@ -146,7 +146,7 @@ impl From<OptionError> for Failure {
     fn from(error: OptionError) -> Self {
         match error {
             OptionError::Unsupported { name } => Self::unsupported(&name),
-            OptionError::UnknownChecksum { .. } => {
+            OptionError::UnknownChecksum { .. } | OptionError::NoListChecksum => {
                 Self::new(UNSUPPORTED, Role::Client, error.to_string())
             }
             error => Self::new(USAGE, Role::Client, format!("rsync: {error}")),

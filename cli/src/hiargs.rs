@@ -144,8 +144,8 @@ impl HiArgs {
             options.dirs = true;
         }
         options.check()?;
+        options.check_checksums()?;
         check_protocol(&options)?;
-        check_checksums(&options)?;
 
         let job = find_job(sources, dest, low.port)?;
         if let Job::Local { .. } = job {
@@ -442,18 +442,6 @@ fn check_protocol(options: &TransferOptions) -> Result<(), Failure> {
         _ => return Ok(()),
     };
     Err(Failure::new(PROTOCOL, Role::Client, text))
-}
-
-/// The list sums of `-c` cannot be none.
-fn check_checksums(options: &TransferOptions) -> Result<(), Failure> {
-    match &options.checksum_choice {
-        Some(choice) if options.checksum && choice.list == "none" => Err(Failure::new(
-            UNSUPPORTED,
-            Role::Client,
-            "Invalid checksum-choice for --checksum: none (0)",
-        )),
-        _ => Ok(()),
-    }
 }
 
 /// What a receiving server is told of `--out-format` (01-session 7.6).

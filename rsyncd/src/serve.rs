@@ -179,18 +179,19 @@ fn placeholder(rejection: &Rejection) -> ServerRequest {
 
 /// What the module does not allow; told after the set-up (04-daemon 12).
 fn refusal(request: &SessionRequest, asked: &ServerRequest) -> Option<Rejection> {
-    let text = match asked.sender {
-        true if request.write_only => "ERROR: module is write only",
-        false if request.read_only => "ERROR: module is read only",
+    let (text, exit_code) = match asked.sender {
+        true if request.write_only => ("ERROR: module is write only".to_owned(), 1),
+        false if request.read_only => ("ERROR: module is read only".to_owned(), 1),
         // The client would have us print what it sends, and change nothing.
-        false if asked.options.list_only.is_on() => {
-            "ERROR: --list-only of what is pushed is not supported by this daemon"
-        }
-        _ => return None,
+        false if asked.options.list_only.is_on() => (
+            "ERROR: --list-only of what is pushed is not supported by this daemon".to_owned(),
+            1,
+        ),
+        _ => (asked.options.check_checksums().err()?.to_string(), 4),
     };
     Some(Rejection {
-        text: text.to_owned(),
-        exit_code: 1,
+        text,
+        exit_code,
         sender: asked.sender,
         capabilities: asked.capabilities.clone(),
         compression: false,
