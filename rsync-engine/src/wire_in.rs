@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rsync_proto::mux::{Demux, FrameHeader, Message, Peer, Tag};
+use rsync_proto::mux::{Demux, FrameHeader, Message, Peer, Tag, exit_code_of_peer};
 use rsync_proto::wire::Cursor;
 use rsync_proto::{DecodeError, Protocol, Violation};
 
@@ -37,12 +37,17 @@ enum Mode {
     Framed(Demux, usize),
 }
 
-/// There are no messages before the roles start.
+/// Before the roles start there is nobody to tell of messages; but a peer that fails as early as that says so.
 struct Unheard;
 
 impl Messages for Unheard {
-    fn message(&mut self, _message: Message<'_>) -> Result<(), Error> {
-        Ok(())
+    fn message(&mut self, message: Message<'_>) -> Result<(), Error> {
+        match message {
+            Message::ErrorExit(code) => Err(Error::Remote {
+                code: exit_code_of_peer(code),
+            }),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -61,6 +66,8 @@ pub struct WireIn {
     mode: Mode,
     message: Vec<u8>,
     received: u64,
+    /// Stream bytes that were taken.
+    used: u64,
     messages: Box<dyn Messages>,
     clock: Arc<IoClock>,
 }
@@ -80,6 +87,7 @@ impl WireIn {
         Self {
             source: Source::Direct(source),
             received: unread.len() as u64,
+            used: 0,
             end: unread.len(),
             chunk: unread,
             pos: 0,
@@ -148,6 +156,11 @@ impl WireIn {
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received
+    }
+
+    /// Stream bytes taken so far, without frame headers and messages.
+    pub(crate) fn used(&self) -> u64 {
+        self.used
     }
 
     /// Whether something can be read without waiting.
@@ -334,6 +347,7 @@ impl WireIn {
 
     fn consume(&mut self, n: usize) {
         self.pos += n;
+        self.used += n as u64;
         if let Mode::Framed(_, left) = &mut self.mode {
             *left -= n;
         }

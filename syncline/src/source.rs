@@ -6,30 +6,48 @@ use std::path::Path;
 
 use rsync_engine::fs::{Errno, Links, Tree};
 use rsync_engine::send::{Argument, Source};
+use rsync_proto::PeerText;
+
+use crate::TargetError;
+
+/// A path that cannot be opened, and why: that of a directory, with a slash at its end, or with `relative` the argument.
+pub type Unopened = (Vec<u8>, Errno);
 
 /// Opens the directories of source arguments. An argument whose directory cannot be opened is returned with the
 /// reason; the others go on.
-pub fn arguments(paths: &[Vec<u8>], relative: bool) -> (Source, Vec<(Vec<u8>, Errno)>) {
+///
+/// # Errors
+/// With `relative` an argument that leads upwards: no name of the transfer can say that.
+pub fn arguments(
+    paths: &[Vec<u8>],
+    relative: bool,
+) -> Result<(Source, Vec<Unopened>), TargetError> {
     let mut arguments = Vec::new();
     let mut failures = Vec::new();
     for path in paths {
-        match argument(path, relative) {
+        let argument = if relative {
+            relative_argument(path)?.map_err(|errno| (path.clone(), errno))
+        } else {
+            argument(path)
+        };
+        match argument {
             Ok(argument) => arguments.push(argument),
-            Err(errno) => failures.push((path.clone(), errno)),
+            Err(unopened) => failures.push(unopened),
         }
     }
-    (Source::Arguments(arguments), failures)
+    Ok((Source::Arguments(arguments), failures))
 }
 
-fn argument(path: &[u8], relative: bool) -> Result<Argument, Errno> {
-    if relative {
-        return relative_argument(path);
-    }
+fn argument(path: &[u8]) -> Result<Argument, Unopened> {
     let (dir, name) = match split(path) {
         Split::Contents(dir) => (dir, None),
         Split::Named(dir, name) => (dir, Some(name)),
     };
-    let tree = open(dir)?;
+    let unopened = |errno| match dir.ends_with(b"/") {
+        true => (dir.to_vec(), errno),
+        false => ([dir, b"/"].concat(), errno),
+    };
+    let tree = open(dir).map_err(unopened)?;
     Ok(Argument {
         tree,
         links: Links::Refuse,
@@ -37,6 +55,7 @@ fn argument(path: &[u8], relative: bool) -> Result<Argument, Errno> {
         implied: false,
         contents: name.is_none(),
         shown: shown(path),
+        place: dir.to_vec(),
     })
 }
 
@@ -60,7 +79,7 @@ fn split(path: &[u8]) -> Split<'_> {
 }
 
 /// With `-R` the whole argument is the name; `/./` marks where it starts (02-file-list 14.3).
-fn relative_argument(path: &[u8]) -> Result<Argument, Errno> {
+fn relative_argument(path: &[u8]) -> Result<Result<Argument, Errno>, TargetError> {
     let cut = path.windows(3).position(|window| window == b"/./");
     let (dir, rest) = match cut {
         Some(at) => (&path[..at.max(1)], &path[at + 3..]),
@@ -71,17 +90,19 @@ fn relative_argument(path: &[u8]) -> Result<Argument, Errno> {
     let contents = rest.is_empty() || rest.ends_with(b"/") || rest.ends_with(b"/.") || rest == b".";
     let below_dot = rest.starts_with(b"./");
     let mut name: Vec<u8> = Vec::new();
+    let mut upwards = false;
     for part in rest
         .split(|&byte| byte == b'/')
         .filter(|part| !part.is_empty() && *part != b".")
     {
-        if part == b".." {
-            return Err(Errno::INVAL);
-        }
+        upwards |= part == b"..";
         if !name.is_empty() || absolute {
             name.push(b'/');
         }
         name.extend_from_slice(part);
+    }
+    if upwards {
+        return Err(TargetError::Upwards(PeerText(name)));
     }
     let whole = name.is_empty();
     if whole {
@@ -94,19 +115,24 @@ fn relative_argument(path: &[u8]) -> Result<Argument, Errno> {
     if below_dot && !whole {
         name.splice(..0, *b"./");
     }
-    Ok(Argument {
-        tree: open(dir)?,
+    Ok(open(dir).map(|tree| Argument {
+        tree,
         links: Links::Any,
         name,
         implied: !whole,
         contents,
         shown: shown(path),
-    })
+        place: match cut {
+            Some(_) => dir.to_vec(),
+            None => Vec::new(),
+        },
+    }))
 }
 
 fn open(dir: &[u8]) -> Result<Tree, Errno> {
     Tree::open(Path::new(OsStr::from_bytes(dir)))
 }
+
 /// A path as rsync's messages have it: from the root of the file system.
 fn shown(path: &[u8]) -> Vec<u8> {
     let whole = std::path::absolute(OsStr::from_bytes(path));

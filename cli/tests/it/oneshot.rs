@@ -35,6 +35,8 @@ const CASES: &[(&[&str], &str)] = &[
     (&["-aRi"], "./sub/./dir"),
     (&["-aRi"], "./sub/dir/file"),
     (&["-aRi", "--no-implied-dirs"], "./sub/dir/file"),
+    (&["-Ri"], "./text"),
+    (&["-aRi"], "./sub/../text"),
     (&["-di"], "."),
     (&["-ai"], "./sub"),
     (&["-ai"], "./text"),
@@ -75,6 +77,8 @@ const CASES: &[(&[&str], &str)] = &[
     ),
     (&["-ai", "--modify-window=-1"], "."),
     (&["-a", "--out-format=%i|%n|%L|%l|%o"], "."),
+    (&["-a", "--out-format=%f|%b|%c|%C"], "."),
+    (&["-ac", "--out-format=%f|%C"], "./sub"),
     (&["-aq"], "."),
     (&["-ai", "--checksum-choice=md5"], "."),
     (&["-ai", "-B", "1024"], "."),
@@ -119,7 +123,7 @@ impl Bench {
             Change::Retype,
         ]);
         Mutator::new(&destination, 3).mix(mix).steps(40);
-        settle_times(&destination);
+        testkit::tree::settle_times(&destination);
         fs::write(
             dir.path().join("EXCLUDES"),
             "# comment\n*.txt\n+ keep\n/sizes\n",
@@ -167,29 +171,6 @@ impl Bench {
         ];
         names.extend(self.daemon.as_ref().map(|daemon| daemon.addr().to_string()));
         comparable(&told(&exit, &names))
-    }
-}
-
-/// Gives what has just been made times that do not depend on when.
-fn settle_times(root: &Path) {
-    let mut pending = vec![root.to_owned()];
-    while let Some(path) = pending.pop() {
-        let meta = fs::symlink_metadata(&path).unwrap();
-        if meta.is_dir() {
-            pending.extend(
-                fs::read_dir(&path)
-                    .unwrap()
-                    .map(|entry| entry.unwrap().path()),
-            );
-        }
-        let recent = meta
-            .modified()
-            .unwrap()
-            .elapsed()
-            .is_ok_and(|age| age.as_secs() < 3600);
-        if recent {
-            testkit::tree::set_mtime(&path, 1_700_000_000, 123_456_789);
-        }
     }
 }
 

@@ -24,24 +24,23 @@ pub(super) fn send(
         Err(error) => return Err(give_up(ready, request, error)),
     };
     let mut arguments = Vec::new();
-    let mut prefixes = Vec::new();
     let mut hidden = Vec::new();
     for path in &paths {
-        let Some((argument, prefix)) = argument(&request.root, path, asked.options.relative) else {
+        let Some(argument) = argument(&request.root, path, asked.options.relative) else {
             continue;
         };
-        let whole = join(&prefix, &argument.name);
+        let whole = join(&argument.place, &argument.name);
         let is_dir = argument.contents || is_directory(&request.root, &whole);
         if module.excludes_path(&whole, is_dir) {
             hidden.push(whole);
         } else {
             arguments.push(argument);
-            prefixes.push(prefix);
         }
     }
-    let same = prefixes.windows(2).all(|pair| pair[0] == pair[1]);
-    let logged = prefixes.first().filter(|_| same).cloned();
-    let session = session(&ready, request, asked.options, logged.unwrap_or_default());
+    let prefixes = arguments.iter().map(|argument| argument.place.clone());
+    let prefixes: Vec<_> = prefixes.collect();
+    // Each argument brings its own.
+    let session = session(&ready, request, asked.options, Vec::new());
     for path in hidden {
         // What is excluded does not exist.
         session.trouble.io_error(IO_GENERAL);
@@ -74,9 +73,8 @@ pub(super) fn send(
     rsync_engine::send(session, ready.input, ready.out, what)
 }
 
-/// One path of a pull, split as a client would split it (06-client 1.4), and the path in the module that its
-/// names are relative to. What does not exist is the engine's to report.
-fn argument(module: &Tree, path: &[u8], relative: bool) -> Option<(Argument, Vec<u8>)> {
+/// One path of a pull, split as a client would split it (06-client 1.4); its place is a path in the module. What does not exist is the engine's to report.
+fn argument(module: &Tree, path: &[u8], relative: bool) -> Option<Argument> {
     let contents = path.ends_with(b"/") || path == b"." || path.ends_with(b"/.");
     let (base, rest) = match path.windows(3).position(|window| window == b"/./") {
         Some(at) if relative => (&path[..at], &path[at + 3..]),
@@ -102,34 +100,30 @@ fn argument(module: &Tree, path: &[u8], relative: bool) -> Option<(Argument, Vec
         Ok(tree) => {
             let name = name.to_vec();
             let prefix = top.as_bytes().to_vec();
-            Some((
-                Argument {
-                    tree,
-                    links,
-                    name,
-                    implied,
-                    contents,
-                    shown,
-                },
-                prefix,
-            ))
+            Some(Argument {
+                tree,
+                links,
+                name,
+                implied,
+                contents,
+                shown,
+                place: prefix,
+            })
         }
         // The path from the module's root fails in the same way, and the sender says so.
         Err(_) => {
             let name = join(top.as_bytes(), name);
             let tree = module.clone();
             let links = Links::Beneath;
-            Some((
-                Argument {
-                    tree,
-                    links,
-                    name,
-                    implied: false,
-                    contents,
-                    shown,
-                },
-                Vec::new(),
-            ))
+            Some(Argument {
+                tree,
+                links,
+                name,
+                implied: false,
+                contents,
+                shown,
+                place: Vec::new(),
+            })
         }
     }
 }
@@ -222,9 +216,9 @@ mod tests {
             ("none/b", false, "", "none/b", false),
             ("none/", false, "", "none", true),
         ] {
-            let (argument, found) = argument(&tree, path.as_bytes(), relative).expect("argument");
+            let argument = argument(&tree, path.as_bytes(), relative).expect("argument");
             let found = (
-                String::from_utf8(found).expect("text"),
+                String::from_utf8(argument.place).expect("text"),
                 String::from_utf8(argument.name).expect("text"),
             );
             assert_eq!(
