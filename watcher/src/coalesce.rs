@@ -272,6 +272,11 @@ impl DirtySet {
             .all(|map| range_within(map, path).next().is_none())
     }
 
+    /// True if, on top of that, no directory above `path` is owed as a whole.
+    pub(crate) fn is_clean(&self, path: &[u8]) -> bool {
+        self.is_clean_below(path) && self.standing_above(path).next().is_none()
+    }
+
     /// Paths strictly below `dir` (or `dir` itself, if it is no directory) that have a mark of their own.
     pub fn waiting_below(&self, dir: &[u8]) -> impl Iterator<Item = &PathBytes> {
         range_within(&self.marks, dir).map(|(path, _)| path)

@@ -31,7 +31,7 @@ const KEEP_OPEN: Duration = Duration::from_secs(40);
 const RENEWALS: u32 = 5;
 /// How long a daemon may take to notice that a session ended, and how often it is asked meanwhile.
 const ENDING: Duration = Duration::from_secs(1);
-const ASK_AGAIN: Duration = Duration::from_millis(20);
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Where a mirror is.
 #[derive(Debug, Clone)]

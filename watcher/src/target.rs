@@ -121,7 +121,7 @@ impl Target {
         directory: bool,
         clean: bool,
     ) {
-        if clean && self.set.is_clean_below(to) && self.renames.len() < MAX_RENAMES {
+        if clean && self.set.is_clean(to) && self.renames.len() < MAX_RENAMES {
             self.renames.push(RenameHint {
                 from: from.clone(),
                 to: to.clone(),

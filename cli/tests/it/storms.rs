@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::process::Signal;
 use testkit::{Compare, Program, Relay, TreeSpec, require_rsync, wait};
 
 use crate::setup::{Mount, Pair, USER, binary, leaves, no_story, settles};
@@ -166,17 +167,20 @@ fn an_overflow_of_the_queue() {
         testkit::skipped("the limit of inotify's queue cannot be lowered here");
         return;
     }
+    let at = |dir: usize| pair.source.join(dir.to_string());
+    (0..25).for_each(|dir| fs::create_dir(at(dir)).unwrap());
     let watch = pair.watch(&[], &[&pair.mirror.display().to_string()]);
     watch.wait_output("in sync");
     // The queue is made with the limit of that moment.
     fs::write(LIMIT, before.trim()).unwrap();
+    watch.signal(Signal::STOP);
+    (25..50).for_each(|dir| fs::create_dir(at(dir)).unwrap());
     for dir in 0..50 {
-        let dir = pair.source.join(dir.to_string());
-        fs::create_dir(&dir).unwrap();
         for file in 0..100 {
-            fs::write(dir.join(file.to_string()), "text").unwrap();
+            fs::write(at(dir).join(file.to_string()), "text").unwrap();
         }
     }
+    watch.signal(Signal::CONT);
     pair.settles(&watch, &no_story);
     watch.wait_output("the kernel dropped events");
     leaves(watch);

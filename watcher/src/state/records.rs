@@ -168,7 +168,7 @@ impl State {
         let clean = self
             .targets
             .iter()
-            .map(|target| target.set.is_clean_below(&path))
+            .map(|target| target.set.is_clean(&path))
             .collect();
         let (mut node, mut ino) = (None, 0);
         if directory {

@@ -149,7 +149,11 @@ impl Listing {
         let is_new = !inner.state.tree.has_name(node, &entry.name);
         let mut differs = match self.reason {
             Reason::Start | Reason::Event => false,
-            Reason::Lost(since) => is_new || entry.stat.is_none_or(|stat| stat.ctime >= since.real),
+            Reason::Lost(since) => {
+                let known = inner.state.tree.file(node, &entry.name);
+                let is_other = known.is_some_and(|known| known.ino != entry.ino);
+                is_new || is_other || entry.stat.is_none_or(|stat| stat.ctime >= since.real)
+            }
             // It was polled until now, and nobody has looked since the last time.
             Reason::Poll => !self.polled,
         };
