@@ -5,6 +5,7 @@ mod faults;
 mod mirror;
 mod model;
 mod nasty;
+mod privilege;
 mod random;
 mod scene;
 mod snapshot;

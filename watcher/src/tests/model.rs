@@ -22,6 +22,7 @@ use syncline::Filters;
 
 use super::faults::{Faults, Faulty};
 use super::mirror::{Control, Mirror};
+use super::privilege::as_a_user;
 use super::random::Random;
 use super::snapshot::differences;
 use crate::dirty::Timing;
@@ -33,7 +34,7 @@ use crate::shared::{DeletePolicy, WatchOptions};
 #[test]
 fn the_mirror_converges() {
     for seed in seeds() {
-        run(seed, false);
+        run(seed, By::Both);
     }
 }
 
@@ -41,8 +42,29 @@ fn the_mirror_converges() {
 #[test]
 fn the_mirror_of_rsync_converges() {
     for seed in seeds() {
-        run(seed, true);
+        run(seed, By::Rsync);
     }
+}
+
+/// The same with rsync sessions to both, and for somebody who cannot read everything.
+#[test]
+fn the_mirror_of_a_user_converges() {
+    as_a_user(|| {
+        for seed in seeds() {
+            run(seed, By::RsyncOfUser);
+        }
+    });
+}
+
+/// Who brings the folders up to date.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// Both by [`Mirror`].
+    Both,
+    /// The second by rsync.
+    Rsync,
+    /// Both by rsync, and permissions count.
+    RsyncOfUser,
 }
 
 fn seeds() -> std::ops::Range<u64> {
@@ -56,7 +78,8 @@ fn seeds() -> std::ops::Range<u64> {
     }
 }
 
-fn run(seed: u64, rsync: bool) {
+fn run(seed: u64, by: By) {
+    let user = by == By::RsyncOfUser;
     let dir = tempfile::tempdir().unwrap();
     let source = dir.path().join("source");
     let mirrors = [dir.path().join("mirror-0"), dir.path().join("mirror-1")];
@@ -83,7 +106,7 @@ fn run(seed: u64, rsync: bool) {
         controls[0].refuse_one_in.store(50, Ordering::Relaxed);
     }
     // A tree to start with, made before anybody watches.
-    let mut first = Writer::new(&source, random.next());
+    let mut first = Writer::new(&source, random.next(), user);
     for _ in 0..60 {
         first.act();
     }
@@ -104,7 +127,7 @@ fn run(seed: u64, rsync: bool) {
         let last = rounds == 0;
         let targets = (0..2)
             .map(|i| TargetSpec {
-                pusher: if rsync && i == 1 {
+                pusher: if user || (by == By::Rsync && i == 1) {
                     Box::new(mirror::Mirror::new(
                         MirrorTarget::Local(mirrors[i].clone()),
                         // Times are compared to the nanosecond below.
@@ -127,7 +150,7 @@ fn run(seed: u64, rsync: bool) {
             Faulty::new(applier, faults.clone())
         })
         .unwrap();
-        disturb(&mut random, hostile, &source, &controls, &faults);
+        disturb(&mut random, hostile, &source, &controls, &faults, user);
         if !last {
             watcher.begin_stop();
             let status = watcher.status();
@@ -136,7 +159,7 @@ fn run(seed: u64, rsync: bool) {
             }
             watcher.stop();
             // Nobody watches this.
-            let mut writer = Writer::new(&source, random.next());
+            let mut writer = Writer::new(&source, random.next(), user);
             for _ in 0..random.below(40) {
                 writer.act();
             }
@@ -146,7 +169,20 @@ fn run(seed: u64, rsync: bool) {
             control.cut_one_in.store(0, Ordering::Relaxed);
             control.refuse_one_in.store(0, Ordering::Relaxed);
         }
-        let in_sync = watcher.wait_in_sync(Duration::from_secs(30));
+        if user {
+            make_readable(&source);
+        }
+        let mut in_sync = watcher.wait_in_sync(Duration::from_millis(300));
+        for _ in 0..100 {
+            if in_sync {
+                break;
+            }
+            if user {
+                // A receiver that is no superuser cannot delete in what it may not read.
+                mirrors.iter().for_each(|mirror| make_readable(mirror));
+            }
+            in_sync = watcher.wait_in_sync(Duration::from_millis(300));
+        }
         let status = watcher.status();
         let mut report = String::new();
         for (mirror, control) in mirrors.iter().zip(&controls) {
@@ -164,12 +200,17 @@ fn run(seed: u64, rsync: bool) {
             let events = events[events.len().saturating_sub(25)..].join("\n");
             let targets = status.targets.iter().map(|target| {
                 format!(
-                    "{:?} in_sync={} waiting={} held={} failing={}",
+                    "{:?} in_sync={} waiting={} held={} failing:{}",
                     target.phase,
                     target.in_sync,
                     target.waiting,
                     target.held,
-                    target.failing.len()
+                    target
+                        .failing
+                        .iter()
+                        .fold(String::new(), |text, (path, why, times)| {
+                            format!("{text} {}: {why} ({times})", path.escape_ascii())
+                        })
                 )
             });
             let targets: Vec<_> = targets.collect();
@@ -177,6 +218,24 @@ fn run(seed: u64, rsync: bool) {
         }
         watcher.stop();
         break;
+    }
+}
+
+/// Gives back all permissions that were taken away.
+fn make_readable(path: &Path) {
+    let Ok(meta) = fs::symlink_metadata(path) else {
+        return;
+    };
+    if meta.is_symlink() {
+        return;
+    }
+    if meta.mode() & 0o700 != 0o700 {
+        let mode = meta.mode() & 0o7777 | 0o700;
+        // A session may be quicker.
+        let _ = fs::set_permissions(path, fs::Permissions::from_mode(mode));
+    }
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        make_readable(&entry.path());
     }
 }
 
@@ -201,12 +260,13 @@ fn disturb(
     source: &Path,
     controls: &[Arc<Control>; 2],
     faults: &Arc<Faults>,
+    user: bool,
 ) {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let writers: Vec<_> = (0..1 + random.below(4))
             .map(|_| {
-                let mut writer = Writer::new(source, random.next());
+                let mut writer = Writer::new(source, random.next(), user);
                 let actions = 20 + random.below(200);
                 let mut pauses = Random::new(random.next());
                 scope.spawn(move || {
@@ -262,6 +322,8 @@ struct Writer {
     root: PathBuf,
     random: Random,
     written: u64,
+    /// Sometimes takes away permissions of its own.
+    user: bool,
 }
 
 const NAMES: [&[u8]; 9] = [
@@ -277,11 +339,12 @@ const NAMES: [&[u8]; 9] = [
 ];
 
 impl Writer {
-    fn new(root: &Path, seed: u64) -> Self {
+    fn new(root: &Path, seed: u64, user: bool) -> Self {
         Self {
             root: root.to_owned(),
             random: Random::new(seed),
             written: seed,
+            user,
         }
     }
 
@@ -432,7 +495,11 @@ impl Writer {
         if fs::symlink_metadata(path)?.is_symlink() {
             return Ok(());
         }
-        let mode = *self.random.pick(&[0o700, 0o755, 0o744, 0o711]);
+        let mut modes = vec![0o700, 0o755, 0o744, 0o711];
+        if self.user {
+            modes.extend([0, 0o500, 0o300, 0o600]);
+        }
+        let mode = *self.random.pick(&modes);
         fs::set_permissions(path, fs::Permissions::from_mode(mode))
     }
 

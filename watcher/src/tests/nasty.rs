@@ -5,25 +5,9 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::Ordering;
 
-use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
-
+use super::privilege::as_a_user;
 use super::scene::{Scene, Setup};
 use crate::event::WatchEvent;
-
-/// Runs a test in a thread, and so a watcher, for which permissions count.
-fn as_a_user(test: impl FnOnce() + Send) {
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let none = CapabilitySets {
-                effective: CapabilitySet::empty(),
-                permitted: CapabilitySet::empty(),
-                inheritable: CapabilitySet::empty(),
-            };
-            set_capabilities(None, none).unwrap();
-            test();
-        });
-    });
-}
 
 fn chmod(scene: &Scene, path: &str, mode: u32) {
     fs::set_permissions(scene.at(path), fs::Permissions::from_mode(mode)).unwrap();

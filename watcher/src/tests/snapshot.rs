@@ -19,10 +19,13 @@ pub(crate) fn snapshot(root: &Path) -> BTreeMap<Vec<u8>, Seen> {
     let mut all = BTreeMap::new();
     let mut todo = vec![root.to_owned()];
     while let Some(path) = todo.pop() {
-        let meta = std::fs::symlink_metadata(&path).unwrap();
+        let Ok(meta) = std::fs::symlink_metadata(&path) else {
+            continue;
+        };
         let kind = meta.file_type();
         let (kind, content) = if kind.is_dir() {
-            for entry in std::fs::read_dir(&path).unwrap() {
+            // A mode that should not be so any more may forbid it, and what is below.
+            for entry in std::fs::read_dir(&path).into_iter().flatten() {
                 todo.push(entry.unwrap().path());
             }
             ("dir", Vec::new())
@@ -32,7 +35,7 @@ pub(crate) fn snapshot(root: &Path) -> BTreeMap<Vec<u8>, Seen> {
         } else if kind.is_fifo() {
             ("fifo", Vec::new())
         } else {
-            ("file", std::fs::read(&path).unwrap())
+            ("file", std::fs::read(&path).unwrap_or_default())
         };
         let relative = path.strip_prefix(root).unwrap();
         all.insert(
