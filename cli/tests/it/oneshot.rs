@@ -9,7 +9,7 @@ use testkit::{
     differences, require_rsync,
 };
 
-use crate::setup::{binary, told};
+use crate::setup::{Mount, binary, told};
 
 /// Options, and how the source is named: `.` stands for its contents.
 const CASES: &[(&[&str], &str)] = &[
@@ -270,6 +270,76 @@ fn like_stock(direction: Direction) {
         CASES.len(),
         wrong.join("\n\n")
     );
+}
+
+/// A source that is not there is no reason to delete what came from it.
+#[test]
+fn a_missing_source_deletes_nothing() {
+    let rsync = require_rsync!();
+    let dir = testkit::temp_dir();
+    TreeSpec::new()
+        .file("file", "x")
+        .build(dir.path().join("there"));
+    let mut told_by = Vec::new();
+    for (name, program) in [
+        ("theirs", rsync.client()),
+        ("ours", crate::setup::syncline()),
+    ] {
+        let destination = dir.path().join(name);
+        TreeSpec::new()
+            .file("from/the/other", "x")
+            .build(&destination);
+        let exit = program
+            .args(["-ri", "--delete"])
+            .args(["there/", "missing/"].map(|source| dir.path().join(source)))
+            .arg(&destination)
+            .run();
+        exit.assert_code(23);
+        assert!(destination.join("from/the/other").exists(), "{exit}");
+        assert!(destination.join("file").exists(), "{exit}");
+        told_by.push(told(&exit, &[]));
+    }
+    assert_eq!(told_by[0], told_by[1]);
+}
+
+/// What is mounted at the destination is not deleted, nor what lies in it.
+#[test]
+fn one_file_system_holds_at_the_destination() {
+    let rsync = require_rsync!();
+    let dir = testkit::temp_dir();
+    fs::create_dir_all(dir.path().join("source/mount")).unwrap();
+    let mut told_by = Vec::new();
+    for (name, program) in [
+        ("theirs", rsync.client()),
+        ("ours", crate::setup::syncline()),
+    ] {
+        let destination = dir.path().join(name);
+        let mounts = ["mount", "gone/mount"].map(|mount| destination.join(mount));
+        for mount in &mounts {
+            fs::create_dir_all(mount).unwrap();
+        }
+        let mounted = mounts.each_ref().map(|at| Mount::tmpfs(at, "1m"));
+        if mounted.iter().any(Option::is_none) {
+            testkit::skipped("nothing can be mounted here");
+            return;
+        }
+        for mount in &mounts {
+            fs::create_dir(mount.join("directory")).unwrap();
+            fs::write(mount.join("file"), "kept").unwrap();
+        }
+        let exit = program
+            .args(["-rix", "--delete"])
+            .args([&dir.path().join("source/"), &destination])
+            .run();
+        for mount in &mounts {
+            assert!(
+                mount.join("directory").exists() && mount.join("file").exists(),
+                "{exit}"
+            );
+        }
+        told_by.push(told(&exit, &[]));
+    }
+    assert_eq!(told_by[0], told_by[1]);
 }
 
 #[test]

@@ -49,6 +49,9 @@ impl Destination {
     ) -> Result<Place, Error> {
         match self.open() {
             Ok(tree) => {
+                tree.root()
+                    .check_search()
+                    .map_err(|errno| self.failed("change_dir#1", errno, 3))?;
                 return Ok(Place {
                     tree: Some(tree),
                     ..Place::default()
