@@ -9,3 +9,4 @@ mod privilege;
 mod random;
 mod scene;
 mod snapshot;
+mod writer;
