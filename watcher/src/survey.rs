@@ -232,8 +232,15 @@ impl Surveyor {
         if let Ok(wd) = watch
             && let Some(holder) = inner.state.tree.by_wd(wd)
         {
+            let access = inner.state.tree.get(holder).map(|node| node.access);
             if Some(holder) == there {
-                return Adopted::Known(holder);
+                if access != Some(Access::Unreadable) {
+                    return Adopted::Known(holder);
+                }
+                // It had its watch all the time, but walks left it out.
+                inner.state.tree.set_access(holder, Access::Watched);
+                appeared(inner, sight, Subtree::FORCE, now);
+                return Adopted::New(holder);
             }
             let is_placed = inner
                 .state
@@ -263,9 +270,15 @@ impl Surveyor {
                 }
                 _ => {
                     if let Some(node) = claim(&mut inner.state, holder, place, now) {
+                        let unreadable = access == Some(Access::Unreadable);
+                        inner.state.tree.set_access(node, Access::Watched);
                         // Its events were taken for ones under the old path, deletions included.
                         appeared(inner, sight, Subtree::REPLACED, now);
-                        return Adopted::Known(node);
+                        return if unreadable {
+                            Adopted::New(node)
+                        } else {
+                            Adopted::Known(node)
+                        };
                     }
                     inner.state.tree.clear_watch(wd);
                 }

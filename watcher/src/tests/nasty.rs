@@ -67,6 +67,26 @@ fn another_name_in_an_unreadable_directory_follows_when_it_can_be_read() {
     });
 }
 
+#[test]
+fn a_directory_that_moves_while_it_is_unreadable_is_followed_again() {
+    as_a_user(|| {
+        let scene = Setup {
+            source: vec!["d/x", "d/gone", "d/e/y"],
+            ..Setup::default()
+        }
+        .start();
+        scene.check();
+        chmod(&scene, "d", 0);
+        fs::rename(scene.at("d"), scene.at("moved")).unwrap();
+        scene.event(|event| matches!(event, WatchEvent::Unreadable { .. }).then_some(()));
+        chmod(&scene, "moved", 0o755);
+        scene.check();
+        fs::remove_file(scene.at("moved/gone")).unwrap();
+        scene.write("moved/e/y", "seen");
+        scene.check();
+    });
+}
+
 /// Does something while a session that sends `d/x` stands before the target.
 fn meanwhile(source: Vec<&'static str>, links: &[(&str, &str)], act: impl FnOnce(&Scene)) {
     let scene = Setup {
