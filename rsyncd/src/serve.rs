@@ -304,14 +304,16 @@ fn session(
     options: TransferOptions,
     prefix: Vec<u8>,
 ) -> Session {
+    let events = Arc::new(Logged {
+        log: request.log.clone(),
+        prefix,
+        times: options.times,
+    });
     Session {
         options,
         negotiated: ready.negotiated,
         client: false,
-        events: Arc::new(Logged {
-            log: request.log.clone(),
-            prefix,
-        }),
+        events,
         cancel: ready.cancel.clone(),
         clock: Arc::clone(&ready.clock),
         trouble: Arc::new(Trouble::default()),
