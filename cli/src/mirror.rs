@@ -1,6 +1,7 @@
 //! `syncline watch`: runs the watcher and says what it does, a line a batch.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -33,7 +34,7 @@ const NAMES_SHOWN: usize = 3;
 pub(crate) fn run(plan: &WatchPlan) -> Result<(), Failure> {
     let filters = transfer::filters(&plan.options)
         .map_err(|error| transfer::failure(&error, Role::Sender))?;
-    let chain = filters.sender_chain();
+    let chain = filters.sender_chain(&source(plan));
     if chain.has_dir_merge() {
         let text =
             "rsync: per-directory filter files (dir-merge) are not supported yet by syncline watch";
@@ -174,10 +175,7 @@ fn pusher(plan: &WatchPlan, target: &WatchTarget, filters: &Filters, cancel: &Ca
         }
         Job::Local {
             dest: Some(dest), ..
-        } => {
-            use std::os::unix::ffi::OsStringExt;
-            MirrorTarget::Local(std::ffi::OsString::from_vec(dest.clone()).into())
-        }
+        } => MirrorTarget::Local(std::ffi::OsString::from_vec(dest.clone()).into()),
         // A destination is always one of the two.
         Job::Local { .. } | Job::Pull { .. } | Job::ListModules { .. } => {
             MirrorTarget::Local(".".into())
@@ -191,6 +189,13 @@ fn pusher(plan: &WatchPlan, target: &WatchTarget, filters: &Filters, cancel: &Ca
         deletes,
         cancel.clone(),
     )
+    .source(source(plan))
+}
+
+/// The absolute path of the source.
+fn source(plan: &WatchPlan) -> Vec<u8> {
+    let absolute = std::path::absolute(&plan.source);
+    absolute.map_or_else(|_| Vec::new(), |path| path.into_os_string().into_vec())
 }
 
 /// The path behind the module's name.

@@ -32,11 +32,12 @@ fn argument(path: &[u8], relative: bool) -> Result<Argument, Errno> {
     let tree = open(dir)?;
     Ok(Argument {
         tree,
+        absolute: absolute(dir),
         links: Links::Refuse,
         name: name.unwrap_or(b".").to_vec(),
         implied: false,
         contents: name.is_none(),
-        shown: shown(path),
+        shown: absolute(path),
     })
 }
 
@@ -67,7 +68,7 @@ fn relative_argument(path: &[u8]) -> Result<Argument, Errno> {
         None if path.starts_with(b"/") => (&b"/"[..], path),
         None => (&b"."[..], path),
     };
-    let absolute = cut.is_none() && path.starts_with(b"/");
+    let from_root = cut.is_none() && path.starts_with(b"/");
     let contents = rest.is_empty() || rest.ends_with(b"/") || rest.ends_with(b"/.") || rest == b".";
     let below_dot = rest.starts_with(b"./");
     let mut name: Vec<u8> = Vec::new();
@@ -78,14 +79,14 @@ fn relative_argument(path: &[u8]) -> Result<Argument, Errno> {
         if part == b".." {
             return Err(Errno::INVAL);
         }
-        if !name.is_empty() || absolute {
+        if !name.is_empty() || from_root {
             name.push(b'/');
         }
         name.extend_from_slice(part);
     }
     let whole = name.is_empty();
     if whole {
-        name = if absolute {
+        name = if from_root {
             b"/".to_vec()
         } else {
             b".".to_vec()
@@ -96,19 +97,21 @@ fn relative_argument(path: &[u8]) -> Result<Argument, Errno> {
     }
     Ok(Argument {
         tree: open(dir)?,
+        absolute: absolute(dir),
         links: Links::Any,
         name,
         implied: !whole,
         contents,
-        shown: shown(path),
+        shown: absolute(path),
     })
 }
 
 fn open(dir: &[u8]) -> Result<Tree, Errno> {
     Tree::open(Path::new(OsStr::from_bytes(dir)))
 }
-/// A path as rsync's messages have it: from the root of the file system.
-fn shown(path: &[u8]) -> Vec<u8> {
+
+/// A path from the root of the file system, as rsync's messages have it.
+fn absolute(path: &[u8]) -> Vec<u8> {
     let whole = std::path::absolute(OsStr::from_bytes(path));
     whole.map_or_else(|_| path.to_vec(), |whole| whole.into_os_string().into_vec())
 }

@@ -7,7 +7,7 @@ use rsync_proto::Protocol;
 
 use crate::options::FilterText;
 
-use super::content::{Grammar, Syntax, warn_of_trailing_blank};
+use super::content::{Grammar, MergeFiles, Syntax, warn_of_trailing_blank};
 use super::cvs::CvsSources;
 use super::error::{FileLabel, FilterError, Notice, RuleSource};
 use super::parse::{Parsed, Template, exclude_merge_file};
@@ -42,6 +42,8 @@ pub struct RuleList {
     /// The peer sent it: what it says of sides is for the peer (02-file-list 2.5).
     pub(super) received: bool,
     bytes: usize,
+    /// What was read for the option in progress.
+    files: MergeFiles,
     notices: Vec<Notice>,
 }
 
@@ -89,10 +91,13 @@ impl RuleList {
     /// # Errors
     /// As [`Self::from_options`].
     pub fn add(&mut self, text: &FilterText, read: &mut ReadRules<'_>) -> Result<(), FilterError> {
+        self.files = MergeFiles::default();
         let (text, syntax) = match text {
-            FilterText::Rule(text) => (text, Syntax::Rules),
-            FilterText::Exclude(text) => (text, Syntax::OldStyle { include: false }),
-            FilterText::Include(text) => (text, Syntax::OldStyle { include: true }),
+            FilterText::Rule(text) => (&text[..], Syntax::Rules),
+            FilterText::RsyncFilter => (&b": /.rsync-filter"[..], Syntax::Rules),
+            FilterText::NoRsyncFilter => (&b"- .rsync-filter"[..], Syntax::Rules),
+            FilterText::Exclude(text) => (&text[..], Syntax::OldStyle { include: false }),
+            FilterText::Include(text) => (&text[..], Syntax::OldStyle { include: true }),
             FilterText::ExcludeFrom(name) => return self.add_file(name, false, read),
             FilterText::IncludeFrom(name) => return self.add_file(name, true, read),
         };
@@ -153,9 +158,10 @@ impl RuleList {
         }
         let bytes = read(name).map_err(|source| FilterError::Open {
             include: grammar.is_include_only(),
-            name: named_by,
+            name: named_by.clone(),
             source,
         })?;
+        self.files.count(bytes.len(), &named_by)?;
         let mut notices = std::mem::take(&mut self.notices);
         let outcome = grammar.each_rule(&bytes, &file, &mut notices, |parsed, source, _| {
             self.take(parsed, source, depth, read)
@@ -257,17 +263,6 @@ impl RuleList {
     /// More rules than the limit.
     pub fn add_backup_suffix(&mut self, suffix: &[u8]) -> Result<(), FilterError> {
         self.add_pattern(&[b"*", suffix].concat(), Sides::RECEIVER, false)
-    }
-
-    /// True if a rule is compared with absolute paths (the modifier `/`, 07-filters 5.3). Rules that
-    /// per-directory files will bring are not known yet.
-    #[must_use]
-    pub fn has_absolute_rules(&self) -> bool {
-        self.items.iter().any(|item| match &item.kind {
-            ItemKind::Rule(rule) => rule.absolute,
-            ItemKind::DirMerge(merge) => merge.absolute,
-            ItemKind::Cvs(_) => false,
-        })
     }
 
     /// Appends what a `--partial-dir` (or `--delay-updates`, with `.~tmp~`) stands for, unless it is absolute.

@@ -15,17 +15,17 @@ use super::rule::{Anchor, Merge, Origin, Rule, strip_directory};
 pub enum Place<'a> {
     /// A directory of the transfer, relative to its root; empty for the root.
     Transfer(&'a [u8]),
-    /// A directory above the transfer root, as an absolute path; of a daemon, within the module.
-    Above(&'a [u8]),
+    /// A directory outside of it, by an absolute path without `.` and `..`; of a daemon, within the module. That is
+    /// one above the transfer root, or one that a `.` rule names.
+    Outside(&'a [u8]),
 }
 
 /// Reads per-directory merge files. Closures `FnMut(Place, &[u8]) -> io::Result<Option<Vec<u8>>>` do.
 ///
-/// The implementation opens the file through the handle of the directory, without following symbolic links out
-/// of the tree, bounds its size, and treats a file that a daemon's own filter hides as missing.
+/// The implementation bounds the size of a file, follows symbolic links no further than its side may, and treats a
+/// file that a daemon's own filter hides as missing.
 pub trait ReadMergeFile {
-    /// The content of a file, `None` if there is none. `name` is one component, except when a `.` rule in a
-    /// per-directory file names a path; that path is relative to the directory, and may try to leave the tree.
+    /// The content of a file, `None` if there is none. `name` is one component.
     ///
     /// # Errors
     /// What keeps the file from being read. It matters for a file that a `.` rule names only.
@@ -84,7 +84,7 @@ impl Directory {
 
     pub(super) fn place(&self) -> Place<'_> {
         if self.above {
-            Place::Above(&self.path)
+            Place::Outside(&self.path)
         } else {
             Place::Transfer(&self.path)
         }
@@ -228,7 +228,21 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// Puts the rules of another file of the directory here.
+    /// The absolute path, without its leading slash, of a file that a `.` rule names: a plain name is looked for in
+    /// the transfer root, or next to a file above it, any other path starts at the per-directory file (07-filters
+    /// 7.1).
+    fn named_file(&self, name: &[u8]) -> Vec<u8> {
+        let directory = &self.directory.absolute;
+        if name.starts_with(b"/") {
+            clean(name)
+        } else if name.contains(&b'/') || self.directory.above {
+            clean(&join(directory, name))
+        } else {
+            clean(&join(self.chain.root(), name))
+        }
+    }
+
+    /// Puts the rules of another file here.
     fn read_now(
         &mut self,
         merge: &Merge,
@@ -252,12 +266,30 @@ impl<'a> Reading<'a> {
             name: source.clone(),
             source: error,
         };
-        let content = self
-            .read
-            .read(self.directory.place(), &merge.name)
-            .map_err(failed)?;
+        let path = self.named_file(&merge.name);
+        let (directory, name) = split(&path);
+        let root = self.chain.root();
+        let outside;
+        let place = match strip_directory(directory, root) {
+            Some(rel) => Place::Transfer(rel),
+            None if directory == root => Place::Transfer(b""),
+            None => {
+                outside = [b"/", directory].concat();
+                Place::Outside(&outside)
+            }
+        };
+        let content = self.read.read(place, name).map_err(failed)?;
         let bytes = content.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+        self.chain.count_file(bytes.len(), source)?;
         self.read_rules(&bytes, merge, &FileLabel::of(source, &merge.name), depth)
+    }
+}
+
+/// An absolute path without its leading slash as directory and last component.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|&b| b == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (b"", path),
     }
 }
 
@@ -301,7 +333,7 @@ pub(super) fn scan_top(merge: &Merge, root: &[u8]) -> Option<usize> {
 }
 
 /// An absolute path without its leading slash, with `.` and `..` resolved by their letters.
-fn clean(path: &[u8]) -> Vec<u8> {
+pub(super) fn clean(path: &[u8]) -> Vec<u8> {
     let mut components: Vec<&[u8]> = Vec::new();
     for component in path.split(|&b| b == b'/') {
         match component {

@@ -133,7 +133,7 @@ impl ListWriter {
         let started = Instant::now();
         let before = out.sent();
         let mut list = self.start(None);
-        let root = self.root(&picked.tree, Links::Refuse);
+        let root = self.root(&picked.tree, b"", Links::Refuse);
         let mut seen = HashSet::new();
         let mut names = picked.names;
         names.sort_by(|a, b| a.path.cmp(&b.path));
@@ -285,7 +285,8 @@ impl ListWriter {
         Ok(())
     }
 
-    fn root(&mut self, tree: &Tree, links: Links) -> u16 {
+    fn root(&mut self, tree: &Tree, absolute: &[u8], links: Links) -> u16 {
+        self.selection.add_root(absolute);
         let device = tree.root().id().map_or(0, |id| id.dev);
         let dirs = DirCache::new(tree.clone(), RelPathBuf::root(), links, DIRS_HELD);
         self.roots.push(Root {
@@ -312,7 +313,7 @@ impl ListWriter {
         list: &mut FileList,
         out: &mut WireOut,
     ) -> Result<(), Error> {
-        let root = self.root(&argument.tree, argument.links);
+        let root = self.root(&argument.tree, &argument.absolute, argument.links);
         let session = Arc::clone(&self.session);
         let options = &session.options;
         let (recursive, dirs) = (options.recursive, options.dirs);
@@ -359,7 +360,14 @@ impl ListWriter {
             self.parents(root, name, &mut seen, Marks::IMPLIED, list, out)?;
         }
         let is_dot = name == b"." || name == b"/";
-        if !is_dot && self.selection.hides(path, stat.is_dir()) {
+        // The rules of directories above the argument are in force for it (07-filters 8).
+        if let Some((parent, _)) = path.split().filter(|(parent, _)| !parent.is_root()) {
+            let dir = self.dir(root, parent);
+            if let Ok(dir) = dir {
+                self.enter(root, parent, &dir)?;
+            }
+        }
+        if !is_dot && self.selection.hides(root, path, stat.is_dir()) {
             return Ok(());
         }
         if !stat.is_dir() {
@@ -531,16 +539,19 @@ impl ListWriter {
                 return Ok(below);
             }
         };
-        if let Some(of_root) = self.roots.get(usize::from(root)) {
-            self.selection.enter(root, path, &dir, &of_root.tree);
-        }
-        if let Some(fault) = self.selection.take_fault() {
-            return Err(fault);
-        }
+        self.enter(root, path, &dir)?;
         let mut buf = std::mem::take(&mut self.list_buf);
         let done = self.listed(root, name, device, &dir, &mut buf, &mut below, list, out);
         self.list_buf = buf;
         done.map(|()| below)
+    }
+
+    /// Puts the rules of a directory in force.
+    fn enter(&mut self, root: u16, path: RelPath<'_>, dir: &Dir) -> Result<(), Error> {
+        if let Some(of_root) = self.roots.get(usize::from(root)) {
+            self.selection.enter(root, path, dir, &of_root.tree);
+        }
+        self.selection.take_fault().map_or(Ok(()), Err)
     }
 
     #[expect(
@@ -596,7 +607,7 @@ impl ListWriter {
             let Ok(rel) = RelPath::new(relative(&path)) else {
                 continue;
             };
-            if self.selection.hides(rel, stat.is_dir()) {
+            if self.selection.hides(root, rel, stat.is_dir()) {
                 continue;
             }
             let one_fs = self.session.options.one_file_system;

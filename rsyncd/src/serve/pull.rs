@@ -3,7 +3,7 @@
 use rsync_engine::filter::{Chain, Role, RuleList};
 use rsync_engine::fs::{Dir, Links, NameService, RelPath, RelPathBuf, Tree};
 use rsync_engine::options::ServerRequest;
-use rsync_engine::rules::SelectionRules;
+use rsync_engine::rules::{RuleFiles, SelectionRules};
 use rsync_engine::send::{Argument, Selection, Send, Source};
 use rsync_engine::{Error, IO_GENERAL, Outcome, TextKind};
 use rsync_proto::PeerText;
@@ -24,23 +24,24 @@ pub(super) fn send(
         Err(error) => return Err(give_up(ready, request, error)),
     };
     let mut arguments = Vec::new();
-    let mut prefixes = Vec::new();
     let mut hidden = Vec::new();
     for path in &paths {
-        let Some((argument, prefix)) = argument(&request.root, path, asked.options.relative) else {
+        let Some(argument) = argument(&request.root, path, asked.options.relative) else {
             continue;
         };
-        let whole = join(&prefix, &argument.name);
+        let whole = join(&argument.absolute, &argument.name);
         let is_dir = argument.contents || is_directory(&request.root, &whole);
         if module.excludes_path(&whole, is_dir) {
             hidden.push(whole);
         } else {
             arguments.push(argument);
-            prefixes.push(prefix);
         }
     }
-    let same = prefixes.windows(2).all(|pair| pair[0] == pair[1]);
-    let logged = prefixes.first().filter(|_| same).cloned();
+    let same = arguments
+        .windows(2)
+        .all(|pair| pair[0].absolute == pair[1].absolute);
+    let logged = arguments.first().filter(|_| same);
+    let logged = logged.map(|argument| argument.absolute.clone());
     let session = session(&ready, request, asked.options, logged.unwrap_or_default());
     for path in hidden {
         // What is excluded does not exist.
@@ -60,13 +61,16 @@ pub(super) fn send(
         true => Box::new(Nameless),
         false => Box::new(request.names.clone()),
     };
+    let files = RuleFiles::Module {
+        tree: request.root.clone(),
+        hidden: module.clone(),
+    };
     let what = Send {
         source: Source::Arguments(arguments),
         selection: Box::new(Visible {
-            rules: SelectionRules::new(Chain::new(rules, Role::Sender), None),
+            rules: SelectionRules::new(Chain::new(rules, Role::Sender), files),
             module,
-            prefixes,
-            root: 0,
+            prefixes: Vec::new(),
         }),
         names,
         munge_links: request.munge_symlinks,
@@ -74,9 +78,8 @@ pub(super) fn send(
     rsync_engine::send(session, ready.input, ready.out, what)
 }
 
-/// One path of a pull, split as a client would split it (06-client 1.4), and the path in the module that its
-/// names are relative to. What does not exist is the engine's to report.
-fn argument(module: &Tree, path: &[u8], relative: bool) -> Option<(Argument, Vec<u8>)> {
+/// One path of a pull, split as a client would split it (06-client 1.4). What does not exist is the engine's to report.
+fn argument(module: &Tree, path: &[u8], relative: bool) -> Option<Argument> {
     let contents = path.ends_with(b"/") || path == b"." || path.ends_with(b"/.");
     let (base, rest) = match path.windows(3).position(|window| window == b"/./") {
         Some(at) if relative => (&path[..at], &path[at + 3..]),
@@ -98,40 +101,27 @@ fn argument(module: &Tree, path: &[u8], relative: bool) -> Option<(Argument, Vec
         Links::Refuse
     };
     let shown = path.to_vec();
-    match module.subtree(top, Links::Beneath) {
-        Ok(tree) => {
-            let name = name.to_vec();
-            let prefix = top.as_bytes().to_vec();
-            Some((
-                Argument {
-                    tree,
-                    links,
-                    name,
-                    implied,
-                    contents,
-                    shown,
-                },
-                prefix,
-            ))
-        }
+    Some(match module.subtree(top, Links::Beneath) {
+        Ok(tree) => Argument {
+            tree,
+            absolute: top.as_bytes().to_vec(),
+            links,
+            name: name.to_vec(),
+            implied,
+            contents,
+            shown,
+        },
         // The path from the module's root fails in the same way, and the sender says so.
-        Err(_) => {
-            let name = join(top.as_bytes(), name);
-            let tree = module.clone();
-            let links = Links::Beneath;
-            Some((
-                Argument {
-                    tree,
-                    links,
-                    name,
-                    implied: false,
-                    contents,
-                    shown,
-                },
-                Vec::new(),
-            ))
-        }
-    }
+        Err(_) => Argument {
+            tree: module.clone(),
+            absolute: Vec::new(),
+            links: Links::Beneath,
+            name: join(top.as_bytes(), name),
+            implied: false,
+            contents,
+            shown,
+        },
+    })
 }
 
 /// A name below a directory; `.` is the directory itself.
@@ -158,25 +148,26 @@ struct Visible {
     module: Chain,
     /// By argument.
     prefixes: Vec<Vec<u8>>,
-    /// The argument whose directories are looked at. The name of the next one is asked about while it is still
-    /// the one before; with different prefixes that may hide a name too many, never one too few: the arguments
-    /// themselves were looked at before.
-    root: usize,
 }
 
 impl Selection for Visible {
+    fn add_root(&mut self, absolute: &[u8]) {
+        self.rules.add_root(absolute);
+        self.prefixes.push(absolute.to_vec());
+    }
+
     fn enter(&mut self, root: u16, path: RelPath<'_>, dir: &Dir, tree: &Tree) {
-        self.root = usize::from(root);
         self.rules.enter(root, path, dir, tree);
     }
 
-    fn hides(&mut self, path: RelPath<'_>, is_dir: bool) -> bool {
-        let prefix = self.prefixes.get(self.root).map_or(&b""[..], Vec::as_slice);
+    fn hides(&mut self, root: u16, path: RelPath<'_>, is_dir: bool) -> bool {
+        let prefix = self.prefixes.get(usize::from(root));
+        let prefix = prefix.map_or(&b""[..], Vec::as_slice);
         (!self.module.is_empty()
             && self
                 .module
                 .excludes_path(&join(prefix, path.as_bytes()), is_dir))
-            || self.rules.hides(path, is_dir)
+            || self.rules.hides(root, path, is_dir)
     }
 
     fn take_fault(&mut self) -> Option<Error> {
@@ -222,9 +213,9 @@ mod tests {
             ("none/b", false, "", "none/b", false),
             ("none/", false, "", "none", true),
         ] {
-            let (argument, found) = argument(&tree, path.as_bytes(), relative).expect("argument");
+            let argument = argument(&tree, path.as_bytes(), relative).expect("argument");
             let found = (
-                String::from_utf8(found).expect("text"),
+                String::from_utf8(argument.absolute).expect("text"),
                 String::from_utf8(argument.name).expect("text"),
             );
             assert_eq!(

@@ -31,7 +31,7 @@ impl Files {
             let path = match place {
                 Place::Transfer(b"") => name.to_owned(),
                 Place::Transfer(dir) => format!("{}/{name}", std::str::from_utf8(dir).unwrap()),
-                Place::Above(dir) => format!("{}:{name}", std::str::from_utf8(dir).unwrap()),
+                Place::Outside(dir) => format!("{}:{name}", std::str::from_utf8(dir).unwrap()),
             };
             Ok(self.0.get(&path).map(|text| text.as_bytes().to_vec()))
         })
