@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rsync_proto::mux::{Demux, FrameHeader, Message, Peer, Tag};
+use rsync_proto::mux::{Demux, FrameHeader, Message, Peer, Tag, exit_code_of_peer};
 use rsync_proto::wire::Cursor;
 use rsync_proto::{DecodeError, Protocol, Violation};
 
@@ -37,12 +37,18 @@ enum Mode {
     Framed(Demux, usize),
 }
 
-/// There are no messages before the roles start.
+/// Before the roles start there is one message that counts: a client that fails over its own rules or sources says so
+/// ahead of the data it owes us, and waits until we close.
 struct Unheard;
 
 impl Messages for Unheard {
-    fn message(&mut self, _message: Message<'_>) -> Result<(), Error> {
-        Ok(())
+    fn message(&mut self, message: Message<'_>) -> Result<(), Error> {
+        match message {
+            Message::ErrorExit(code) => Err(Error::Remote {
+                code: exit_code_of_peer(code),
+            }),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -161,10 +161,12 @@ impl<'a> Reading<'a> {
                 self.clears = true;
                 Ok(())
             }
-            Parsed::Rule(rule) => self.push(rule),
+            Parsed::Rule(rule) => self.push(rule, depth),
             Parsed::Cvs(mark) => {
                 let rules = self.chain.settings().cvs.rules(&mark);
-                rules.into_iter().try_for_each(|rule| self.push(rule))
+                rules
+                    .into_iter()
+                    .try_for_each(|rule| self.push(rule, depth))
             }
             Parsed::DirMerge(merge) => self.push_dir_merge(merge, source, notices),
             Parsed::Merge(merge) => self.read_now(&merge, source, depth + 1),
@@ -172,8 +174,9 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Keeps a rule unless it is for the other side.
-    fn push(&mut self, mut rule: Rule) -> Result<(), FilterError> {
+    /// Keeps a rule unless it is for the other side. In a file that a `.` rule names a leading slash stands for the
+    /// transfer root.
+    fn push(&mut self, mut rule: Rule, depth: usize) -> Result<(), FilterError> {
         if !self
             .chain
             .role()
@@ -182,7 +185,9 @@ impl<'a> Reading<'a> {
             return Ok(());
         }
         self.chain.count(&rule)?;
-        rule.anchor = self.directory.anchor.clone();
+        if depth == 1 {
+            rule.anchor = self.directory.anchor.clone();
+        }
         if matches!(rule.origin, Origin::List) {
             rule.origin = Origin::PerDir(self.origin.clone());
         }
@@ -218,7 +223,7 @@ impl<'a> Reading<'a> {
             .filter(|merge| merge.exclude_self)
             .and_then(exclude_merge_file)
         {
-            self.push(rule)?;
+            self.push(rule, 1)?;
         }
         self.chain.count_bytes(merge.name.len())?;
         self.entries.push(Entry::Merge(self.chain.merges.len()));
@@ -258,7 +263,7 @@ impl<'a> Reading<'a> {
             .filter(|merge| merge.exclude_self)
             .and_then(exclude_merge_file)
         {
-            self.push(rule)?;
+            self.push(rule, depth)?;
         }
         let include = Grammar::of(merge, false).is_include_only();
         let failed = |error| FilterError::Open {

@@ -352,13 +352,6 @@ impl ListWriter {
         if let Some(of_root) = self.roots.get_mut(usize::from(root)) {
             of_root.device = stat.id.dev;
         }
-        if below_dot && (recursive || dirs) {
-            self.directory_entry(root, b".", Marks::IMPLIED, list, out)?;
-        }
-        if argument.implied {
-            let mut seen = HashSet::new();
-            self.parents(root, name, &mut seen, Marks::IMPLIED, list, out)?;
-        }
         let is_dot = name == b"." || name == b"/";
         // The rules of directories above the argument are in force for it (07-filters 8).
         if let Some((parent, _)) = path.split().filter(|(parent, _)| !parent.is_root()) {
@@ -369,6 +362,13 @@ impl ListWriter {
         }
         if !is_dot && self.selection.hides(root, path, stat.is_dir()) {
             return Ok(());
+        }
+        if below_dot && (recursive || dirs) {
+            self.directory_entry(root, b".", Marks::IMPLIED, list, out)?;
+        }
+        if argument.implied {
+            let mut seen = HashSet::new();
+            self.parents(root, name, &mut seen, Marks::IMPLIED, list, out)?;
         }
         if !stat.is_dir() {
             return self.entry(root, name, &stat, Marks::NONE, list, out);
