@@ -291,7 +291,7 @@ fn read_rules(
     let list = RuleList::from_wire(&texts, settings).and_then(|mut list| {
         // A client that sends has sent these rules (07-filters 9).
         if asked.sender && asked.options.cvs_exclude {
-            list.add_cvs_exclude(request.protocol)?;
+            list.add_cvs_exclude(request.protocol, Role::Sender)?;
         }
         Ok(list)
     });

@@ -222,7 +222,7 @@ impl OpenSession {
         events: &Arc<dyn Events>,
     ) -> Result<Outcome, Error> {
         let session = self.session(events);
-        filters.complete(self.negotiated.protocol)?;
+        filters.complete(self.negotiated.protocol, true)?;
         if setup::wants_filter_rules(&self.options, true) {
             let rules = filters.wire_rules(self.negotiated.protocol, true)?;
             setup::send_filter_rules(&mut self.out, &rules)?;
@@ -247,7 +247,7 @@ impl OpenSession {
         events: &Arc<dyn Events>,
     ) -> Result<Outcome, Error> {
         let session = self.session(events);
-        filters.complete(self.negotiated.protocol)?;
+        filters.complete(self.negotiated.protocol, false)?;
         let rules = filters.wire_rules(self.negotiated.protocol, false)?;
         setup::send_filter_rules(&mut self.out, &rules)?;
         self.out.flush()?;

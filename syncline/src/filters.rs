@@ -56,9 +56,10 @@ impl Filters {
     }
 
     /// Adds the rules that depend on the protocol (07-filters 2).
-    pub(crate) fn complete(&mut self, protocol: Protocol) -> Result<(), Error> {
+    pub(crate) fn complete(&mut self, protocol: Protocol, sending: bool) -> Result<(), Error> {
         if std::mem::take(&mut self.cvs_exclude) {
-            self.rules.add_cvs_exclude(protocol).map_err(failed)?;
+            let role = own_role(sending);
+            self.rules.add_cvs_exclude(protocol, role).map_err(failed)?;
         }
         Ok(())
     }
@@ -81,12 +82,9 @@ impl Filters {
         if let Some(texts) = &self.wire {
             return Ok(texts.clone());
         }
-        let role = if sending {
-            Role::Sender
-        } else {
-            Role::Receiver
-        };
-        self.rules.wire_rules(protocol, role).map_err(failed)
+        self.rules
+            .wire_rules(protocol, own_role(sending))
+            .map_err(failed)
     }
 
     pub(crate) fn selection(&self) -> Box<dyn Selection> {
@@ -132,6 +130,14 @@ impl Filters {
         let mut chain = Chain::new(&self.rules, Role::Sender);
         chain.set_root(root);
         chain
+    }
+}
+
+fn own_role(sending: bool) -> Role {
+    if sending {
+        Role::Sender
+    } else {
+        Role::Receiver
     }
 }
 

@@ -157,6 +157,7 @@ impl Chain {
                 }
                 ItemKind::Cvs(mark) => {
                     let rules = list.settings.cvs.rules(mark);
+                    let delete_excluded = delete_excluded && !mark.keeps_sides;
                     rules
                         .into_iter()
                         .filter(|rule| heeds(rule.effective_sides(delete_excluded)))

@@ -214,19 +214,20 @@ impl RuleList {
         }
     }
 
-    /// Appends a per-directory merge rule unless one for the same base name stands already (07-filters 8).
+    /// Appends a per-directory merge rule unless one for the same base name stands already (07-filters 8). The
+    /// exclude of its own name counts in any case.
     fn push_dir_merge(&mut self, merge: Merge, push_only: bool) -> Result<(), FilterError> {
-        let twice = self.items.iter().any(
-            |item| matches!(&item.kind, ItemKind::DirMerge(other) if other.base() == merge.base()),
-        );
-        if twice {
-            return Ok(());
-        }
         if let Some(rule) = Some(&merge)
             .filter(|merge| merge.exclude_self)
             .and_then(exclude_merge_file)
         {
             self.push_item(ItemKind::Rule(rule), push_only)?;
+        }
+        let twice = self.items.iter().any(
+            |item| matches!(&item.kind, ItemKind::DirMerge(other) if other.base() == merge.base()),
+        );
+        if twice {
+            return Ok(());
         }
         self.push_item(ItemKind::DirMerge(merge), push_only)
     }
@@ -305,11 +306,12 @@ impl RuleList {
         }
     }
 
-    /// Appends what `-C` stands for, after all other rules (07-filters 9).
+    /// Appends what `-C` stands for, after all other rules (07-filters 9). `role` is the own one; of a local copy that
+    /// of the sender.
     ///
     /// # Errors
     /// More rules than the limit.
-    pub fn add_cvs_exclude(&mut self, protocol: Protocol) -> Result<(), FilterError> {
+    pub fn add_cvs_exclude(&mut self, protocol: Protocol, role: Role) -> Result<(), FilterError> {
         let files = Merge {
             name: Arc::from(&b".cvsignore"[..]),
             exclude_self: false,
@@ -331,6 +333,7 @@ impl RuleList {
             xattr: false,
             perishable: false,
             default_perishable: protocol.has_perishable_rules(),
+            keeps_sides: role == Role::Receiver,
             rest: Box::default(),
         };
         self.push_item(ItemKind::Cvs(list), true)

@@ -177,10 +177,12 @@ impl<'a> Reading<'a> {
     /// Keeps a rule unless it is for the other side. In a file that a `.` rule names a leading slash stands for the
     /// transfer root.
     fn push(&mut self, mut rule: Rule, depth: usize) -> Result<(), FilterError> {
+        // `--delete-excluded` changes the rules of the per-directory file alone (07-filters 6.3).
+        let delete_excluded = depth == 1 && self.chain.settings().delete_excluded;
         if !self
             .chain
             .role()
-            .heeds(rule.effective_sides(self.chain.settings().delete_excluded))
+            .heeds(rule.effective_sides(delete_excluded))
         {
             return Ok(());
         }
@@ -212,18 +214,20 @@ impl<'a> Reading<'a> {
             chain.is_active(merge.base(), &chain.entries, cut_off)
                 || chain.is_active(merge.base(), &self.entries, cut_off)
         };
-        if !heeded || active() {
-            return Ok(());
-        }
-        if self.depth + 1 >= MERGE_DEPTH {
-            notices.push(Notice::Depth(source.clone()));
-            return Ok(());
-        }
+        let active = active();
+        // The exclude counts even if there is nothing more to read.
         if let Some(rule) = Some(&merge)
             .filter(|merge| merge.exclude_self)
             .and_then(exclude_merge_file)
         {
             self.push(rule, 1)?;
+        }
+        if !heeded || active {
+            return Ok(());
+        }
+        if self.depth + 1 >= MERGE_DEPTH {
+            notices.push(Notice::Depth(source.clone()));
+            return Ok(());
         }
         self.chain.count_bytes(merge.name.len())?;
         self.entries.push(Entry::Merge(self.chain.merges.len()));

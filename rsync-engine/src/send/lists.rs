@@ -333,6 +333,10 @@ impl ListWriter {
             other => other,
         };
         let stat = match stat {
+            Ok(stat) if argument.contents && !stat.is_dir() => Err(Errno::NOTDIR),
+            other => other,
+        };
+        let stat = match stat {
             Ok(stat) => stat,
             Err(Errno::NOENT) if options.delete_missing_args => {
                 return self.missing(name, list, out);
@@ -353,13 +357,6 @@ impl ListWriter {
             of_root.device = stat.id.dev;
         }
         let is_dot = name == b"." || name == b"/";
-        // The rules of directories above the argument are in force for it (07-filters 8).
-        if let Some((parent, _)) = path.split().filter(|(parent, _)| !parent.is_root()) {
-            let dir = self.dir(root, parent);
-            if let Ok(dir) = dir {
-                self.enter(root, parent, &dir)?;
-            }
-        }
         if !is_dot && self.selection.hides(root, path, stat.is_dir()) {
             return Ok(());
         }
@@ -369,6 +366,15 @@ impl ListWriter {
         if argument.implied {
             let mut seen = HashSet::new();
             self.parents(root, name, &mut seen, Marks::IMPLIED, list, out)?;
+            // The rules in the directories above the argument are asked last (07-filters 8).
+            if let Some((parent, _)) = path.split().filter(|(parent, _)| !parent.is_root())
+                && let Ok(dir) = self.dir(root, parent)
+            {
+                self.enter(root, parent, &dir)?;
+                if self.selection.hides(root, path, stat.is_dir()) {
+                    return Ok(());
+                }
+            }
         }
         if !stat.is_dir() {
             return self.entry(root, name, &stat, Marks::NONE, list, out);
