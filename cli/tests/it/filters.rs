@@ -90,7 +90,7 @@ const CASES: &[(&[&str], &[&str], &str)] = &[
     // Compared with the absolute path.
     (&["-r", "-f-/ SRC/src/a"], &["src/"], "dst/"),
     (&["-r", "-f-/ SRC/src/d/a"], &["src"], "dst/"),
-    (&["-r", "-f-/ SRC/src/d/a"], &["src/./../src/"], "dst/"),
+    (&["-r", "-f-/ SRC/src/d/a"], &["./src/./"], "dst/"),
     (&["-r", "-f-/ src/d/a"], &["src/d/"], "dst/"),
     (&["-rR", "-f-/ SRC/src/d/a"], &["src/./d"], "dst/"),
     (
@@ -150,7 +150,11 @@ const CASES: &[(&[&str], &[&str], &str)] = &[
         &["src"],
         "dst/",
     ),
-    (&["-r", "-f-C", "--delete"], &["src/"], "dst/"),
+    (
+        &["-r", "-f+ env", "-f+ home", "-f-C", "--delete"],
+        &["src/"],
+        "dst/",
+    ),
     (&["-r", "-f:C"], &["src/"], "dst/"),
     (&["-rC", "--protocol=29", "--delete"], &["src/"], "dst/"),
     (&["-rC", "-F", "--delete-excluded"], &["src/"], "dst/"),
