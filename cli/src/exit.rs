@@ -26,6 +26,8 @@ pub(crate) enum Role {
     Sender,
     /// The destination is here.
     Receiver,
+    /// The destination is here, and a list of files has come.
+    Generator,
 }
 
 impl Role {
@@ -35,6 +37,7 @@ impl Role {
             Self::Client => "client",
             Self::Sender => "sender",
             Self::Receiver => "Receiver",
+            Self::Generator => "generator",
         }
     }
 }
@@ -143,7 +146,7 @@ impl From<OptionError> for Failure {
     fn from(error: OptionError) -> Self {
         match error {
             OptionError::Unsupported { name } => Self::unsupported(&name),
-            OptionError::UnknownChecksum { .. } => {
+            OptionError::UnknownChecksum { .. } | OptionError::NoListChecksum => {
                 Self::new(UNSUPPORTED, Role::Client, error.to_string())
             }
             error => Self::new(USAGE, Role::Client, format!("rsync: {error}")),

@@ -144,8 +144,8 @@ impl HiArgs {
             options.dirs = true;
         }
         options.check()?;
+        options.check_checksums()?;
         check_protocol(&options)?;
-        check_checksums(&options)?;
 
         let job = find_job(sources, dest, low.port)?;
         if let Job::Local { .. } = job {
@@ -411,6 +411,13 @@ fn usage(role: Role, parts: &[&[u8]]) -> Failure {
 }
 
 fn no_shell(argument: &[u8]) -> Failure {
+    let scheme = argument.get(..8).unwrap_or_default();
+    if scheme.eq_ignore_ascii_case(b"rsync://") {
+        // rsync takes that for a host called "rsync".
+        let text = b": not an address of the form rsync://[USER@]HOST[:PORT]/MODULE/PATH \
+            (a password goes into RSYNC_PASSWORD or --password-file)";
+        return usage(Role::Client, &[b"rsync: ", argument, text]);
+    }
     let mut failure = Failure::new(
         UNSUPPORTED,
         Role::Client,
@@ -435,18 +442,6 @@ fn check_protocol(options: &TransferOptions) -> Result<(), Failure> {
         _ => return Ok(()),
     };
     Err(Failure::new(PROTOCOL, Role::Client, text))
-}
-
-/// The list sums of `-c` cannot be none.
-fn check_checksums(options: &TransferOptions) -> Result<(), Failure> {
-    match &options.checksum_choice {
-        Some(choice) if options.checksum && choice.list == "none" => Err(Failure::new(
-            UNSUPPORTED,
-            Role::Client,
-            "Invalid checksum-choice for --checksum: none (0)",
-        )),
-        _ => Ok(()),
-    }
 }
 
 /// What a receiving server is told of `--out-format` (01-session 7.6).

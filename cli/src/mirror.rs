@@ -13,8 +13,8 @@ use rsync_engine::filter::Chain;
 use syncline::Filters;
 use syncline_watcher::mirror::{Mirror, MirrorTarget};
 use syncline_watcher::{
-    BatchSummary, DeletePolicy as Policy, PathBytes, PushEvent, TargetSpec, Timing, WatchError,
-    WatchEvent, WatchOptions, Watcher,
+    BatchSummary, DeleteLimit, DeletePolicy as Policy, PathBytes, PushEvent, TargetSpec, Timing,
+    WatchError, WatchEvent, WatchOptions, Watcher,
 };
 use tokio::signal::unix::SignalKind;
 
@@ -27,6 +27,8 @@ use crate::watch::{DeletePolicy, WatchPlan, WatchTarget};
 
 /// How often it is stored what the targets have.
 const REMEMBER: Duration = Duration::from_secs(10);
+/// How often it is said again that deletions wait.
+const REMIND: Duration = Duration::from_secs(3600);
 /// How many names a line shows.
 const NAMES_SHOWN: usize = 3;
 
@@ -83,6 +85,7 @@ pub(crate) fn run(plan: &WatchPlan) -> Result<(), Failure> {
         })?;
     let mut screen = Screen::new(plan);
     let mut remembered = Instant::now();
+    let mut reminded = Instant::now();
     while !stop.load(Ordering::SeqCst) {
         if release.swap(false, Ordering::SeqCst) {
             (0..plan.targets.len()).for_each(|target| watcher.release(target));
@@ -90,6 +93,10 @@ pub(crate) fn run(plan: &WatchPlan) -> Result<(), Failure> {
         if remembered.elapsed() >= REMEMBER {
             remember(&watcher, &mut memories, &screen);
             remembered = Instant::now();
+        }
+        if reminded.elapsed() >= REMIND {
+            screen.held(&watcher);
+            reminded = Instant::now();
         }
         // A signal has no other way in here than a look now and then.
         match events.recv_timeout(Duration::from_millis(100)) {
@@ -152,6 +159,10 @@ fn options(plan: &WatchPlan, chain: Chain) -> WatchOptions {
             DeletePolicy::All => Policy::All,
             DeletePolicy::Never => Policy::Keep,
         },
+        delete_limit: (plan.hold_deletions < 100).then(|| DeleteLimit {
+            percent: plan.hold_deletions,
+            ..DeleteLimit::default()
+        }),
         exclude: Arc::new(move |path, is_dir| chain.excludes_path(path, is_dir)),
         ..WatchOptions::default()
     }
@@ -494,6 +505,20 @@ impl Screen {
             _ => return,
         };
         self.problem(&text);
+    }
+
+    /// Says again which targets have deletions waiting.
+    fn held(&self, watcher: &Watcher) {
+        for (target, status) in watcher.status().targets.iter().enumerate() {
+            if status.held > 0 {
+                self.problem(&format!(
+                    "{}: {} deletions are still held back; to let them go: kill -USR1 {}",
+                    self.name(target),
+                    status.held,
+                    std::process::id()
+                ));
+            }
+        }
     }
 
     fn path(&self, path: &PathBytes) -> String {

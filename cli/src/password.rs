@@ -6,8 +6,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::exit::{Failure, Role, USAGE};
+use crate::exit::{Failure, Role, START, USAGE};
 
+/// Why there is no password when none is configured and nobody can be asked.
+pub(crate) const NO_TERMINAL: &str = "ERROR: the daemon wants a password (RSYNC_PASSWORD, --password-file), and there is no terminal to ask for it";
 /// rsync reads no more of a password file.
 const MAX_LEN: u64 = 511;
 
@@ -37,11 +39,8 @@ pub(crate) fn password(
     rpassword::prompt_password("Password: ")
         .map(String::into_bytes)
         .map_err(|error| {
-            Failure::new(
-                USAGE,
-                role,
-                format!("ERROR: failed to read a password: {error}"),
-            )
+            let reason = system_error(&error);
+            Failure::new(START, role, format!("{NO_TERMINAL}: {reason}"))
         })
 }
 

@@ -102,6 +102,13 @@ pub(crate) fn run(args: &HiArgs) -> Result<(), Failure> {
             if code == 0 {
                 Ok(())
             } else {
+                let entries = &outcome.stats.entries;
+                let role = match role {
+                    Role::Receiver if entries.files + entries.dirs + entries.links > 0 => {
+                        Role::Generator
+                    }
+                    role => role,
+                };
                 Err(Failure::shown(code, role))
             }
         }
@@ -120,10 +127,11 @@ pub(crate) fn failure(error: &syncline::Error, role: Role) -> Failure {
         // The peer's own words were shown when they came.
         Error::Session(Session::Remote { .. }) => Failure::told_by_peer(code, role),
         Error::Refused(text) => Failure::new(code, role, text.as_bytes()),
-        // Why the password file cannot be used, in whole.
-        Error::Password(text) if text.starts_with("rsync: ") => {
-            Failure::new(USAGE, role, text.as_bytes())
+        Error::Password(text) if text.starts_with(password::NO_TERMINAL) => {
+            Failure::new(code, role, text.as_bytes())
         }
+        // Why the password file cannot be used.
+        Error::Password(text) => Failure::new(USAGE, role, text.as_bytes()),
         Error::Session(Session::Disconnected { .. }) => {
             Failure::new(code, role, format!("rsync: {error} [{name}]"))
         }
@@ -131,7 +139,16 @@ pub(crate) fn failure(error: &syncline::Error, role: Role) -> Failure {
         | Error::Session(Session::Connection { .. } | Session::File { .. }) => {
             Failure::new(code, role, format!("rsync: [{name}] {error}"))
         }
-        error => Failure::new(code, role, format!("rsync: {error}")),
+        error => {
+            let text = error.to_string();
+            // As rsync has them.
+            let bare = text.starts_with("ERROR: ") || text.starts_with("found \"..\"");
+            Failure::new(
+                code,
+                role,
+                if bare { text } else { format!("rsync: {text}") },
+            )
+        }
     }
 }
 
@@ -201,7 +218,7 @@ fn open_sources(
     options: &TransferOptions,
     terminal: &Terminal,
 ) -> Result<rsync_engine::send::Source, syncline::Error> {
-    let (source, failures) = source::arguments(sources, options.relative);
+    let (source, failures) = source::arguments(sources, options.relative)?;
     for (path, errno) in failures {
         terminal.missing_source(&path, errno, options);
     }
@@ -213,6 +230,7 @@ struct Terminal {
     report: Mutex<Report<BufWriter<io::Stdout>, io::Stderr>>,
     role: Role,
     progress: bool,
+    extras: Extras,
     /// Directories are listed while files already move.
     incremental: AtomicBool,
     /// A source could not be opened.
@@ -223,6 +241,10 @@ impl Terminal {
     fn new(args: &HiArgs, role: Role) -> Self {
         let escaper = Escaper::for_locale(|name| std::env::var(name).ok());
         let out = BufWriter::new(io::stdout());
+        let shows = |letter| {
+            let format = args.output.format.as_ref();
+            format.is_some_and(|format| format.has(letter))
+        };
         let report = Report::new(
             args.output.clone(),
             escaper,
@@ -234,6 +256,10 @@ impl Terminal {
             report: Mutex::new(report),
             role,
             progress: args.output.progress,
+            extras: Extras {
+                checksum: shows(b'C'),
+                long_name: shows(b'f'),
+            },
             incremental: AtomicBool::new(false),
             partial: AtomicBool::new(false),
         }
@@ -255,7 +281,8 @@ impl Terminal {
     }
 
     fn missing_source(&self, path: &[u8], errno: Errno, options: &TransferOptions) {
-        if errno == Errno::NOENT && (options.ignore_missing_args || options.delete_missing_args) {
+        let may_miss = errno == Errno::NOENT && !path.ends_with(b"/");
+        if may_miss && (options.ignore_missing_args || options.delete_missing_args) {
             return;
         }
         self.partial.store(true, Ordering::Relaxed);
@@ -324,12 +351,15 @@ impl Events for Terminal {
     fn event(&self, event: Event<'_>) {
         let sending = self.role == Role::Sender;
         self.with(|report| match event {
-            Event::Item(item) => report.item(&entry(&item)),
-            Event::Transferred { item, literal, .. } => report.transferred(&Entry {
-                moved: literal,
-                ..entry(&item)
+            Event::Item(item) => self.extras.of(&item, |entry| report.item(&entry)),
+            Event::Transferred { item, cost, .. } => self.extras.of(&item, |entry| {
+                report.transferred(&Entry {
+                    moved: cost.data,
+                    sums: cost.sums,
+                    ..entry
+                })
             }),
-            Event::Listed(item) => report.listed(&entry(&item)),
+            Event::Listed(item) => self.extras.of(&item, |entry| report.listed(&entry)),
             Event::Deleted { name, is_dir } => report.deleted(name, is_dir, sending),
             Event::Message {
                 kind: TextKind::Info,
@@ -371,7 +401,42 @@ impl Events for Terminal {
     }
 }
 
-/// An event's entry as the output wants it.
+/// What the lines of a run show that takes work to find.
+#[derive(Debug, Clone, Copy)]
+struct Extras {
+    checksum: bool,
+    long_name: bool,
+}
+
+impl Extras {
+    /// An event's entry as the output wants it.
+    fn of<T>(self, item: &Item<'_>, show: impl FnOnce(Entry<'_>) -> T) -> T {
+        let checksum = item.checksum.filter(|_| self.checksum).map(|sum| {
+            let bytes = item.algorithm.shown(sum);
+            bytes
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
+        });
+        let long_name = (self.long_name && item.sending).then(|| long_name(item.place, item.name));
+        show(Entry {
+            long_name: long_name.as_deref(),
+            checksum: checksum.as_deref(),
+            checksum_width: 2 * item.algorithm.digest_len(),
+            ..entry(item)
+        })
+    }
+}
+
+/// `%f`: the name behind its directory as the command line has it, without a leading slash and lone dots.
+fn long_name(place: &[u8], name: &[u8]) -> Vec<u8> {
+    let name = name.strip_prefix(b"/").unwrap_or(name);
+    let parts = place.split(|&byte| byte == b'/');
+    let mut parts: Vec<_> = parts.filter(|part| !matches!(*part, b"" | b".")).collect();
+    parts.push(name);
+    parts.join(&b'/')
+}
+
 fn entry<'a>(item: &Item<'a>) -> Entry<'a> {
     Entry {
         flags: ItemFlags(item.flags.0),

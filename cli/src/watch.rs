@@ -82,6 +82,9 @@ struct WatchArgs {
     /// Send a file that is never left alone at least so often.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     max_delay: Duration,
+    /// Hold deletions back when more than 1,000 names and more than this share of all vanish within a minute; 100: never.
+    #[arg(long, value_name = "PERCENT", default_value_t = 25, value_parser = clap::value_parser!(u8).range(0..=100))]
+    hold_deletions: u8,
     /// Say more (repeatable).
     #[arg(short, long, action = ArgAction::Count)]
     verbose: u8,
@@ -129,6 +132,8 @@ pub(crate) struct WatchPlan {
     pub(crate) quiet_after: Duration,
     /// How long changes may wait at most.
     pub(crate) max_delay: Duration,
+    /// Per cent of all names that may vanish at once before deletions wait for a person.
+    pub(crate) hold_deletions: u8,
     /// 0 = only what went wrong, 1 = a line a batch, 2 and up: more.
     pub(crate) verbosity: u8,
 }
@@ -188,6 +193,7 @@ impl WatchPlan {
             settle: args.settle,
             quiet_after: args.quiet_after,
             max_delay: args.max_delay,
+            hold_deletions: args.hold_deletions,
             verbosity: if args.quiet { 0 } else { 1 + args.verbose },
         })
     }

@@ -48,6 +48,15 @@ impl Checksum {
         }
     }
 
+    /// A digest in the order in which people read it: the xxh family travels with its least significant byte first.
+    pub fn shown(self, digest: &[u8]) -> Vec<u8> {
+        let mut bytes = digest.to_vec();
+        if matches!(self, Self::Xxh64 | Self::Xxh3 | Self::Xxh128) {
+            bytes.reverse();
+        }
+        bytes
+    }
+
     /// The full strong sum of one block, before truncation to `s2length`.
     ///
     /// A seed of 0 means that no seed bytes are hashed.

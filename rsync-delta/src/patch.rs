@@ -62,6 +62,11 @@ impl BlockRuns {
         }
     }
 
+    /// Length of the run not yet returned, in bytes.
+    pub fn pending(&self) -> u64 {
+        self.pending.map_or(0, |run| run.len)
+    }
+
     /// The run not yet returned, if there is one.
     pub fn take(&mut self) -> Option<Run> {
         self.pending.take()

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use rsync_delta::Checksum;
 use rsync_proto::PeerText;
 use rsync_proto::item::ItemFlags;
 pub use rsync_proto::mux::TextKind;
@@ -42,6 +43,8 @@ pub enum Event<'a> {
         literal: u64,
         /// Bytes matched in the basis.
         matched: u64,
+        /// What it took on the wire.
+        cost: Cost,
     },
     /// A source file changed while it was read: what was sent is consistent with its checksum, but may be a
     /// mixture of old and new.
@@ -113,6 +116,21 @@ pub struct Item<'a> {
     pub xname: Option<&'a [u8]>,
     /// True at the sender.
     pub sending: bool,
+    /// The directory that `name` lies below, as the user named it; empty if only the other end knows.
+    pub place: &'a [u8],
+    /// The sum of its content: if listed (`--checksum`), and of a file that was transferred.
+    pub checksum: Option<&'a [u8]>,
+    /// The kind of sum.
+    pub algorithm: Checksum,
+}
+
+/// Bytes on the wire for the content of one file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// From sender to receiver: data, matches, sum and heads.
+    pub data: u64,
+    /// From receiver to sender: sums of the basis. 0 at the receiver, as in rsync.
+    pub sums: u64,
 }
 
 /// How far one file is, and the run.
@@ -159,7 +177,10 @@ impl FileFailure {
             _ if self.vanished => ("file has vanished: \"".to_owned(), "\"".to_owned()),
             Some(source) => (
                 format!("[{}] {} \"", self.role, self.op),
-                format!("\" failed: {}", SystemError(source)),
+                match self.op.contains("failed to ") {
+                    true => format!("\": {}", SystemError(source)),
+                    false => format!("\" failed: {}", SystemError(source)),
+                },
             ),
             None => (format!("[{}] {}: \"", self.role, self.op), "\"".to_owned()),
         };

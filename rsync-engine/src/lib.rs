@@ -80,7 +80,9 @@ pub mod wire_out;
 
 pub use cancel::Cancel;
 pub use error::Error;
-pub use event::{Event, Events, FileFailure, Item, NoEvents, Progress, SystemError, TextKind};
+pub use event::{
+    Cost, Event, Events, FileFailure, Item, NoEvents, Progress, SystemError, TextKind,
+};
 pub use exit::exit_text;
 pub use io_clock::IoClock;
 pub use outcome::{IO_DELETE_LIMIT, IO_GENERAL, IO_VANISHED, Outcome, TransferStats, TypeCounts};

@@ -37,8 +37,7 @@ enum Mode {
     Framed(Demux, usize),
 }
 
-/// Before the roles start there is one message that counts: a client that fails over its own rules or sources says so
-/// ahead of the data it owes us, and waits until we close.
+/// Before the roles start there is nobody to tell of messages; but a peer that fails as early as that says so.
 struct Unheard;
 
 impl Messages for Unheard {
@@ -67,6 +66,8 @@ pub struct WireIn {
     mode: Mode,
     message: Vec<u8>,
     received: u64,
+    /// Stream bytes that were taken.
+    used: u64,
     messages: Box<dyn Messages>,
     clock: Arc<IoClock>,
 }
@@ -86,6 +87,7 @@ impl WireIn {
         Self {
             source: Source::Direct(source),
             received: unread.len() as u64,
+            used: 0,
             end: unread.len(),
             chunk: unread,
             pos: 0,
@@ -154,6 +156,11 @@ impl WireIn {
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received
+    }
+
+    /// Stream bytes taken so far, without frame headers and messages.
+    pub(crate) fn used(&self) -> u64 {
+        self.used
     }
 
     /// Whether something can be read without waiting.
@@ -340,6 +347,7 @@ impl WireIn {
 
     fn consume(&mut self, n: usize) {
         self.pos += n;
+        self.used += n as u64;
         if let Mode::Framed(_, left) = &mut self.mode {
             *left -= n;
         }

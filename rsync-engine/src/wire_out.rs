@@ -28,6 +28,8 @@ pub struct WireOut {
     /// The protocol of the frames; unframed without.
     framed: Option<Protocol>,
     sent: u64,
+    /// Stream bytes appended.
+    put: u64,
     last_write: Instant,
     clock: Arc<IoClock>,
 }
@@ -51,6 +53,7 @@ impl WireOut {
             frame: None,
             framed: None,
             sent: 0,
+            put: 0,
             last_write: Instant::now(),
             clock,
         }
@@ -67,6 +70,11 @@ impl WireOut {
         self.sent + self.buf.len() as u64
     }
 
+    /// Stream bytes appended so far, without frame headers and messages.
+    pub(crate) fn put(&self) -> u64 {
+        self.put
+    }
+
     /// Whether bytes wait for [`WireOut::flush`].
     #[must_use]
     pub fn pending(&self) -> usize {
@@ -79,7 +87,9 @@ impl WireOut {
     /// When the buffer was full and writing it failed.
     pub fn data(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Error> {
         self.open_frame();
+        let before = self.buf.len();
         write(&mut self.buf);
+        self.put += (self.buf.len() - before) as u64;
         self.after_append()
     }
 
@@ -112,6 +122,7 @@ impl WireOut {
         }
         self.buf.truncate(start + 4 + filled);
         self.buf[start..start + 4].copy_from_slice(&head(filled));
+        self.put += 4 + filled as u64;
         self.after_append()?;
         Ok(Ok(filled))
     }

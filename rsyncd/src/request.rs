@@ -165,10 +165,8 @@ fn expand(
             for directory in &found {
                 let clean_directory = without_dots(directory);
                 names.names(&clean_directory, &mut |name, is_directory| {
-                    let hidden = name.starts_with(b".") && !part.starts_with(b".");
                     // One too many is enough to know.
-                    if !hidden
-                        && (last || is_directory)
+                    if (last || is_directory)
                         && matching.len() <= ARGUMENTS
                         && wildcard::matches(part, name)
                     {
@@ -345,7 +343,14 @@ mod tests {
     fn names_of_a_real_tree() {
         let dir = tempfile::tempdir().expect("temp dir");
         std::fs::create_dir_all(dir.path().join("sub/deep")).expect("mkdir");
-        for name in ["a.txt", "b.txt", "hid.bak", "sub/x.txt", "sub/deep/y.txt"] {
+        for name in [
+            "a.txt",
+            "b.txt",
+            "hid.bak",
+            "sub/x.txt",
+            "sub/deep/y.txt",
+            "sub/deep/.dot",
+        ] {
             std::fs::write(dir.path().join(name), "").expect("write");
         }
         std::os::unix::fs::symlink("sub", dir.path().join("link")).expect("symlink");
@@ -356,7 +361,15 @@ mod tests {
             ("m/*.txt", vec!["a.txt", "b.txt"]),
             ("m/hid*", vec!["hid*"]),
             ("m/*/x.txt", vec!["link/x.txt", "sub/x.txt"]),
-            ("m/*/*/*", vec!["link/deep/y.txt", "sub/deep/y.txt"]),
+            (
+                "m/*/*/*",
+                vec![
+                    "link/deep/.dot",
+                    "link/deep/y.txt",
+                    "sub/deep/.dot",
+                    "sub/deep/y.txt",
+                ],
+            ),
         ] {
             let found = paths(
                 &[argument.into()],

@@ -145,7 +145,7 @@ fn run(request: SessionRequest) -> Result<Outcome, Error> {
 }
 
 /// Tells the client of an error that is ours to tell; other errors need no words or cannot have any.
-fn give_up(ready: Ready, request: &SessionRequest, error: Error) -> Error {
+fn give_up(mut ready: Ready, request: &SessionRequest, error: Error) -> Error {
     match error {
         Error::Request { text, code } => {
             let sender = request.request.as_ref().is_ok_and(|asked| asked.sender);
@@ -157,6 +157,12 @@ fn give_up(ready: Ready, request: &SessionRequest, error: Error) -> Error {
                 compression: false,
             };
             reject(ready, request, &rejection)
+        }
+        // The client failed and waits for this answer (01-session 12.2).
+        Error::Remote { .. } => {
+            let answer = Message::ErrorExit(None);
+            let _ = ready.out.message(&answer).and_then(|()| ready.out.flush());
+            error
         }
         other => other,
     }
@@ -175,14 +181,19 @@ fn placeholder(rejection: &Rejection) -> ServerRequest {
 
 /// What the module does not allow; told after the set-up (04-daemon 12).
 fn refusal(request: &SessionRequest, asked: &ServerRequest) -> Option<Rejection> {
-    let text = match asked.sender {
-        true if request.write_only => "ERROR: module is write only",
-        false if request.read_only => "ERROR: module is read only",
-        _ => return None,
+    let (text, exit_code) = match asked.sender {
+        true if request.write_only => ("ERROR: module is write only".to_owned(), 1),
+        false if request.read_only => ("ERROR: module is read only".to_owned(), 1),
+        // The client would have us print what it sends, and change nothing.
+        false if asked.options.list_only.is_on() => (
+            "ERROR: --list-only of what is pushed is not supported by this daemon".to_owned(),
+            1,
+        ),
+        _ => (asked.options.check_checksums().err()?.to_string(), 4),
     };
     Some(Rejection {
-        text: text.to_owned(),
-        exit_code: 1,
+        text,
+        exit_code,
         sender: asked.sender,
         capabilities: asked.capabilities.clone(),
         compression: false,
@@ -318,7 +329,7 @@ fn cvs_sources(request: &SessionRequest, module: &Chain) -> CvsSources {
     }
 }
 
-/// `prefix`: the path of the transfer's names in the module, for the log.
+/// `prefix`: the path of a push's names in the module, for the log.
 fn session(
     ready: &Ready,
     request: &SessionRequest,

@@ -92,7 +92,7 @@ impl Client {
             .collect();
         let (client, target) = (self.clone(), target.clone());
         Transfer::start(move |cancel, events| {
-            let (source, missing) = source::arguments(&sources, options.relative);
+            let (source, missing) = source::arguments(&sources, options.relative)?;
             if let Some((path, errno)) = missing.into_iter().next() {
                 return Err(Error::Source {
                     path: rsync_proto::PeerText(path),
@@ -152,7 +152,7 @@ impl Client {
             let filters = Filters::new(&options, &mut read_rules)?;
             match target {
                 Target::Local(path) => {
-                    let (source, missing) = source::arguments(&[bytes(&path)], options.relative);
+                    let (source, missing) = source::arguments(&[bytes(&path)], options.relative)?;
                     if let Some((path, errno)) = missing.into_iter().next() {
                         return Err(Error::Source {
                             path: rsync_proto::PeerText(path),

@@ -1,6 +1,8 @@
 //! Why a client could not do what it was asked.
 
+use std::fmt;
 use std::io;
+use std::net::IpAddr;
 
 use rsync_engine::SystemError;
 use rsync_proto::{DecodeError, EncodeError, PeerText};
@@ -10,10 +12,12 @@ use rsync_proto::{DecodeError, EncodeError, PeerText};
 #[non_exhaustive]
 pub enum Error {
     /// No address of the host could be reached.
-    #[error("failed to connect to {host} ({port}): {}", SystemError(source))]
+    #[error("failed to connect to {host} ({}): {}", Tried(address.as_ref(), *port), SystemError(source))]
     Connect {
         /// The host as it was named.
         host: String,
+        /// The address tried last; none if the name has none.
+        address: Option<IpAddr>,
         /// The port.
         port: u16,
         /// The system's reason for the last address tried.
@@ -102,5 +106,17 @@ impl Error {
 impl From<DecodeError> for Error {
     fn from(error: DecodeError) -> Self {
         Self::Greeting(error)
+    }
+}
+
+/// What a connection was tried to, as rsync tells it: the address, or the port of a name without one.
+struct Tried<'a>(Option<&'a IpAddr>, u16);
+
+impl fmt::Display for Tried<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self(Some(address), _) => address.fmt(f),
+            Self(None, port) => port.fmt(f),
+        }
     }
 }

@@ -121,13 +121,11 @@ pub fn copy(
             outcome.partial |= other.partial;
             Ok(outcome)
         }
-        // The receiver's own reason says more than its farewell, or the end of its pipes.
+        // It was told already, in the receiver's words.
+        (Err(error @ rsync_engine::Error::Remote { .. }), Err(_)) => Err(error.into()),
+        // The receiver's own reason says more than the end of its pipes.
         (
-            Err(
-                rsync_engine::Error::Remote { .. }
-                | rsync_engine::Error::Disconnected { .. }
-                | rsync_engine::Error::Connection { .. },
-            ),
+            Err(rsync_engine::Error::Disconnected { .. } | rsync_engine::Error::Connection { .. }),
             Err(error),
         )
         | (Ok(_), Err(error))

@@ -6,38 +6,57 @@ use std::path::Path;
 
 use rsync_engine::fs::{Errno, Links, Tree};
 use rsync_engine::send::{Argument, Source};
+use rsync_proto::PeerText;
+
+use crate::TargetError;
+
+/// A path that cannot be opened, and why: that of a directory, with a slash at its end, or with `relative` the argument.
+pub type Unopened = (Vec<u8>, Errno);
 
 /// Opens the directories of source arguments. An argument whose directory cannot be opened is returned with the
 /// reason; the others go on.
-pub fn arguments(paths: &[Vec<u8>], relative: bool) -> (Source, Vec<(Vec<u8>, Errno)>) {
+///
+/// # Errors
+/// With `relative` an argument that leads upwards: no name of the transfer can say that.
+pub fn arguments(
+    paths: &[Vec<u8>],
+    relative: bool,
+) -> Result<(Source, Vec<Unopened>), TargetError> {
     let mut arguments = Vec::new();
     let mut failures = Vec::new();
     for path in paths {
-        match argument(path, relative) {
+        let argument = if relative {
+            relative_argument(path)?.map_err(|errno| (path.clone(), errno))
+        } else {
+            argument(path)
+        };
+        match argument {
             Ok(argument) => arguments.push(argument),
-            Err(errno) => failures.push((path.clone(), errno)),
+            Err(unopened) => failures.push(unopened),
         }
     }
-    (Source::Arguments(arguments), failures)
+    Ok((Source::Arguments(arguments), failures))
 }
 
-fn argument(path: &[u8], relative: bool) -> Result<Argument, Errno> {
-    if relative {
-        return relative_argument(path);
-    }
+fn argument(path: &[u8]) -> Result<Argument, Unopened> {
     let (dir, name) = match split(path) {
         Split::Contents(dir) => (dir, None),
         Split::Named(dir, name) => (dir, Some(name)),
     };
-    let tree = open(dir)?;
+    let unopened = |errno| match dir.ends_with(b"/") {
+        true => (dir.to_vec(), errno),
+        false => ([dir, b"/"].concat(), errno),
+    };
+    let tree = open(dir).map_err(unopened)?;
     Ok(Argument {
         tree,
-        absolute: absolute(dir),
         links: Links::Refuse,
         name: name.unwrap_or(b".").to_vec(),
         implied: false,
         contents: name.is_none(),
-        shown: absolute(path),
+        shown: shown(path),
+        absolute: shown(dir),
+        place: dir.to_vec(),
     })
 }
 
@@ -61,32 +80,34 @@ fn split(path: &[u8]) -> Split<'_> {
 }
 
 /// With `-R` the whole argument is the name; `/./` marks where it starts (02-file-list 14.3).
-fn relative_argument(path: &[u8]) -> Result<Argument, Errno> {
+fn relative_argument(path: &[u8]) -> Result<Result<Argument, Errno>, TargetError> {
     let cut = path.windows(3).position(|window| window == b"/./");
     let (dir, rest) = match cut {
         Some(at) => (&path[..at.max(1)], &path[at + 3..]),
         None if path.starts_with(b"/") => (&b"/"[..], path),
         None => (&b"."[..], path),
     };
-    let from_root = cut.is_none() && path.starts_with(b"/");
+    let absolute = cut.is_none() && path.starts_with(b"/");
     let contents = rest.is_empty() || rest.ends_with(b"/") || rest.ends_with(b"/.") || rest == b".";
     let below_dot = rest.starts_with(b"./");
     let mut name: Vec<u8> = Vec::new();
+    let mut upwards = false;
     for part in rest
         .split(|&byte| byte == b'/')
         .filter(|part| !part.is_empty() && *part != b".")
     {
-        if part == b".." {
-            return Err(Errno::INVAL);
-        }
-        if !name.is_empty() || from_root {
+        upwards |= part == b"..";
+        if !name.is_empty() || absolute {
             name.push(b'/');
         }
         name.extend_from_slice(part);
     }
+    if upwards {
+        return Err(TargetError::Upwards(PeerText(name)));
+    }
     let whole = name.is_empty();
     if whole {
-        name = if from_root {
+        name = if absolute {
             b"/".to_vec()
         } else {
             b".".to_vec()
@@ -95,23 +116,27 @@ fn relative_argument(path: &[u8]) -> Result<Argument, Errno> {
     if below_dot && !whole {
         name.splice(..0, *b"./");
     }
-    Ok(Argument {
-        tree: open(dir)?,
-        absolute: absolute(dir),
+    Ok(open(dir).map(|tree| Argument {
+        tree,
         links: Links::Any,
         name,
         implied: !whole,
         contents,
-        shown: absolute(path),
-    })
+        shown: shown(path),
+        absolute: shown(dir),
+        place: match cut {
+            Some(_) => dir.to_vec(),
+            None => Vec::new(),
+        },
+    }))
 }
 
 fn open(dir: &[u8]) -> Result<Tree, Errno> {
     Tree::open(Path::new(OsStr::from_bytes(dir)))
 }
 
-/// A path from the root of the file system, as rsync's messages have it.
-fn absolute(path: &[u8]) -> Vec<u8> {
+/// A path from the root of the file system, as rsync's messages and rules have it.
+fn shown(path: &[u8]) -> Vec<u8> {
     let whole = std::path::absolute(OsStr::from_bytes(path));
     whole.map_or_else(|_| path.to_vec(), |whole| whole.into_os_string().into_vec())
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use rsync_proto::PeerText;
+
 /// The port of an rsync daemon.
 pub const DAEMON_PORT: u16 = 873;
 
@@ -48,6 +50,9 @@ pub enum TargetError {
     /// No host.
     #[error("{0}: no host")]
     Host(String),
+    /// A source of a transfer with `relative` that leads upwards.
+    #[error("found \"..\" dir in relative path: {0}")]
+    Upwards(PeerText<Vec<u8>>),
 }
 
 impl Target {

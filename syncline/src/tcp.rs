@@ -16,16 +16,19 @@ pub(crate) fn connect(
     target: &DaemonTarget,
     timeout: Option<Duration>,
 ) -> Result<TcpStream, Error> {
-    let failed = |source| Error::Connect {
+    let mut tried = None;
+    let failed = |address, source| Error::Connect {
         host: target.host.clone(),
+        address,
         port: target.port,
         source,
     };
     let addresses = (target.host.as_str(), target.port)
         .to_socket_addrs()
-        .map_err(failed)?;
+        .map_err(|error| failed(None, error))?;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
     for address in addresses {
+        tried = Some(address.ip());
         let connected = match timeout {
             Some(timeout) => TcpStream::connect_timeout(&address, timeout),
             None => TcpStream::connect(address),
@@ -33,10 +36,12 @@ pub(crate) fn connect(
         match connected {
             Ok(stream) => {
                 // The daemon's small writes wait for our ACK and ours for its: 40 ms each without these.
-                stream.set_nodelay(true).map_err(failed)?;
+                stream
+                    .set_nodelay(true)
+                    .map_err(|error| failed(tried, error))?;
                 socket2::SockRef::from(&stream)
                     .set_keepalive(true)
-                    .map_err(failed)?;
+                    .map_err(|error| failed(tried, error))?;
                 return Ok(stream);
             }
             Err(error) => last = error,
@@ -48,7 +53,7 @@ pub(crate) fn connect(
             port: target.port,
         });
     }
-    Err(failed(last))
+    Err(failed(tried, last))
 }
 
 /// The reading half.

@@ -245,6 +245,7 @@ impl Mirror {
             contents: true,
             shown: name.clone(),
             name,
+            place: Vec::new(),
         };
         let (progress, reports) = channel();
         let news = Arc::new(News {

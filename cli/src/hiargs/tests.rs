@@ -66,7 +66,7 @@ fn role_name(role: Role) -> &'static str {
     match role {
         Role::Client => "client",
         Role::Sender => "sender",
-        Role::Receiver => "Receiver",
+        Role::Receiver | Role::Generator => "Receiver",
     }
 }
 

@@ -67,7 +67,7 @@ impl Format {
     }
 
     /// Whether the escape `letter` occurs.
-    pub(super) fn has(&self, letter: u8) -> bool {
+    pub(crate) fn has(&self, letter: u8) -> bool {
         self.pieces
             .iter()
             .any(|piece| matches!(piece, Piece::Escape { letter: l, .. } if *l == letter))

@@ -9,7 +9,7 @@ use testkit::{
     differences, require_rsync,
 };
 
-use crate::setup::{binary, told};
+use crate::setup::{Mount, binary, told};
 
 /// Options, and how the source is named: `.` stands for its contents.
 const CASES: &[(&[&str], &str)] = &[
@@ -35,6 +35,8 @@ const CASES: &[(&[&str], &str)] = &[
     (&["-aRi"], "./sub/./dir"),
     (&["-aRi"], "./sub/dir/file"),
     (&["-aRi", "--no-implied-dirs"], "./sub/dir/file"),
+    (&["-Ri"], "./text"),
+    (&["-aRi"], "./sub/../text"),
     (&["-di"], "."),
     (&["-ai"], "./sub"),
     (&["-ai"], "./text"),
@@ -75,6 +77,8 @@ const CASES: &[(&[&str], &str)] = &[
     ),
     (&["-ai", "--modify-window=-1"], "."),
     (&["-a", "--out-format=%i|%n|%L|%l|%o"], "."),
+    (&["-a", "--out-format=%f|%b|%c|%C"], "."),
+    (&["-ac", "--out-format=%f|%C"], "./sub"),
     (&["-aq"], "."),
     (&["-ai", "--checksum-choice=md5"], "."),
     (&["-ai", "-B", "1024"], "."),
@@ -119,7 +123,7 @@ impl Bench {
             Change::Retype,
         ]);
         Mutator::new(&destination, 3).mix(mix).steps(40);
-        settle_times(&destination);
+        testkit::tree::settle_times(&destination);
         fs::write(
             dir.path().join("EXCLUDES"),
             "# comment\n*.txt\n+ keep\n/sizes\n",
@@ -167,29 +171,6 @@ impl Bench {
         ];
         names.extend(self.daemon.as_ref().map(|daemon| daemon.addr().to_string()));
         comparable(&told(&exit, &names))
-    }
-}
-
-/// Gives what has just been made times that do not depend on when.
-fn settle_times(root: &Path) {
-    let mut pending = vec![root.to_owned()];
-    while let Some(path) = pending.pop() {
-        let meta = fs::symlink_metadata(&path).unwrap();
-        if meta.is_dir() {
-            pending.extend(
-                fs::read_dir(&path)
-                    .unwrap()
-                    .map(|entry| entry.unwrap().path()),
-            );
-        }
-        let recent = meta
-            .modified()
-            .unwrap()
-            .elapsed()
-            .is_ok_and(|age| age.as_secs() < 3600);
-        if recent {
-            testkit::tree::set_mtime(&path, 1_700_000_000, 123_456_789);
-        }
     }
 }
 
@@ -289,6 +270,46 @@ fn like_stock(direction: Direction) {
         CASES.len(),
         wrong.join("\n\n")
     );
+}
+
+/// What is mounted at the destination is not deleted, nor what lies in it.
+#[test]
+fn one_file_system_holds_at_the_destination() {
+    let rsync = require_rsync!();
+    let dir = testkit::temp_dir();
+    fs::create_dir_all(dir.path().join("source/mount")).unwrap();
+    let mut told_by = Vec::new();
+    for (name, program) in [
+        ("theirs", rsync.client()),
+        ("ours", crate::setup::syncline()),
+    ] {
+        let destination = dir.path().join(name);
+        let mounts = ["mount", "gone/mount"].map(|mount| destination.join(mount));
+        for mount in &mounts {
+            fs::create_dir_all(mount).unwrap();
+        }
+        let mounted = mounts.each_ref().map(|at| Mount::tmpfs(at, "1m"));
+        if mounted.iter().any(Option::is_none) {
+            testkit::skipped("nothing can be mounted here");
+            return;
+        }
+        for mount in &mounts {
+            fs::create_dir(mount.join("directory")).unwrap();
+            fs::write(mount.join("file"), "kept").unwrap();
+        }
+        let exit = program
+            .args(["-rix", "--delete"])
+            .args([&dir.path().join("source/"), &destination])
+            .run();
+        for mount in &mounts {
+            assert!(
+                mount.join("directory").exists() && mount.join("file").exists(),
+                "{exit}"
+            );
+        }
+        told_by.push(told(&exit, &[]));
+    }
+    assert_eq!(told_by[0], told_by[1]);
 }
 
 #[test]

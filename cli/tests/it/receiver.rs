@@ -326,6 +326,67 @@ fn compression_is_refused_by_name() {
 }
 
 #[test]
+fn a_push_that_only_lists_is_refused_and_writes_nothing() {
+    let rsync = require_rsync!();
+    let pair = Pair::new();
+    fs::write(pair.source.join("f"), "text").unwrap();
+    let daemon = ours(DaemonConf::new().module(Module::new("m", &pair.mirror)));
+    for options in ["-d", "-r", "-a"] {
+        let exit = rsync
+            .client()
+            .args([options, "--list-only", &pair.contents(), &daemon.url("m")])
+            .run();
+        exit.assert_code(1);
+        assert!(
+            exit.err().contains("--list-only of what is pushed"),
+            "{exit}"
+        );
+    }
+    assert_eq!(fs::read_dir(&pair.mirror).unwrap().count(), 0);
+}
+
+#[test]
+fn a_client_that_fails_before_its_rules_are_sent_is_let_go() {
+    let rsync = require_rsync!();
+    let pair = Pair::new();
+    fs::write(pair.source.join("f"), "text").unwrap();
+    fs::write(pair.source.join(".rules"), "no such rule").unwrap();
+    let daemon = ours(DaemonConf::new().module(Module::new("m", &pair.mirror)));
+    // With deletion the rules go to the daemon, behind the word that the client fails.
+    for options in [&["-a"][..], &["-a", "--delete"]] {
+        let exit = rsync
+            .client()
+            .args(options)
+            .args(["-f", ": .rules", &pair.contents(), &daemon.url("m")])
+            .run();
+        exit.assert_code(1);
+    }
+    assert_eq!(fs::read_dir(&pair.mirror).unwrap().count(), 0);
+}
+
+#[test]
+fn sources_that_share_directories_are_merged() {
+    let rsync = require_rsync!();
+    let pair = Pair::new();
+    for file in ["a/b/one", "c/b/two", "c/b/deep/three", "a/b/deep/four"] {
+        let path = pair.source.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, file).unwrap();
+    }
+    let daemon = ours(DaemonConf::new().module(Module::new("m", &pair.source)));
+    let url = daemon.url("m");
+    let exit = rsync
+        .client()
+        .args(["-a", &format!("{url}a/"), &format!("{url}c/")])
+        .arg(&pair.mirror)
+        .run();
+    exit.assert_code(0);
+    for file in ["b/one", "b/two", "b/deep/three", "b/deep/four"] {
+        assert!(pair.mirror.join(file).exists(), "{file}");
+    }
+}
+
+#[test]
 fn connections_above_the_limit_are_turned_away_until_one_ends() {
     let rsync = require_rsync!();
     let pair = Pair::new();

@@ -3,7 +3,9 @@
 use std::fs;
 
 use rustix::process::Signal;
-use testkit::{Compare, Daemon, DaemonConf, Module, Server, assert_same, require_rsync, wait};
+use testkit::{
+    Compare, Daemon, DaemonConf, Module, Running, Server, assert_same, require_rsync, wait,
+};
 
 use crate::setup::{PASSWORD, Pair, USER, binary, leaves, settles, syncline};
 
@@ -27,8 +29,8 @@ fn ctrl_c_ends_a_transfer_with_20() {
     wait::until("the daemon has cleaned up", nothing_there);
 }
 
-#[test]
-fn held_deletions_are_released() {
+/// A tree that loses almost all it has while it is watched, and how that goes on.
+fn much_vanishes(options: &[&str], then: impl FnOnce(&Pair, &Running)) {
     let rsync = require_rsync!();
     let pair = Pair::new();
     let gone = pair.source.join("gone");
@@ -37,22 +39,28 @@ fn held_deletions_are_released() {
         fs::write(gone.join(n.to_string()), "").unwrap();
     }
     let daemon = pair.daemon(&rsync);
-    let watch = pair.watch(&[], &[&daemon.url_as(USER, "mirror")]);
+    let watch = pair.watch(options, &[&daemon.url_as(USER, "mirror")]);
     watch.wait_output("in sync");
     fs::remove_dir_all(&gone).unwrap();
-    watch.wait_output("deletions are held back");
-    fs::write(pair.source.join("later"), "x").unwrap();
-    wait::until("the rest goes on", || pair.mirror.join("later").exists());
-    assert!(pair.mirror.join("gone/7").exists(), "{watch}");
-    watch.signal(Signal::USR1);
-    settles(
-        &pair.source,
-        &pair.mirror,
-        &Compare::exact(),
-        &watch,
-        &|| "after the release".to_owned(),
-    );
+    then(&pair, &watch);
+    pair.settles(&watch, &|| "all deletions went".to_owned());
     leaves(watch);
+}
+
+#[test]
+fn held_deletions_are_released() {
+    much_vanishes(&[], |pair, watch| {
+        watch.wait_output("deletions are held back");
+        fs::write(pair.source.join("later"), "x").unwrap();
+        wait::until("the rest goes on", || pair.mirror.join("later").exists());
+        assert!(pair.mirror.join("gone/7").exists(), "{watch}");
+        watch.signal(Signal::USR1);
+    });
+}
+
+#[test]
+fn deletions_are_not_held_if_that_is_daily_life() {
+    much_vanishes(&["--hold-deletions=100"], |_, _| {});
 }
 
 #[test]

@@ -23,6 +23,7 @@ pub fn run(data: &[u8]) {
             implied: false,
             contents: true,
             shown: b"./".to_vec(),
+            place: Vec::new(),
         };
         let what = Send {
             source: Source::Arguments(vec![argument]),

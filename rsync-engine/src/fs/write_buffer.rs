@@ -33,6 +33,14 @@ impl WriteBuffer {
         self.offset + self.buf.len() as u64
     }
 
+    /// Bytes that fit before the next write; never 0.
+    pub fn room(&self) -> usize {
+        match Self::CAPACITY - self.buf.len() {
+            0 => Self::CAPACITY,
+            room => room,
+        }
+    }
+
     /// Appends `data`. A `pwrite64` for each 256 KiB, or for a larger piece as it is.
     pub fn put(&mut self, file: &WriteFile, data: &[u8]) -> Result<()> {
         self.make_room(file, data.len())?;

@@ -58,6 +58,9 @@ pub enum OptionError {
         /// What is wrong with it.
         error: SizeError,
     },
+    /// The sums of `--checksum` cannot be none.
+    #[error("Invalid checksum-choice for --checksum: none (0)")]
+    NoListChecksum,
     /// A checksum nobody knows.
     #[error("unknown checksum name: {name}")]
     UnknownChecksum {

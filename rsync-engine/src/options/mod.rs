@@ -170,6 +170,18 @@ impl TransferOptions {
         }
         Ok(())
     }
+
+    /// Tests the choice of checksums. A server does that when the set-up is done: before, the client could not be told.
+    ///
+    /// # Errors
+    /// [`OptionError::NoListChecksum`].
+    pub fn check_checksums(&self) -> Result<(), OptionError> {
+        let choice = self.checksum_choice.as_ref();
+        if self.checksum && choice.is_some_and(|choice| choice.list == "none") {
+            return Err(OptionError::NoListChecksum);
+        }
+        Ok(())
+    }
 }
 
 impl Default for TransferOptions {

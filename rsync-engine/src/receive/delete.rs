@@ -11,7 +11,7 @@ use crate::event::{Event, TextKind};
 use crate::fs::{
     self, Deleter, Dir, Doomed, Errno, FileKind, Name, RelPath, RelPathBuf, RemoveOptions, Tree,
 };
-use crate::list::FileList;
+use crate::list::{FileEntry, FileList};
 use crate::options::Delete;
 use crate::outcome::{IO_DELETE_LIMIT, IO_GENERAL};
 
@@ -59,6 +59,8 @@ pub(super) struct Deletions {
     done: u64,
     skipped: u64,
     io_error_told: bool,
+    /// Of the last top directory of the transfer, with `-x`.
+    device: Option<u64>,
     /// Found while scanning, to be deleted at the end (`--delete-delay`).
     delayed: Vec<(RelPathBuf, bool)>,
 }
@@ -77,6 +79,7 @@ impl Deletions {
             done: 0,
             skipped: 0,
             io_error_told: false,
+            device: None,
             delayed: Vec::new(),
         }
     }
@@ -149,10 +152,11 @@ impl Generator {
     pub(super) fn delete_in(
         &mut self,
         list: &Arc<FileList>,
+        entry: &FileEntry,
         name: &[u8],
         path: RelPath<'_>,
     ) -> Result<bool, Error> {
-        if self.deletions_stopped()? {
+        if self.deletions_stopped()? || !self.on_file_system(entry, path) {
             return Ok(false);
         }
         let extras = match self.extras(list, name, path) {
@@ -184,6 +188,20 @@ impl Generator {
             }
         }
         Ok(found)
+    }
+
+    /// With `-x`: whether a directory is on the file system of the top directory above it, which came before.
+    fn on_file_system(&mut self, entry: &FileEntry, path: RelPath<'_>) -> bool {
+        if self.session.options.one_file_system == 0 {
+            return true;
+        }
+        let Ok(Some(stat)) = self.look(path) else {
+            return true;
+        };
+        if entry.top_dir() {
+            self.deletions.device = Some(stat.id.dev);
+        }
+        *self.deletions.device.get_or_insert(stat.id.dev) == stat.id.dev
     }
 
     /// What lies in the directory and is neither listed nor protected, in the order of deletion.
@@ -265,7 +283,7 @@ impl Generator {
             let is_dir = matches!(self.look(path.as_path()), Ok(Some(stat)) if stat.is_dir());
             if is_dir
                 && !self.skipped(path.as_path())
-                && self.delete_in(&list, &name, path.as_path())?
+                && self.delete_in(&list, entry, &name, path.as_path())?
                 && self.rules.keeps_time(entry)
                 && !self.session.options.dry_run
             {
@@ -373,6 +391,10 @@ impl Generator {
             self.report(&path, kind)?;
         }
         for (path, kind, errno) in failures {
+            // What is mounted there stays, as `-x` asks.
+            if errno == Errno::XDEV && options.one_file_system {
+                continue;
+            }
             if kind == FileKind::Directory && errno == Errno::NOTEMPTY {
                 self.tell_not_empty(&path)?;
             } else {

@@ -119,8 +119,22 @@ impl Destination {
                 single: Some(name),
                 ..Place::default()
             }),
-            Ok(None) => Err(self.failed("change_dir#3", Errno::NOENT, 3)),
-            Err(errno) => Err(self.failed("change_dir#3", errno, 3)),
+            Ok(None) => Err(self.no_parent(Errno::NOENT)),
+            Err(errno) => Err(self.no_parent(errno)),
+        }
+    }
+
+    /// The directory in which the destination is to be made cannot be opened.
+    fn no_parent(&self, errno: Errno) -> Error {
+        let mut path = self.whole();
+        if let Some(slash) = path.iter().rposition(|&byte| byte == b'/') {
+            path.truncate(slash.max(1));
+        }
+        Error::File {
+            op: "change_dir#3",
+            path: PeerText(path),
+            source: errno.into(),
+            code: 3,
         }
     }
 

@@ -180,7 +180,7 @@ impl Generator {
             Delete::During | Delete::Delay
         );
         if during && !entry.no_content() {
-            self.delete_in(list, name, path)?;
+            self.delete_in(list, entry, name, path)?;
         }
         // What goes in it is reported before the directory itself.
         self.item(ndx, differing, None, list, entry, name)

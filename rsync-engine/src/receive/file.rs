@@ -1,19 +1,19 @@
 //! Receives the data of one file into a temporary beside it and puts it in place (03-transfer 5, 7).
 
-use rsync_delta::FileHasher;
+use rsync_delta::{BlockRuns, Digest, FileHasher, Layout, PatchError, Run};
 use rsync_proto::Violation;
 use rsync_proto::sums::SumHead;
 use rsync_proto::token::Token;
 
 use crate::error::Error;
-use crate::event::{Event, Progress};
+use crate::event::{Cost, Event, Progress};
 use crate::fs::{
     Atime, Attrs, Dir, Errno, Name, ReadFile, Stat, Temp, TempPlace, Timestamp, WriteBuffer,
 };
 use crate::list::FileEntry;
 
 use super::channel::{Basis, Request};
-use super::generator::item_of;
+use super::generator::{Teller, item_of};
 use super::receiver::Receiver;
 
 /// Bytes between two looks at the cancel flag and two reports of progress.
@@ -57,13 +57,15 @@ enum Time {
 }
 
 impl Receiver {
-    /// Reads tokens and sum of one file. Failures to write are reported and the data is read to its end.
+    /// Reads tokens and sum of one file. Failures to write are reported and the data is read to its end. `before`:
+    /// stream bytes used before the file's head.
     pub(super) fn receive_file(
         &mut self,
         request: &Request,
         entry: &FileEntry,
         name: &[u8],
         head: &SumHead,
+        before: u64,
     ) -> Result<Received, Error> {
         let path = super::place_path(&self.place, name).unwrap_or_default();
         let mut output = match self.open_output(request, entry, path.as_path()) {
@@ -79,8 +81,8 @@ impl Receiver {
         self.stats.literal += moved.literal;
         self.stats.matched += moved.matched;
         let partial = self.session.options.partial;
-        let (equal, output) = match (equal, output) {
-            (Ok(equal), Some(output)) => (equal, output),
+        let (equal, digest, output) = match (equal, output) {
+            (Ok((equal, digest)), Some(output)) => (equal, digest, output),
             (Ok(_), None) => return Ok(Received::Failed),
             (Err(error), output) => {
                 // What came is kept for the next run, as far as it can be (03-transfer 7.7).
@@ -106,11 +108,17 @@ impl Receiver {
                     let op = "failed to set attributes on";
                     self.fail(&super::failure("receiver", op, name, errno));
                 }
-                let item = item_of(&request.list, entry, name, request.flags, None, false);
+                let teller = Teller::receiving(self.checksum);
+                let mut item = item_of(&request.list, entry, name, request.flags, None, teller);
+                item.checksum = Some(digest.as_ref());
                 self.session.events.event(Event::Transferred {
                     item,
                     literal: moved.literal,
                     matched: moved.matched,
+                    cost: Cost {
+                        data: self.input.used() - before,
+                        sums: 0,
+                    },
                 });
                 Ok(Received::InPlace)
             }
@@ -121,7 +129,7 @@ impl Receiver {
         }
     }
 
-    /// Reads to the end of the file; true when its sum is right. `output` is gone once it could not be written.
+    /// Reads to the end of the file; whether its sum is right, and what it is. `output` is gone once it could not be written.
     fn receive_data(
         &mut self,
         entry: &FileEntry,
@@ -129,8 +137,10 @@ impl Receiver {
         head: &SumHead,
         output: &mut Option<Output<'_>>,
         moved: &mut Moved,
-    ) -> Result<bool, Error> {
+    ) -> Result<(bool, Digest), Error> {
         let mut hasher = self.checksum.file_hasher(self.session.negotiated.seed);
+        let layout = Layout::from_head(head.count, head.block_len, head.strong_len, head.remainder);
+        let mut runs = BlockRuns::new(layout.unwrap_or(Layout::EMPTY));
         let mut next_step = STEP;
         let wants_progress = self.session.events.wants_progress();
         loop {
@@ -144,21 +154,26 @@ impl Receiver {
             }
             match self.input.record(Token::decode)? {
                 Token::End => break,
-                Token::Literal(len) => self.literal(len, output, &mut hasher, name, moved)?,
+                Token::Literal(len) => {
+                    self.matched(runs.take(), output, &mut hasher, name)?;
+                    self.literal(len, output, &mut hasher, name, moved)?;
+                }
                 Token::Match(block) => {
-                    if block >= head.count {
-                        return Err(Violation::BlockIndex {
-                            index: block,
-                            count: head.count,
-                        }
-                        .into());
-                    }
-                    let len = head.block_len_of(block);
-                    moved.matched += u64::from(len);
-                    self.matched(head.offset_of(block), len, output, &mut hasher, name)?;
+                    let before =
+                        runs.push(block)
+                            .map_err(|PatchError::NoSuchBlock { block, count }| {
+                                let index = block;
+                                Violation::BlockIndex { index, count }
+                            })?;
+                    self.matched(before, output, &mut hasher, name)?;
+                    moved.matched += u64::from(head.block_len_of(block));
                 }
             }
+            if runs.pending() >= WriteBuffer::CAPACITY as u64 {
+                self.matched(runs.take(), output, &mut hasher, name)?;
+            }
         }
+        self.matched(runs.take(), output, &mut hasher, name)?;
         let sum_len = self.checksum.digest_len();
         let digest = hasher.finish();
         let equal = self
@@ -167,7 +182,7 @@ impl Receiver {
         if wants_progress {
             self.progress(name, moved.literal + moved.matched, entry.size, true);
         }
-        Ok(equal)
+        Ok((equal, digest))
     }
 
     fn open_output<'p>(
@@ -235,22 +250,25 @@ impl Receiver {
         Ok(())
     }
 
+    /// Copies a stretch of the basis, if there is one to copy.
     fn matched(
         &mut self,
-        offset: u64,
-        len: u32,
+        run: Option<Run>,
         output: &mut Option<Output<'_>>,
         hasher: &mut FileHasher,
         name: &[u8],
     ) -> Result<(), Error> {
-        let Some(out) = output else { return Ok(()) };
+        let (Some(out), Some(run)) = (output.as_mut(), run) else {
+            return Ok(());
+        };
         let Some(basis) = &out.basis else {
             return Err(Violation::MatchWithoutBasis.into());
         };
         let mut done = 0;
-        while done < len {
-            let piece = (len - done).min(WriteBuffer::CAPACITY as u32);
-            let from = offset + u64::from(done);
+        while done < run.len {
+            let room = self.buffer.room() as u64;
+            let piece = (run.len - done).min(room);
+            let from = run.offset + done;
             let copied = self
                 .buffer
                 .put_with(out.temp.file(), piece as usize, |block| {

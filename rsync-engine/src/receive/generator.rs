@@ -268,7 +268,8 @@ impl Generator {
     fn show(&mut self, list: &FileList) {
         for entry in list.entries().iter().filter(|entry| !entry.cleared()) {
             let name = list.path(entry);
-            let item = item_of(list, entry, &name, ItemFlags::default(), None, false);
+            let teller = Teller::receiving(self.list_checksum);
+            let item = item_of(list, entry, &name, ItemFlags::default(), None, teller);
             self.session.events.event(Event::Listed(item));
         }
     }
@@ -464,9 +465,9 @@ impl Generator {
         self.write_ndx(Ndx(ndx))?;
         self.put_header(flags, xname)?;
         if !flags.contains(ItemFlags::TRANSFER) {
-            self.session
-                .events
-                .event(Event::Item(item_of(list, entry, name, flags, xname, false)));
+            let teller = Teller::receiving(self.shown_checksum());
+            let item = item_of(list, entry, name, flags, xname, teller);
+            self.session.events.event(Event::Item(item));
         }
         Ok(())
     }
@@ -499,6 +500,14 @@ impl Generator {
         Ok(())
     }
 
+    /// The kind of sum that reports show.
+    fn shown_checksum(&self) -> Checksum {
+        match self.session.options.checksum {
+            true => self.list_checksum,
+            false => self.checksum,
+        }
+    }
+
     /// A line for the user, wherever that one is.
     pub(super) fn tell(&mut self, kind: TextKind, text: &[u8]) -> Result<(), Error> {
         if self.session.client {
@@ -528,6 +537,27 @@ impl Flow {
     }
 }
 
+/// Who tells of an item, and what it knows beyond the list.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Teller<'a> {
+    pub(crate) sending: bool,
+    /// What names are relative to, as the user named it.
+    pub(crate) place: &'a [u8],
+    /// The kind of sum that a list or a transfer has.
+    pub(crate) algorithm: Checksum,
+}
+
+impl Teller<'_> {
+    /// The receiving side of a session.
+    pub(crate) fn receiving(algorithm: Checksum) -> Self {
+        Self {
+            sending: false,
+            place: b"",
+            algorithm,
+        }
+    }
+}
+
 /// An entry as reports show it.
 pub(crate) fn item_of<'a>(
     list: &'a FileList,
@@ -535,7 +565,7 @@ pub(crate) fn item_of<'a>(
     name: &'a [u8],
     flags: ItemFlags,
     xname: Option<&'a [u8]>,
-    sending: bool,
+    teller: Teller<'a>,
 ) -> Item<'a> {
     Item {
         flags,
@@ -551,6 +581,9 @@ pub(crate) fn item_of<'a>(
             None
         },
         xname,
-        sending,
+        sending: teller.sending,
+        place: teller.place,
+        checksum: list.checksum(entry),
+        algorithm: teller.algorithm,
     }
 }

@@ -19,7 +19,10 @@ mod file;
 mod generator;
 mod hardlink;
 mod link_target;
+mod linking;
 mod lists;
+mod node;
+mod paths;
 mod receiver;
 mod request;
 
@@ -69,7 +72,7 @@ pub use self::link_target::LinkTargets;
 pub use self::lists::{NameCheck, Wanted};
 
 pub(crate) use self::checksum_of_file::digest_of;
-pub(crate) use self::generator::item_of;
+pub(crate) use self::generator::{Teller, item_of};
 
 mod checksum_of_file {
     //! The digest of a whole file, for `--checksum`.
@@ -357,7 +360,12 @@ fn hear_out(mut input: WireIn, error: &Error) {
     );
     if !nobody_there && input.read_ahead("receiver").is_ok() {
         // Our own error is the one that counts.
-        let _ = input.last_words(Instant::now() + LAST_WORDS);
+        let time = match error {
+            // A client that was interrupted in the middle of a frame waits for nothing but the end.
+            Error::Protocol(_) => LAST_WORDS / 10,
+            _ => LAST_WORDS,
+        };
+        let _ = input.last_words(Instant::now() + time);
     }
 }
 

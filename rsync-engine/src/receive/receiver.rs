@@ -24,7 +24,7 @@ use super::attributes::AttributeRules;
 use super::channel::{Asked, Request, ToGenerator};
 use super::destination::Place;
 use super::file::Received;
-use super::generator::item_of;
+use super::generator::{Teller, item_of};
 use super::lists::ListReader;
 
 /// Size of a file during which the generator is not left without news.
@@ -184,7 +184,8 @@ impl Receiver {
             if request.is_new {
                 self.stats.created.count(entry.mode);
             }
-            let item = item_of(&request.list, &entry, &name, request.flags, None, false);
+            let teller = Teller::receiving(self.checksum);
+            let item = item_of(&request.list, &entry, &name, request.flags, None, teller);
             self.session.events.event(Event::Item(item));
         }
         if self.session.options.dry_run {
@@ -195,13 +196,14 @@ impl Receiver {
             return Ok(());
         }
         let protocol = self.session.protocol();
+        let before = self.input.used();
         let head = self
             .input
             .record(|cursor| SumHead::decode(cursor, protocol))?;
         if entry.size >= LARGE {
             self.tell();
         }
-        let received = self.receive_file(&request, &entry, &name, &head)?;
+        let received = self.receive_file(&request, &entry, &name, &head, before)?;
         let message = match received {
             Received::InPlace => ToGenerator::Settled {
                 ndx,

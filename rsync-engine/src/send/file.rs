@@ -8,10 +8,10 @@ use rsync_proto::sums::{BlockSum, SumHead};
 use rsync_proto::token::{put_end, put_literal_head, put_match};
 
 use crate::error::Error;
-use crate::event::{Event, FileFailure, Progress};
+use crate::event::{Cost, Event, FileFailure, Progress};
 use crate::fs::{Atime, Errno, ReadFile, RelPath};
 use crate::outcome::{IO_GENERAL, IO_VANISHED};
-use crate::receive::item_of;
+use crate::receive::{Teller, item_of};
 use crate::wire_out::WireOut;
 
 use super::Sender;
@@ -34,6 +34,7 @@ impl Sender {
         position: usize,
     ) -> Result<(), Error> {
         let protocol = self.session.protocol();
+        let sums_before = self.input.used();
         let (session, out) = (&self.session, &mut self.out);
         let head = super::record(session, &mut self.input, out, |cursor| {
             SumHead::decode(cursor, protocol)
@@ -46,6 +47,8 @@ impl Sender {
             Ok(file) => file,
             Err(errno) => return self.cannot_send(ndx, &name, errno),
         };
+        let sums = self.input.used() - sums_before;
+        let data_before = self.out.put();
         self.echo(ndx, header)?;
         // Receivers 3.4.0 to 3.4.3 abort on their own 16 for an 8-byte digest (03-transfer 4.3).
         let strong = u32::try_from(self.checksum.digest_len()).unwrap_or(u32::MAX);
@@ -87,18 +90,22 @@ impl Sender {
         if self.session.events.wants_progress() {
             self.progress(&name, literal + matched, entry.size, true);
         }
-        let item = item_of(
-            &self.held[at],
-            &entry,
-            &name,
-            header.flags,
-            header.xname,
-            true,
-        );
+        let cost = Cost {
+            data: self.out.put() - data_before,
+            sums,
+        };
+        let list = &self.held[at];
+        let teller = Teller {
+            algorithm: self.checksum,
+            ..self.teller(entry.root)
+        };
+        let mut item = item_of(list, &entry, &name, header.flags, header.xname, teller);
+        item.checksum = Some(digest.as_ref());
         self.session.events.event(Event::Transferred {
             item,
             literal,
             matched,
+            cost,
         });
         Ok(())
     }

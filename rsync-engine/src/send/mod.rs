@@ -24,7 +24,7 @@ use crate::event::{Event, FileFailure, TextKind};
 use crate::farewell;
 use crate::list::{FileEntry, FileList};
 use crate::outcome::{Outcome, TransferStats, TypeCounts};
-use crate::receive::{entry_options, item_of};
+use crate::receive::{Teller, entry_options, item_of};
 use crate::session::{Note, PeerMessages, Session};
 use crate::wire_in::WireIn;
 use crate::wire_out::WireOut;
@@ -92,6 +92,7 @@ pub fn send(
         ahead: 0,
         noted,
         checksum,
+        list_checksum,
         sums: BlockSums::new(checksum, session.negotiated.seed),
         index: Index::new(),
         window: Window::new(),
@@ -135,6 +136,7 @@ struct Sender {
     ahead: u64,
     noted: Receiver<Note>,
     checksum: Checksum,
+    list_checksum: Checksum,
     /// Reused from file to file.
     sums: BlockSums,
     index: Index,
@@ -396,8 +398,21 @@ impl Sender {
         self.stats.checked += 1;
         // A directory has no extras, so that of another list is not looked for in this one.
         let list = &self.held[at];
-        let item = item_of(list, entry, name, header.flags, header.xname, true);
+        let teller = self.teller(entry.root);
+        let item = item_of(list, entry, name, header.flags, header.xname, teller);
         self.session.events.event(Event::Item(item));
+    }
+
+    /// What reports say beyond the list of entries of this root.
+    fn teller(&self, root: u16) -> Teller<'_> {
+        Teller {
+            sending: true,
+            place: self.lists.place(root),
+            algorithm: match self.session.options.checksum {
+                true => self.list_checksum,
+                false => self.checksum,
+            },
+        }
     }
 
     fn echo(&mut self, ndx: i32, header: &ItemHeader<'_>) -> Result<(), Error> {
@@ -415,7 +430,7 @@ impl Sender {
                 total_read: self.input.received(),
                 total_written: self.out.sent(),
                 total_size: self.lists.total_size,
-                flist_build_ms: self.lists.build_ms.max(1),
+                flist_build_ms: self.lists.build_ms(),
                 flist_transfer_ms: 0,
             };
             self.out.data(|buf| stats.put(buf, protocol))?;
@@ -482,7 +497,7 @@ impl Sender {
             literal: self.stats.literal,
             matched: self.stats.matched,
             list_bytes: self.lists.list_bytes,
-            list_build_ms: self.lists.build_ms,
+            list_build_ms: self.lists.build_ms(),
             list_transfer_ms: 0,
             sent: self.out.sent(),
             received: self.input.received(),

@@ -52,6 +52,8 @@ pub struct Argument {
     pub contents: bool,
     /// As the user wrote it, for messages.
     pub shown: Vec<u8>,
+    /// The directory that `tree` is, as the user wrote it, for reports ([`crate::Item::place`]).
+    pub place: Vec<u8>,
 }
 
 /// Names picked below one root.

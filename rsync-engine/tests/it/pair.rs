@@ -312,6 +312,7 @@ pub(crate) fn argument(tree: &Tree, name: &[u8], contents: bool) -> Argument {
         implied: false,
         contents,
         shown: name.to_vec(),
+        place: Vec::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a session does to files, in the module's log (04-daemon 18.3).
 
-use rsync_engine::{Event, Events, Item};
+use rsync_delta::Checksum;
+use rsync_engine::{Cost, Event, Events, Item};
 
 use crate::logfmt::{LoggedItem, Operation};
 use crate::session::SessionLog;
@@ -8,16 +9,22 @@ use crate::session::SessionLog;
 /// Writes what happens to files to the module's log.
 pub(super) struct Logged {
     pub(super) log: SessionLog,
-    /// The path of the transfer's names in the module.
+    /// The path of a push's names in the module.
     pub(super) prefix: Vec<u8>,
 }
 
 impl Logged {
-    fn item(&self, operation: Operation, item: &Item<'_>, bytes: u64) {
-        let path = match &self.prefix[..] {
+    fn item(&self, operation: Operation, item: &Item<'_>, cost: Cost) {
+        let prefix = if item.sending {
+            item.place
+        } else {
+            &self.prefix
+        };
+        let path = match prefix {
             b"" => item.name.to_vec(),
             prefix => [prefix, b"/", item.name].concat(),
         };
+        let checksum = item.checksum.map(|sum| item.algorithm.shown(sum));
         self.log.item(&LoggedItem {
             operation,
             name: item.name,
@@ -29,10 +36,10 @@ impl Logged {
             gid: Some(item.gid),
             link_target: item.link_target,
             hard_link: item.xname,
-            checksum: None,
-            checksum_len: 0,
-            bytes,
-            sums: 0,
+            checksum: checksum.as_deref(),
+            checksum_len: item.algorithm.digest_len(),
+            bytes: cost.data,
+            sums: cost.sums,
             itemized: "",
         });
     }
@@ -42,13 +49,13 @@ impl Events for Logged {
     fn event(&self, event: Event<'_>) {
         match event {
             Event::Failed(failure) => self.log.warn(format!("rsync: {failure}")),
-            Event::Transferred { item, literal, .. } if self.log.wants_items() => {
+            Event::Transferred { item, cost, .. } if self.log.wants_items() => {
                 let operation = if item.sending {
                     Operation::Send
                 } else {
                     Operation::Receive
                 };
-                self.item(operation, &item, literal);
+                self.item(operation, &item, cost);
             }
             Event::Deleted { name, is_dir } if self.log.wants_items() => {
                 let item = Item {
@@ -62,8 +69,11 @@ impl Events for Logged {
                     link_target: None,
                     xname: None,
                     sending: false,
+                    place: b"",
+                    checksum: None,
+                    algorithm: Checksum::None,
                 };
-                self.item(Operation::Delete, &item, 0);
+                self.item(Operation::Delete, &item, Cost::default());
             }
             _ => {}
         }

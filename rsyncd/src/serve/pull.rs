@@ -29,7 +29,7 @@ pub(super) fn send(
         let Some(argument) = argument(&request.root, path, asked.options.relative) else {
             continue;
         };
-        let whole = join(&argument.absolute, &argument.name);
+        let whole = join(&argument.place, &argument.name);
         let is_dir = argument.contents || is_directory(&request.root, &whole);
         if module.excludes_path(&whole, is_dir) {
             hidden.push(whole);
@@ -37,12 +37,8 @@ pub(super) fn send(
             arguments.push(argument);
         }
     }
-    let same = arguments
-        .windows(2)
-        .all(|pair| pair[0].absolute == pair[1].absolute);
-    let logged = arguments.first().filter(|_| same);
-    let logged = logged.map(|argument| argument.absolute.clone());
-    let session = session(&ready, request, asked.options, logged.unwrap_or_default());
+    // Each argument brings its own.
+    let session = session(&ready, request, asked.options, Vec::new());
     for path in hidden {
         // What is excluded does not exist.
         session.trouble.io_error(IO_GENERAL);
@@ -78,7 +74,8 @@ pub(super) fn send(
     rsync_engine::send(session, ready.input, ready.out, what)
 }
 
-/// One path of a pull, split as a client would split it (06-client 1.4). What does not exist is the engine's to report.
+/// One path of a pull, split as a client would split it (06-client 1.4); its place is a path in the
+/// module. What does not exist is the engine's to report.
 fn argument(module: &Tree, path: &[u8], relative: bool) -> Option<Argument> {
     let contents = path.ends_with(b"/") || path == b"." || path.ends_with(b"/.");
     let (base, rest) = match path.windows(3).position(|window| window == b"/./") {
@@ -101,27 +98,38 @@ fn argument(module: &Tree, path: &[u8], relative: bool) -> Option<Argument> {
         Links::Refuse
     };
     let shown = path.to_vec();
-    Some(match module.subtree(top, Links::Beneath) {
-        Ok(tree) => Argument {
-            tree,
-            absolute: top.as_bytes().to_vec(),
-            links,
-            name: name.to_vec(),
-            implied,
-            contents,
-            shown,
-        },
+    match module.subtree(top, Links::Beneath) {
+        Ok(tree) => {
+            let name = name.to_vec();
+            let prefix = top.as_bytes().to_vec();
+            Some(Argument {
+                tree,
+                links,
+                name,
+                implied,
+                contents,
+                shown,
+                absolute: prefix.clone(),
+                place: prefix,
+            })
+        }
         // The path from the module's root fails in the same way, and the sender says so.
-        Err(_) => Argument {
-            tree: module.clone(),
-            absolute: Vec::new(),
-            links: Links::Beneath,
-            name: join(top.as_bytes(), name),
-            implied: false,
-            contents,
-            shown,
-        },
-    })
+        Err(_) => {
+            let name = join(top.as_bytes(), name);
+            let tree = module.clone();
+            let links = Links::Beneath;
+            Some(Argument {
+                tree,
+                links,
+                name,
+                implied: false,
+                contents,
+                shown,
+                absolute: Vec::new(),
+                place: Vec::new(),
+            })
+        }
+    }
 }
 
 /// A name below a directory; `.` is the directory itself.
@@ -215,7 +223,7 @@ mod tests {
         ] {
             let argument = argument(&tree, path.as_bytes(), relative).expect("argument");
             let found = (
-                String::from_utf8(argument.absolute).expect("text"),
+                String::from_utf8(argument.place).expect("text"),
                 String::from_utf8(argument.name).expect("text"),
             );
             assert_eq!(

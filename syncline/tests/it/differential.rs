@@ -211,12 +211,9 @@ fn assert_same_trees(what: &str, case: &Case, theirs: &str, ours: &str, words: &
     if !theirs.exists() && !ours.exists() {
         return;
     }
+    // What is no part of the transfer has the time at which it was made.
     for root in [&theirs, &ours] {
-        // A destination that is no part of the transfer has the time at which it was made, a second apart at times.
-        let modified = std::fs::symlink_metadata(root).and_then(|meta| meta.modified());
-        if modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() < 3600)) {
-            testkit::tree::set_mtime(root, 1_700_000_000, 0);
-        }
+        testkit::tree::settle_times(root);
     }
     let found = testkit::differences(&theirs, &ours, &comparison(words));
     assert!(
@@ -402,24 +399,92 @@ fn relative_names_match_rsync() {
                 .map(|path| format!("{source}{path}"))
                 .collect();
             let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
-            let our_words: Vec<&str> = ["-i"].iter().chain(*words).copied().collect();
-            let (theirs, ours) = (case.destination(), case.destination());
-            let to = format!("{theirs}/");
-            let arguments: Vec<&str> = sources.iter().copied().chain([&to[..]]).collect();
-            let their_run = stock(&rsync, words, &arguments, case.dir.path());
-            let our_run = run::copy(&our_words, &sources, &case.path(&format!("{ours}/")));
-            let what = format!("local {words:?} {sources:?}");
-            assert_same_run(&what, words, &their_run, &our_run);
-            assert_same_trees(&what, &case, &theirs, &ours, words);
+            check_sources(&rsync, &mut case, &daemon, words, &sources);
+        }
+    }
+}
 
-            let (theirs, ours) = (case.destination(), case.destination());
-            let to = format!("{}/{theirs}/", daemon.url("m").trim_end_matches('/'));
-            let arguments: Vec<&str> = sources.iter().copied().chain([&to[..]]).collect();
-            let their_run = stock(&rsync, words, &arguments, case.dir.path());
-            let our_run = run::push(&our_words, &sources, &daemon, &format!("{ours}/"));
-            let what = format!("push {words:?} {sources:?}");
-            assert_same_run(&what, words, &their_run, &our_run);
-            assert_same_trees(&what, &case, &theirs, &ours, words);
+/// Several sources, copied and pushed.
+fn check_sources(
+    rsync: &Rsync,
+    case: &mut Case,
+    daemon: &Daemon,
+    words: &[&str],
+    sources: &[&str],
+) {
+    let our_words: Vec<&str> = ["-i"].iter().chain(words).copied().collect();
+    let (theirs, ours) = (case.destination(), case.destination());
+    let to = format!("{theirs}/");
+    let arguments: Vec<&str> = sources.iter().copied().chain([&to[..]]).collect();
+    let their_run = stock(rsync, words, &arguments, case.dir.path());
+    let our_run = run::copy(&our_words, sources, &case.path(&format!("{ours}/")));
+    let what = format!("local {words:?} {sources:?}");
+    assert_same_run(&what, words, &their_run, &our_run);
+    assert_same_trees(&what, case, &theirs, &ours, words);
+
+    let (theirs, ours) = (case.destination(), case.destination());
+    let to = format!("{}/{theirs}/", daemon.url("m").trim_end_matches('/'));
+    let arguments: Vec<&str> = sources.iter().copied().chain([&to[..]]).collect();
+    let their_run = stock(rsync, words, &arguments, case.dir.path());
+    let our_run = run::push(&our_words, sources, daemon, &format!("{ours}/"));
+    let what = format!("push {words:?} {sources:?}");
+    assert_same_run(&what, words, &their_run, &our_run);
+    assert_same_trees(&what, case, &theirs, &ours, words);
+}
+
+/// Trees that share names of directories and files are merged; the first one wins.
+#[test]
+fn several_sources_are_merged_as_rsync_does() {
+    let rsync = testkit::require_rsync!();
+    let mut case = Case::new(43, 20);
+    let daemon = daemon(&rsync, &case);
+    for (name, seed) in [("second", 44), ("third", 45)] {
+        TreeSpec::sample(seed).build(case.path(name));
+    }
+    let first = case.source().display().to_string();
+    let (second, third) = (case.path("second"), case.path("third"));
+    let (second, third) = (second.display(), third.display());
+    // The same names in each, and one that is no directory everywhere.
+    for (tree, text) in [
+        (&first, "1"),
+        (&second.to_string(), "2"),
+        (&third.to_string(), "3"),
+    ] {
+        let deep = Path::new(tree).join("shared/deep/deeper");
+        std::fs::create_dir_all(&deep).unwrap();
+        std::fs::write(deep.join("both"), text).unwrap();
+        std::fs::write(deep.join(format!("only{text}")), text).unwrap();
+        std::fs::write(Path::new(tree).join("shared/file"), text).unwrap();
+    }
+    std::fs::write(Path::new(&third.to_string()).join("shared/clash"), "a file").unwrap();
+    std::fs::create_dir(Path::new(&first).join("shared/clash")).unwrap();
+    for words in [
+        &["-a"][..],
+        &["-a", "--delete"],
+        &["-a", "--delete", "--no-i-r"],
+        &["-a", "--delete-after", "--protocol=29"],
+        &["-r", "--protocol=30"],
+        &["-d"],
+    ] {
+        for sources in [
+            [
+                format!("{first}/"),
+                format!("{second}/"),
+                format!("{third}/"),
+            ],
+            [
+                format!("{first}/shared"),
+                format!("{second}/shared"),
+                format!("{third}/shared/"),
+            ],
+            [
+                format!("{third}/."),
+                format!("{first}/shared/"),
+                format!("{second}"),
+            ],
+        ] {
+            let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+            check_sources(&rsync, &mut case, &daemon, words, &sources);
         }
     }
 }

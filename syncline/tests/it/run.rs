@@ -220,7 +220,7 @@ pub(crate) fn copy(words: &[&str], sources: &[&str], destination: &Path) -> Run 
         .iter()
         .map(|path| path.as_bytes().to_vec())
         .collect();
-    let (source, missing) = source::arguments(&sources, options.relative);
+    let (source, missing) = source::arguments(&sources, options.relative).unwrap();
     assert_eq!(missing, []);
     let destination = Destination::from(bytes(destination));
     let filters = filters(&options);
@@ -254,7 +254,7 @@ pub(crate) fn push(words: &[&str], sources: &[&str], daemon: &Daemon, path: &str
         .iter()
         .map(|path| path.as_bytes().to_vec())
         .collect();
-    let (source, missing) = source::arguments(&sources, options.relative);
+    let (source, missing) = source::arguments(&sources, options.relative).unwrap();
     assert_eq!(missing, []);
     let result = OpenSession::open(
         &target(daemon),
