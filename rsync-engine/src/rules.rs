@@ -24,7 +24,7 @@ pub enum RuleFiles {
         /// The module's root.
         tree: Tree,
         /// Its rules.
-        hidden: Chain,
+        hidden: Box<Chain>,
     },
 }
 

@@ -317,7 +317,7 @@ fn read_rules(
 fn cvs_sources(request: &SessionRequest, module: &Chain) -> CvsSources {
     let files = RuleFiles::Module {
         tree: request.root.clone(),
-        hidden: module.clone(),
+        hidden: Box::new(module.clone()),
     };
     let home = match request.regime {
         Regime::Chroot => files.read_in_root(b".cvsignore").ok().flatten(),
@@ -386,7 +386,7 @@ fn receive(
             chain,
             RuleFiles::Module {
                 tree: request.root.clone(),
-                hidden: module.clone(),
+                hidden: Box::new(module.clone()),
             },
             ModuleRules::new(module, prefix),
         )),

@@ -121,6 +121,8 @@ const CASES: &[(&[&str], &[&str], &str)] = &[
     (&["-r", "-f: .f"], &["src/d/e/"], "dst/"),
     (&["-r", "-f: .f", "-f:e .f"], &["src/"], "dst/"),
     (&["-r", "-f:n .f"], &["src/"], "dst/"),
+    // No directory, whatever the slash says.
+    (&["-r"], &["src/a/"], "dst/"),
     // What merge files of the destination protect.
     (&["-r", "--delete-before", "-f: .f"], &["src/"], "dst/"),
     (&["-r", "--delete-during", "-f:e .f"], &["src/"], "dst/"),

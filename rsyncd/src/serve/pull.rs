@@ -59,7 +59,7 @@ pub(super) fn send(
     };
     let files = RuleFiles::Module {
         tree: request.root.clone(),
-        hidden: module.clone(),
+        hidden: Box::new(module.clone()),
     };
     let what = Send {
         source: Source::Arguments(arguments),
