@@ -84,9 +84,15 @@ const TREE: &[(&str, &str)] = &[
     ("home/.cvsignore", "home\n"),
 ];
 
+type Case = (
+    &'static [&'static str],
+    &'static [&'static str],
+    &'static str,
+);
+
 /// Options, sources and destination. `SRC` and `DST` stand for the directory of that end as its rules see it: absolute
 /// for a client, empty for a daemon, whose module it is.
-const CASES: &[(&[&str], &[&str], &str)] = &[
+const CASES: &[Case] = &[
     // Compared with the absolute path.
     (&["-r", "-f-/ SRC/src/a"], &["src/"], "dst/"),
     (&["-r", "-f-/ SRC/src/d/a"], &["src"], "dst/"),
@@ -177,8 +183,8 @@ enum Ours {
 }
 
 /// One case in a directory of its own; the exit code.
-fn run(dir: &Path, client: Program, server: &Server<'_>, direction: Direction, case: usize) -> i32 {
-    let (options, sources, destination) = CASES[case];
+fn run(dir: &Path, client: Program, server: &Server<'_>, direction: Direction, case: &Case) -> i32 {
+    let (options, sources, destination) = *case;
     for (path, text) in TREE {
         let path = dir.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -226,13 +232,12 @@ fn run(dir: &Path, client: Program, server: &Server<'_>, direction: Direction, c
 fn like_stock(ours: Ours, direction: Direction) {
     let rsync: Rsync = require_rsync!();
     let mut wrong = Vec::new();
-    for case in 0..CASES.len() {
+    for case in CASES {
         let stock = Server::Stock(&rsync);
         let (client, server) = match ours {
             Ours::Client => (Program::new(binary()), Server::Stock(&rsync)),
             Ours::Daemon => (Program::new(rsync.path()), Server::Ours(binary())),
         };
-        // Names of one length, since texts hold none of them and limits of paths are far away.
         let (theirs, own) = (testkit::temp_dir(), testkit::temp_dir());
         let expected = run(
             theirs.path(),
@@ -252,7 +257,7 @@ fn like_stock(ours: Ours, direction: Direction) {
             found.push(format!("tree (left is stock): {line}"));
         }
         if !found.is_empty() {
-            wrong.push(format!("{:?}:\n{}", CASES[case], found.join("\n")));
+            wrong.push(format!("{case:?}:\n{}", found.join("\n")));
         }
     }
     assert!(
