@@ -1,7 +1,9 @@
 //! `syncline watch`: runs the watcher and says what it does, a line a batch.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -41,6 +43,9 @@ pub(crate) fn run(plan: &WatchPlan) -> Result<(), Failure> {
         let text =
             "rsync: per-directory filter files (dir-merge) are not supported yet by syncline watch";
         return Err(Failure::new(USAGE, Role::Client, text));
+    }
+    for target in &plan.targets {
+        refuse_own_tail(plan, target, &chain)?;
     }
     let cancel = Cancel::new();
     let mut memories: Vec<_> = plan
@@ -116,6 +121,45 @@ pub(crate) fn run(plan: &WatchPlan) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A folder that would be copied into itself, or would delete its own source.
+fn refuse_own_tail(plan: &WatchPlan, target: &WatchTarget, chain: &Chain) -> Result<(), Failure> {
+    let MirrorTarget::Local(folder) = place(plan, target) else {
+        return Ok(());
+    };
+    let (Ok(source), Some(folder)) = (plan.source.canonicalize(), real_path(&folder)) else {
+        // What is wrong with them is said when they are used.
+        return Ok(());
+    };
+    let inside = folder.strip_prefix(&source).is_ok_and(|path| {
+        let path = path.as_os_str().as_bytes();
+        path.is_empty() || !chain.excludes_path(path, true)
+    });
+    let above = plan.delete == DeletePolicy::All && source.starts_with(&folder);
+    let text = match (inside, above) {
+        (true, _) => {
+            "lies in the source: it would be copied into itself (exclude it, or choose another place)"
+        }
+        (_, true) => "holds the source, which --delete would delete",
+        _ => return Ok(()),
+    };
+    let text = format!("syncline watch: {}: {text}", target.name);
+    Err(Failure::new(USAGE, Role::Client, text))
+}
+
+/// A path without links, though its end may not exist yet.
+fn real_path(path: &Path) -> Option<PathBuf> {
+    let whole = std::path::absolute(path).ok()?;
+    let (real, rest) = whole.ancestors().find_map(|above| {
+        let real = above.canonicalize().ok()?;
+        Some((real, whole.strip_prefix(above).ok()?))
+    })?;
+    Some(if rest.as_os_str().is_empty() {
+        real
+    } else {
+        real.join(rest)
+    })
+}
+
 /// Stores until when each target has everything. A place that cannot be written is told once.
 fn remember(watcher: &Watcher, memories: &mut [Option<Memory>], screen: &Screen) {
     for (status, slot) in watcher.status().targets.iter().zip(memories) {
@@ -168,8 +212,9 @@ fn options(plan: &WatchPlan, chain: Chain) -> WatchOptions {
     }
 }
 
-fn pusher(plan: &WatchPlan, target: &WatchTarget, filters: &Filters, cancel: &Cancel) -> Mirror {
-    let place = match &target.job {
+/// Where a target is.
+fn place(plan: &WatchPlan, target: &WatchTarget) -> MirrorTarget {
+    match &target.job {
         Job::Push {
             daemon,
             module,
@@ -186,15 +231,18 @@ fn pusher(plan: &WatchPlan, target: &WatchTarget, filters: &Filters, cancel: &Ca
         }
         Job::Local {
             dest: Some(dest), ..
-        } => MirrorTarget::Local(std::ffi::OsString::from_vec(dest.clone()).into()),
+        } => MirrorTarget::Local(OsString::from_vec(dest.clone()).into()),
         // A destination is always one of the two.
         Job::Local { .. } | Job::Pull { .. } | Job::ListModules { .. } => {
             MirrorTarget::Local(".".into())
         }
-    };
+    }
+}
+
+fn pusher(plan: &WatchPlan, target: &WatchTarget, filters: &Filters, cancel: &Cancel) -> Mirror {
     let deletes = plan.delete != DeletePolicy::Never;
     Mirror::new(
-        place,
+        place(plan, target),
         plan.options.clone(),
         filters.clone(),
         deletes,

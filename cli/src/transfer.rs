@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use rsync_engine::fs::{Errno, describe};
 use rsync_engine::options::{Direction, TransferOptions};
 use rsync_engine::receive::Destination;
+use rsync_engine::send::Source;
 use rsync_engine::{Cancel, Event, Events, Item, Outcome, TextKind};
 use syncline::daemon::{Connect, OpenSession, list_modules};
 use syncline::{Credentials, DaemonTarget, Filters, local, source};
@@ -217,12 +218,16 @@ fn open_sources(
     sources: &[Vec<u8>],
     options: &TransferOptions,
     terminal: &Terminal,
-) -> Result<rsync_engine::send::Source, syncline::Error> {
-    let (source, failures) = source::arguments(sources, options.relative)?;
+) -> Result<Source, syncline::Error> {
+    let (arguments, failures) = source::arguments(sources, options.relative)?;
+    let mut told = false;
     for (path, errno) in failures {
-        terminal.missing_source(&path, errno, options);
+        told |= terminal.missing_source(&path, errno, options);
     }
-    Ok(source)
+    Ok(match told {
+        true => Source::Remaining(arguments),
+        false => Source::Arguments(arguments),
+    })
 }
 
 /// Standard output and error of a run, fed by the events of its threads.
@@ -280,10 +285,11 @@ impl Terminal {
         self.with(|report| report.header(header));
     }
 
-    fn missing_source(&self, path: &[u8], errno: Errno, options: &TransferOptions) {
+    /// Says that a source cannot be opened; false if that is allowed.
+    fn missing_source(&self, path: &[u8], errno: Errno, options: &TransferOptions) -> bool {
         let may_miss = errno == Errno::NOENT && !path.ends_with(b"/");
         if may_miss && (options.ignore_missing_args || options.delete_missing_args) {
-            return;
+            return false;
         }
         self.partial.store(true, Ordering::Relaxed);
         let (op, path) = match path.strip_suffix(b"/") {
@@ -300,6 +306,7 @@ impl Terminal {
         line.extend_from_slice(path);
         line.extend_from_slice(format!("\" failed: {}", describe(errno)).as_bytes());
         self.with(|report| report.error(&line));
+        true
     }
 
     /// The closing lines. Returns the exit code.

@@ -113,6 +113,7 @@ fn file_failure(op: &str, path: &PeerText<Vec<u8>>, source: &io::Error) -> Strin
     // An operation is named by its call; anything else is a clause of its own.
     match op.contains(' ') {
         false => format!("{op} \"{path}\" failed: {reason}"),
+        true if op.contains("failed") => format!("{op} \"{path}\": {reason}"),
         true => format!("ERROR: {op} \"{path}\": {reason}"),
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rsync_engine::options::{Direction, ListOnly, TransferOptions};
 use rsync_engine::receive::Destination;
+use rsync_engine::send::Source;
 use rsync_engine::{Cancel, Event, Events, Outcome, Progress, TextKind};
 use rsync_proto::item::ItemFlags;
 use tokio::sync::{mpsc, oneshot};
@@ -99,6 +100,7 @@ impl Client {
                     source: errno.into(),
                 });
             }
+            let source = Source::Arguments(source);
             let filters = Filters::new(&options, &mut read_rules)?;
             match target {
                 Target::Local(path) => {
@@ -159,6 +161,7 @@ impl Client {
                             source: errno.into(),
                         });
                     }
+                    let source = Source::Arguments(source);
                     local::copy(source, destination, options, filters, &cancel, &events)
                 }
                 Target::Daemon(daemon) => {

@@ -46,6 +46,9 @@ pub enum Error {
     /// The daemon asks for a password and there is none.
     #[error("the daemon asks for a password and there is none: {0}")]
     Password(String),
+    /// Something else than an rsync daemon listens there. Its first line.
+    #[error("server sent \"{0}\" rather than greeting")]
+    NoDaemon(PeerText<Vec<u8>>),
     /// The daemon's lines before the session broke a rule.
     #[error("{0}")]
     Greeting(DecodeError),
@@ -88,7 +91,7 @@ impl Error {
             Self::ConnectTimeout { .. } => 35,
             Self::Handshake(source) if source.kind() == io::ErrorKind::TimedOut => 30,
             Self::Handshake(_) => 10,
-            Self::Closed { .. } | Self::Refused(_) | Self::Password(_) => 5,
+            Self::Closed { .. } | Self::Refused(_) | Self::Password(_) | Self::NoDaemon(_) => 5,
             Self::Greeting(error) => match error.exit_code() {
                 // A broken text phase is a failed start, whatever the rule.
                 12 => 5,

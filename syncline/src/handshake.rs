@@ -10,7 +10,7 @@ use rsync_proto::greeting::{Greeting, put_greeting};
 use rsync_proto::line::read_line;
 use rsync_proto::replies::{Replies, Reply};
 use rsync_proto::wire::Cursor;
-use rsync_proto::{DecodeError, PeerText, Protocol, limits, request};
+use rsync_proto::{DecodeError, PeerText, Protocol, Violation, limits, request};
 
 use crate::error::Error;
 
@@ -161,10 +161,13 @@ impl Talk {
         let greeting = self.read("the daemon's greeting", |cursor| {
             let mut probe = cursor.clone();
             let line = read_line(&mut probe, limits::GREETING_LINE)?;
-            let greeting = Greeting::parse(&line)?;
+            let greeting = match Greeting::parse(&line) {
+                Err(Violation::NoGreeting) => Err(Error::NoDaemon(PeerText(line.to_vec()))),
+                greeting => Ok(greeting?),
+            };
             *cursor = probe;
             Ok(greeting)
-        })?;
+        })??;
         let protocol = greeting.agree(ours)?;
         Ok((greeting, protocol))
     }

@@ -35,6 +35,7 @@ mod error;
 mod filters;
 mod handshake;
 pub mod local;
+mod pace;
 pub mod source;
 mod target;
 pub mod tcp;

@@ -1,5 +1,6 @@
 //! Copies on one machine: both roles in this process, over two in-memory pipes.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use rsync_engine::fs::{IdMapper, IdPolicy, NameService, SystemNames, umask};
@@ -16,6 +17,7 @@ use rsync_proto::{DecodeError, Protocol};
 
 use crate::error::Error;
 use crate::filters::Filters;
+use crate::pace::Paced;
 
 /// What the receiving end of a listing has to tell: the other end tells the rest.
 struct Listing(Arc<dyn Events>);
@@ -84,7 +86,11 @@ pub fn copy(
         },
         protocol,
     );
-    let mut sender_out = WireOut::new(Box::new(data_out), Arc::clone(&clock));
+    let data_out: Box<dyn Write + std::marker::Send> = match options.bwlimit {
+        Some(limit @ 1..) => Box::new(Paced::new(data_out, limit)),
+        _ => Box::new(data_out),
+    };
+    let mut sender_out = WireOut::new(data_out, Arc::clone(&clock));
     sender_out.start_framing(protocol);
 
     let server = match destination {

@@ -5,7 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use rsync_engine::fs::{Errno, Links, Tree};
-use rsync_engine::send::{Argument, Source};
+use rsync_engine::send::Argument;
 use rsync_proto::PeerText;
 
 use crate::TargetError;
@@ -21,7 +21,7 @@ pub type Unopened = (Vec<u8>, Errno);
 pub fn arguments(
     paths: &[Vec<u8>],
     relative: bool,
-) -> Result<(Source, Vec<Unopened>), TargetError> {
+) -> Result<(Vec<Argument>, Vec<Unopened>), TargetError> {
     let mut arguments = Vec::new();
     let mut failures = Vec::new();
     for path in paths {
@@ -35,7 +35,7 @@ pub fn arguments(
             Err(unopened) => failures.push(unopened),
         }
     }
-    Ok((Source::Arguments(arguments), failures))
+    Ok((arguments, failures))
 }
 
 fn argument(path: &[u8]) -> Result<Argument, Unopened> {
@@ -131,8 +131,11 @@ fn relative_argument(path: &[u8]) -> Result<Result<Argument, Errno>, TargetError
     }))
 }
 
+/// A directory to change into, as rsync does: without the permission to search it there is nothing to be had of it.
 fn open(dir: &[u8]) -> Result<Tree, Errno> {
-    Tree::open(Path::new(OsStr::from_bytes(dir)))
+    let tree = Tree::open(Path::new(OsStr::from_bytes(dir)))?;
+    tree.root().check_search()?;
+    Ok(tree)
 }
 
 /// A path from the root of the file system, as rsync's messages and rules have it.

@@ -4,11 +4,12 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rsync_engine::IoClock;
 
 use crate::error::Error;
+use crate::pace::Pace;
 use crate::target::DaemonTarget;
 
 /// Connects to a daemon, trying all its addresses in the resolver's order.
@@ -160,44 +161,6 @@ impl Write for TcpWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         self.stream.flush()
-    }
-}
-
-/// Keeps writes below a rate (06-client 2.1, RATE).
-#[derive(Debug)]
-struct Pace {
-    /// Bytes a second.
-    rate: u64,
-    debt: f64,
-    last: Instant,
-}
-
-impl Pace {
-    fn new(rate: u64) -> Self {
-        Self {
-            rate,
-            debt: 0.0,
-            last: Instant::now(),
-        }
-    }
-
-    /// What one write may take.
-    fn piece(&self) -> usize {
-        usize::try_from((self.rate / 8).max(512)).unwrap_or(usize::MAX)
-    }
-
-    /// Sleeps off what was written too early.
-    #[expect(clippy::cast_precision_loss, reason = "a rate, not an account")]
-    fn wrote(&mut self, bytes: usize) {
-        let now = Instant::now();
-        let rate = self.rate as f64;
-        self.debt = (self.debt - now.duration_since(self.last).as_secs_f64() * rate).max(0.0)
-            + bytes as f64;
-        self.last = now;
-        let wait = self.debt / rate;
-        if wait >= 0.1 {
-            std::thread::sleep(Duration::from_secs_f64(wait));
-        }
     }
 }
 

@@ -272,6 +272,36 @@ fn like_stock(direction: Direction) {
     );
 }
 
+/// A source that is not there is no reason to delete what came from it.
+#[test]
+fn a_missing_source_deletes_nothing() {
+    let rsync = require_rsync!();
+    let dir = testkit::temp_dir();
+    TreeSpec::new()
+        .file("file", "x")
+        .build(dir.path().join("there"));
+    let mut told_by = Vec::new();
+    for (name, program) in [
+        ("theirs", rsync.client()),
+        ("ours", crate::setup::syncline()),
+    ] {
+        let destination = dir.path().join(name);
+        TreeSpec::new()
+            .file("from/the/other", "x")
+            .build(&destination);
+        let exit = program
+            .args(["-ri", "--delete"])
+            .args(["there/", "missing/"].map(|source| dir.path().join(source)))
+            .arg(&destination)
+            .run();
+        exit.assert_code(23);
+        assert!(destination.join("from/the/other").exists(), "{exit}");
+        assert!(destination.join("file").exists(), "{exit}");
+        told_by.push(told(&exit, &[]));
+    }
+    assert_eq!(told_by[0], told_by[1]);
+}
+
 /// What is mounted at the destination is not deleted, nor what lies in it.
 #[test]
 fn one_file_system_holds_at_the_destination() {

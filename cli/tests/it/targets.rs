@@ -169,6 +169,40 @@ fn what_is_excluded_is_neither_sent_nor_deleted() {
     leaves(watch);
 }
 
+/// Else it would be copied into itself until the disk is full.
+#[test]
+fn a_target_in_the_source_is_refused() {
+    let pair = Pair::new();
+    fs::create_dir_all(pair.source.join("sub")).unwrap();
+    let link = pair.dir.path().join("link");
+    std::os::unix::fs::symlink(pair.source.join("sub"), &link).unwrap();
+    let source = pair.source.display().to_string();
+    let inside = "lies in the source";
+    let holds = "holds the source";
+    for (options, target, told) in [
+        (&[][..], pair.source.clone(), inside),
+        (&[], pair.source.join("sub"), inside),
+        (&[], pair.source.join("sub/not/there/yet"), inside),
+        (&[], link, inside),
+        (&["--delete"], pair.dir.path().to_owned(), holds),
+    ] {
+        let exit = syncline()
+            .arg("watch")
+            .args(options)
+            .args([&source, &target.display().to_string()])
+            .run();
+        exit.assert_code(1);
+        assert!(exit.err().contains(told), "{target:?}: {exit}");
+    }
+    // What is excluded is not copied.
+    let sub = pair.source.join("sub").display().to_string();
+    fs::write(pair.source.join("file"), "x").unwrap();
+    let watch = pair.watch(&["--exclude=/sub"], &[&sub]);
+    watch.wait_output("in sync");
+    assert!(pair.source.join("sub/file").exists(), "{watch}");
+    leaves(watch);
+}
+
 #[test]
 fn a_local_folder_is_made_and_followed() {
     let pair = Pair::new();

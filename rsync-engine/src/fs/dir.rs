@@ -33,6 +33,16 @@ impl Dir {
         Stat::read(self.context(), self.fd(), None)
     }
 
+    /// Whether names in it can be reached (the permission to search). One system call.
+    pub fn check_search(&self) -> Result<()> {
+        rustix::fs::accessat(
+            self.fd(),
+            ".",
+            rustix::fs::Access::EXEC_OK,
+            AtFlags::EACCESS,
+        )
+    }
+
     /// Examines `name`, never following a link. One `statx`.
     pub fn stat(&self, name: Name<'_>) -> Result<Stat> {
         Stat::read(self.context(), self.fd(), Some(name))

@@ -62,6 +62,9 @@ impl Destination {
     fn find(&self, count: usize, first_is_dir: bool, dry_run: bool) -> Result<Place, Error> {
         match self.open() {
             Ok(tree) => {
+                tree.root()
+                    .check_search()
+                    .map_err(|errno| self.failed("change_dir#1", errno, 3))?;
                 return Ok(Place {
                     tree: Some(tree),
                     ..Place::default()

@@ -1,9 +1,9 @@
 //! Receives the data of one file into a temporary beside it and puts it in place (03-transfer 5, 7).
 
 use rsync_delta::{BlockRuns, Digest, FileHasher, Layout, PatchError, Run};
-use rsync_proto::Violation;
 use rsync_proto::sums::SumHead;
 use rsync_proto::token::Token;
+use rsync_proto::{PeerText, Violation};
 
 use crate::error::Error;
 use crate::event::{Cost, Event, Progress};
@@ -57,7 +57,8 @@ enum Time {
 }
 
 impl Receiver {
-    /// Reads tokens and sum of one file. Failures to write are reported and the data is read to its end. `before`:
+    /// Reads tokens and sum of one file. If it cannot be made, that is reported and the data is read to its end; if it
+    /// cannot be written, the run ends, as rsync's does: the next file would hardly fare better. `before`:
     /// stream bytes used before the file's head.
     pub(super) fn receive_file(
         &mut self,
@@ -68,7 +69,7 @@ impl Receiver {
         before: u64,
     ) -> Result<Received, Error> {
         let path = super::place_path(&self.place, name).unwrap_or_default();
-        let mut output = match self.open_output(request, entry, path.as_path()) {
+        let output = match self.open_output(request, entry, path.as_path()) {
             Ok(output) => Some(output),
             Err((op, errno)) => {
                 self.fail(&super::failure("receiver", op, name, errno));
@@ -77,7 +78,7 @@ impl Receiver {
         };
         self.buffer.start(0);
         let mut moved = Moved::default();
-        let equal = self.receive_data(entry, name, head, &mut output, &mut moved);
+        let equal = self.receive_data(entry, name, head, output.as_ref(), &mut moved);
         self.stats.literal += moved.literal;
         self.stats.matched += moved.matched;
         let partial = self.session.options.partial;
@@ -129,13 +130,13 @@ impl Receiver {
         }
     }
 
-    /// Reads to the end of the file; whether its sum is right, and what it is. `output` is gone once it could not be written.
+    /// Reads to the end of the file; whether its sum is right, and what it is. Without `output` the data is dropped.
     fn receive_data(
         &mut self,
         entry: &FileEntry,
         name: &[u8],
         head: &SumHead,
-        output: &mut Option<Output<'_>>,
+        output: Option<&Output<'_>>,
         moved: &mut Moved,
     ) -> Result<(bool, Digest), Error> {
         let mut hasher = self.checksum.file_hasher(self.session.negotiated.seed);
@@ -174,6 +175,10 @@ impl Receiver {
             }
         }
         self.matched(runs.take(), output, &mut hasher, name)?;
+        if let Some(out) = output {
+            let flushed = self.buffer.flush(out.temp.file());
+            flushed.map_err(|errno| write_failed(name, errno))?;
+        }
         let sum_len = self.checksum.digest_len();
         let digest = hasher.finish();
         let equal = self
@@ -227,7 +232,7 @@ impl Receiver {
     fn literal(
         &mut self,
         len: u32,
-        output: &mut Option<Output<'_>>,
+        output: Option<&Output<'_>>,
         hasher: &mut FileHasher,
         name: &[u8],
         moved: &mut Moved,
@@ -238,13 +243,9 @@ impl Receiver {
             left -= piece.len();
             moved.literal += piece.len() as u64;
             hasher.update(piece);
-            let failed = match output {
-                Some(out) => self.buffer.put(out.temp.file(), piece).err(),
-                None => None,
-            };
-            if let Some(errno) = failed {
-                *output = None;
-                self.fail(&super::failure("receiver", "write", name, errno));
+            if let Some(out) = output {
+                let put = self.buffer.put(out.temp.file(), piece);
+                put.map_err(|errno| write_failed(name, errno))?;
             }
         }
         Ok(())
@@ -254,11 +255,11 @@ impl Receiver {
     fn matched(
         &mut self,
         run: Option<Run>,
-        output: &mut Option<Output<'_>>,
+        output: Option<&Output<'_>>,
         hasher: &mut FileHasher,
         name: &[u8],
     ) -> Result<(), Error> {
-        let (Some(out), Some(run)) = (output.as_mut(), run) else {
+        let (Some(out), Some(run)) = (output, run) else {
             return Ok(());
         };
         let Some(basis) = &out.basis else {
@@ -272,17 +273,13 @@ impl Receiver {
             let copied = self
                 .buffer
                 .put_with(out.temp.file(), piece as usize, |block| {
-                    let got = basis.read_at(block, from)?;
-                    // A basis that shrank gives a wrong sum, hence a second try.
+                    // A basis that shrank or cannot be read gives a wrong sum, hence a second try.
+                    let got = basis.read_at(block, from).unwrap_or(0);
                     block[got..].fill(0);
                     hasher.update(block);
                     Ok::<(), Errno>(())
                 });
-            if let Err(errno) = copied {
-                *output = None;
-                self.fail(&super::failure("receiver", "write", name, errno));
-                return Ok(());
-            }
+            copied.map_err(|errno| write_failed(name, errno))?;
             done += piece;
         }
         Ok(())
@@ -328,5 +325,15 @@ impl Receiver {
             entries: self.entries,
             more: self.more,
         }));
+    }
+}
+
+/// A file system that takes no more data.
+fn write_failed(name: &[u8], errno: Errno) -> Error {
+    Error::File {
+        op: "write failed on",
+        path: PeerText(name.to_vec()),
+        source: errno.into(),
+        code: 11,
     }
 }

@@ -45,8 +45,13 @@ impl Sender {
         let name = list.path(&entry);
         let mut file = match self.open(entry.root, &name) {
             Ok(file) => file,
-            Err(errno) => return self.cannot_send(ndx, &name, errno),
+            Err(errno) => {
+                // It was counted when it was asked for, as rsync does.
+                let shown = self.lists.shown(entry.root, &name);
+                return self.cannot_send(ndx, &shown, errno);
+            }
         };
+        self.report_item(at, position, header);
         let sums = self.input.used() - sums_before;
         let data_before = self.out.put();
         self.echo(ndx, header)?;
@@ -75,7 +80,10 @@ impl Sender {
             None => self
                 .out
                 .data(|buf| buf.extend_from_slice(digest.as_ref()))?,
-            Some(errno) => self.spoil(&name, digest.as_ref(), errno)?,
+            Some(errno) => {
+                let shown = self.lists.shown(entry.root, &name);
+                self.spoil(&shown, digest.as_ref(), errno)?;
+            }
         }
         let (literal, matched) = (self.stats.literal - before.0, self.stats.matched - before.1);
         let changed = file.restat().is_ok_and(|now| {

@@ -50,6 +50,8 @@ struct Root {
     device: u64,
     /// As the user named it.
     place: Vec<u8>,
+    /// The same for messages of failures; empty if names say enough.
+    shown: Vec<u8>,
 }
 
 /// Builds lists and keeps what must survive from one to the next.
@@ -149,7 +151,8 @@ impl ListWriter {
         let started = Instant::now();
         let before = out.sent();
         let mut list = self.start(None);
-        let root = self.root(&picked.tree, Links::Refuse, Vec::new(), b"");
+        self.selection.add_root(b"");
+        let root = self.root(&picked.tree, Links::Refuse, Vec::new(), Vec::new());
         let mut seen = HashSet::new();
         let mut names = picked.names;
         names.sort_by(|a, b| a.path.cmp(&b.path));
@@ -281,9 +284,18 @@ impl ListWriter {
             .map_or(&[][..], |root| &root.place)
     }
 
-    /// `place` and `absolute` as in [`Argument`].
-    fn root(&mut self, tree: &Tree, links: Links, place: Vec<u8>, absolute: &[u8]) -> u16 {
-        self.selection.add_root(absolute);
+    /// A name of a root as messages of failures have it: with the path before it.
+    pub(super) fn shown(&self, root: u16, name: &[u8]) -> Vec<u8> {
+        let root = self.roots.get(usize::from(root));
+        match root.map_or(&b""[..], |root| &root.shown) {
+            b"" => name.to_vec(),
+            before if name == b"." => before.to_vec(),
+            b"/" => [b"/", name].concat(),
+            before => [before, b"/", name].concat(),
+        }
+    }
+
+    fn root(&mut self, tree: &Tree, links: Links, place: Vec<u8>, shown: Vec<u8>) -> u16 {
         let device = tree.root().id().map_or(0, |id| id.dev);
         let dirs = DirCache::new(tree.clone(), RelPathBuf::root(), links, DIRS_HELD);
         self.roots.push(Root {
@@ -291,6 +303,7 @@ impl ListWriter {
             dirs,
             device,
             place,
+            shown,
         });
         u16::try_from(self.roots.len() - 1).unwrap_or(u16::MAX)
     }
@@ -312,4 +325,22 @@ pub(super) fn relative(name: &[u8]) -> &[u8] {
 /// Whether this entry is a candidate for reading.
 pub(super) fn readable(entry: &FileEntry) -> bool {
     entry.is_file()
+}
+
+/// What stands before `name` in an argument as the user wrote it; empty if that does not end in it.
+fn before<'a>(shown: &'a [u8], name: &[u8]) -> &'a [u8] {
+    let trim = |path: &'a [u8]| match path.strip_suffix(b"/") {
+        Some(trimmed) if !trimmed.is_empty() => trimmed,
+        _ => path,
+    };
+    let shown = trim(shown);
+    match shown {
+        b"." => return b"",
+        shown if name == b"." => return shown,
+        _ => {}
+    }
+    match shown.strip_suffix(name) {
+        Some(before) if before.ends_with(b"/") => trim(before),
+        _ => b"",
+    }
 }

@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::event::{Event, FileFailure, TextKind};
 use crate::farewell;
 use crate::list::{FileEntry, FileList};
-use crate::outcome::{Outcome, TransferStats, TypeCounts};
+use crate::outcome::{IO_GENERAL, Outcome, TransferStats, TypeCounts};
 use crate::receive::{Teller, entry_options, item_of};
 use crate::session::{Note, PeerMessages, Session};
 use crate::wire_in::WireIn;
@@ -148,6 +148,10 @@ impl Sender {
     fn run(&mut self, source: Source) -> Result<(), Error> {
         let first = match source {
             Source::Arguments(arguments) => self.lists.arguments(arguments, &mut self.out)?,
+            Source::Remaining(arguments) => {
+                self.session.trouble.io_error(IO_GENERAL);
+                self.lists.arguments(arguments, &mut self.out)?
+            }
             Source::Picked(picked) => self.lists.picked(picked, &mut self.out)?,
         };
         let inc_recurse = self.session.negotiated.inc_recurse();
@@ -344,10 +348,13 @@ impl Sender {
         if !lists::readable(&entry) || phase > 1 {
             return Err(Violation::UnexpectedTransfer { ndx }.into());
         }
-        self.report_item(at, position, &header);
         self.stats.transferred += 1;
         self.stats.transferred_size += entry.size;
+        if flags.contains(ItemFlags::IS_NEW) {
+            self.stats.created.count(entry.mode);
+        }
         if self.session.options.dry_run {
+            self.report_item(at, position, &header);
             return self.echo(ndx, &header);
         }
         self.answer(ndx, &header, at, position)
@@ -392,7 +399,9 @@ impl Sender {
     }
 
     fn report_named(&mut self, at: usize, entry: &FileEntry, name: &[u8], header: &ItemHeader<'_>) {
-        if header.flags.contains(ItemFlags::IS_NEW) {
+        let made = header.flags.contains(ItemFlags::IS_NEW);
+        // What is transferred was counted when it was asked for.
+        if made && !header.flags.contains(ItemFlags::TRANSFER) {
             self.stats.created.count(entry.mode);
         }
         self.stats.checked += 1;

@@ -30,6 +30,9 @@ impl std::fmt::Debug for Send {
 pub enum Source {
     /// Source arguments, walked as the options say.
     Arguments(Vec<Argument>),
+    /// What is left of source arguments of which some could not be opened, as was told: nothing is deleted for want of
+    /// them.
+    Remaining(Vec<Argument>),
     /// Exactly these names and their parents; nothing is walked. Never incremental.
     Picked(Picked),
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use rsync_engine::options::words::Words;
 use rsync_engine::options::{Direction, TransferOptions, grammar};
 use rsync_engine::receive::Destination;
+use rsync_engine::send::Source;
 use rsync_engine::{Event, Events, Item, Outcome};
 use rsync_proto::item::ItemFlags;
 use syncline::daemon::{Connect, OpenSession};
@@ -222,6 +223,7 @@ pub(crate) fn copy(words: &[&str], sources: &[&str], destination: &Path) -> Run 
         .collect();
     let (source, missing) = source::arguments(&sources, options.relative).unwrap();
     assert_eq!(missing, []);
+    let source = Source::Arguments(source);
     let destination = Destination::from(bytes(destination));
     let filters = filters(&options);
     let cancel = Cancel::new();
@@ -256,6 +258,7 @@ pub(crate) fn push(words: &[&str], sources: &[&str], daemon: &Daemon, path: &str
         .collect();
     let (source, missing) = source::arguments(&sources, options.relative).unwrap();
     assert_eq!(missing, []);
+    let source = Source::Arguments(source);
     let result = OpenSession::open(
         &target(daemon),
         Direction::Push,

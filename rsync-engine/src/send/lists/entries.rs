@@ -76,7 +76,7 @@ impl ListWriter {
         };
         match self.dir(root, parent) {
             Ok(dir) => self.entry_in(root, &dir, base, name, stat, marks, list, out),
-            Err(errno) => self.problem("link_stat", name, errno, out),
+            Err(errno) => self.problem("link_stat", &self.shown(root, name), errno, out),
         }
     }
 
@@ -97,8 +97,12 @@ impl ListWriter {
             match dir.read_link(base) {
                 Ok(link) if !link.is_empty() => target = Some(link),
                 Ok(_) => return Ok(()),
-                Err(errno @ Errno::NOENT) => return self.vanished("readlink", name, errno, out),
-                Err(errno) => return self.problem("readlink", name, errno, out),
+                Err(errno @ Errno::NOENT) => {
+                    return self.vanished("readlink", &self.shown(root, name), errno, out);
+                }
+                Err(errno) => {
+                    return self.problem("readlink", &self.shown(root, name), errno, out);
+                }
             }
             if self.munge_links
                 && let Some(link) = &target
@@ -211,7 +215,12 @@ impl ListWriter {
         out.data(|buf| put = self.encoder.encode(entry, buf))?;
         if put.is_err() {
             // Only names and targets beyond what the protocol can say; the receiver never hears of them.
-            return self.problem("link_stat", entry.name, Errno::NAMETOOLONG, out);
+            return self.problem(
+                "link_stat",
+                &self.shown(root, entry.name),
+                Errno::NAMETOOLONG,
+                out,
+            );
         }
         if let (HardLink::First, Some(stat)) = (entry.hard_link, stat) {
             self.inodes.insert(stat.id, arrival);
@@ -257,15 +266,17 @@ impl ListWriter {
     pub(super) fn listing_problem(
         &mut self,
         op: &'static str,
+        root: u16,
         name: &[u8],
         errno: Errno,
         out: &mut WireOut,
     ) -> Result<(), Error> {
+        let shown = self.shown(root, name);
         // A source that is gone as a whole is no reason to empty its copy.
         if errno == Errno::NOENT && name != b"." {
-            self.vanished(op, name, errno, out)
+            self.vanished(op, &shown, errno, out)
         } else {
-            self.problem(op, name, errno, out)
+            self.problem(op, &shown, errno, out)
         }
     }
 

@@ -11,7 +11,7 @@ use crate::send::source::Argument;
 use crate::wire_out::WireOut;
 
 use super::entries::Marks;
-use super::{ListWriter, relative};
+use super::{ListWriter, before, relative};
 
 impl ListWriter {
     /// Adds one source argument (02-file-list 14).
@@ -21,8 +21,6 @@ impl ListWriter {
         list: &mut FileList,
         out: &mut WireOut,
     ) -> Result<(), Error> {
-        let place = argument.place.clone();
-        let root = self.root(&argument.tree, argument.links, place, &argument.absolute);
         let session = Arc::clone(&self.session);
         let options = &session.options;
         let (recursive, dirs) = (options.recursive, options.dirs);
@@ -31,6 +29,14 @@ impl ListWriter {
             Some(name) if argument.implied => (true, name),
             _ => (false, &argument.name[..]),
         };
+        let shown = before(&argument.shown, name).to_vec();
+        self.selection.add_root(&argument.absolute);
+        let root = self.root(
+            &argument.tree,
+            argument.links,
+            argument.place.clone(),
+            shown,
+        );
         if below_dot && !recursive && !dirs && !std::mem::replace(&mut self.dot_skipped, true) {
             self.tell(TextKind::Info, b"skipping directory .", out)?;
         }
@@ -171,7 +177,7 @@ impl ListWriter {
         out: &mut WireOut,
     ) -> Result<(), Error> {
         let Ok(path) = RelPath::new(name) else {
-            return self.problem("link_stat", name, Errno::INVAL, out);
+            return self.problem("link_stat", &self.shown(root, name), Errno::INVAL, out);
         };
         match self.stat(root, path) {
             Ok(stat) => {
@@ -186,9 +192,9 @@ impl ListWriter {
                 self.entry(root, name, &stat, marks, list, out)
             }
             Err(errno @ (Errno::NOENT | Errno::NOTDIR)) => {
-                self.vanished("link_stat", name, errno, out)
+                self.vanished("link_stat", &self.shown(root, name), errno, out)
             }
-            Err(errno) => self.problem("link_stat", name, errno, out),
+            Err(errno) => self.problem("link_stat", &self.shown(root, name), errno, out),
         }
     }
 
@@ -238,7 +244,7 @@ impl ListWriter {
         let dir = match self.dir(root, path) {
             Ok(dir) => dir,
             Err(errno) => {
-                self.listing_problem("opendir", name, errno, out)?;
+                self.listing_problem("opendir", root, name, errno, out)?;
                 return Ok(below);
             }
         };
@@ -274,7 +280,7 @@ impl ListWriter {
     ) -> Result<(), Error> {
         let mut listing = match dir.list(buf) {
             Ok(listing) => listing,
-            Err(errno) => return self.listing_problem("opendir", name, errno, out),
+            Err(errno) => return self.listing_problem("opendir", root, name, errno, out),
         };
         let mut path = if name == b"." {
             Vec::new()
@@ -289,7 +295,7 @@ impl ListWriter {
             out.tick()?;
             let found = match found {
                 Ok(found) => found,
-                Err(errno) => return self.listing_problem("readdir", name, errno, out),
+                Err(errno) => return self.listing_problem("readdir", root, name, errno, out),
             };
             path.truncate(prefix);
             path.extend_from_slice(found.name);
@@ -299,11 +305,11 @@ impl ListWriter {
             let stat = match dir.stat(base) {
                 Ok(stat) => stat,
                 Err(errno @ Errno::NOENT) => {
-                    self.vanished("link_stat", &path, errno, out)?;
+                    self.vanished("link_stat", &self.shown(root, &path), errno, out)?;
                     continue;
                 }
                 Err(errno) => {
-                    self.problem("link_stat", &path, errno, out)?;
+                    self.problem("link_stat", &self.shown(root, &path), errno, out)?;
                     continue;
                 }
             };
