@@ -49,6 +49,8 @@ pub struct Mirror {
     target: MirrorTarget,
     options: TransferOptions,
     filters: Filters,
+    /// See [`Mirror::source`].
+    source: Vec<u8>,
     deletes: bool,
     /// The target cannot delete named entries: rules say what goes (03-transfer 8.6).
     by_rules: bool,
@@ -100,6 +102,7 @@ impl Mirror {
             target,
             options,
             filters,
+            source: Vec::new(),
             deletes,
             by_rules: false,
             nanoseconds: true,
@@ -108,6 +111,13 @@ impl Mirror {
             spare: None,
             renewals: 0,
         }
+    }
+
+    /// The absolute path of the source, for rules that are compared with such (07-filters 5.3).
+    #[must_use]
+    pub fn source(mut self, absolute: Vec<u8>) -> Self {
+        self.source = absolute;
+        self
     }
 
     /// The options of a session that lists just the names of a batch.
@@ -229,6 +239,7 @@ impl Mirror {
         };
         let argument = Argument {
             tree: request.root.clone(),
+            absolute: self.source.clone(),
             links: Links::Refuse,
             implied: !request.path.is_empty(),
             contents: true,
