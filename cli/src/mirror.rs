@@ -38,7 +38,7 @@ const NAMES_SHOWN: usize = 3;
 pub(crate) fn run(plan: &WatchPlan) -> Result<(), Failure> {
     let filters = transfer::filters(&plan.options)
         .map_err(|error| transfer::failure(&error, Role::Sender))?;
-    let chain = filters.sender_chain();
+    let chain = filters.sender_chain(&source(plan));
     if chain.has_dir_merge() {
         let text =
             "rsync: per-directory filter files (dir-merge) are not supported yet by syncline watch";
@@ -248,6 +248,13 @@ fn pusher(plan: &WatchPlan, target: &WatchTarget, filters: &Filters, cancel: &Ca
         deletes,
         cancel.clone(),
     )
+    .source(source(plan))
+}
+
+/// The absolute path of the source.
+fn source(plan: &WatchPlan) -> Vec<u8> {
+    let absolute = std::path::absolute(&plan.source);
+    absolute.map_or_else(|_| Vec::new(), |path| path.into_os_string().into_vec())
 }
 
 /// The path behind the module's name.

@@ -18,7 +18,7 @@ use syncline::{Credentials, DaemonTarget, Filters, local, source};
 use crate::escape::Escaper;
 use crate::exit::{Failure, Role, USAGE};
 use crate::hiargs::{Connection, Daemon, HiArgs, Job};
-use crate::output::{Counts, Entry, Header, ItemFlags, Report, Stats, TypeCounts};
+use crate::output::{Counts, Entry, Header, Report, Stats, TypeCounts};
 use crate::password;
 
 /// Runs a job to its end.
@@ -446,7 +446,7 @@ fn long_name(place: &[u8], name: &[u8]) -> Vec<u8> {
 
 fn entry<'a>(item: &Item<'a>) -> Entry<'a> {
     Entry {
-        flags: ItemFlags(item.flags.0),
+        flags: item.flags,
         name: item.name,
         long_name: None,
         mode: item.mode,

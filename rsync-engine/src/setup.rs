@@ -2,7 +2,7 @@
 //! (01-session 9).
 
 use rsync_proto::Protocol;
-use rsync_proto::filter::FilterReader;
+use rsync_proto::filter::{self, FilterReader};
 use rsync_proto::mux::Peer;
 use rsync_proto::setup::{
     Capabilities, ChecksumChoice, ClientOffer, ClientSetup, CompatFlags, Compression,
@@ -174,13 +174,11 @@ pub fn server(
 /// A failed connection.
 pub fn send_filter_rules(out: &mut WireOut, rules: &[Vec<u8>]) -> Result<(), Error> {
     for rule in rules {
-        let len = i32::try_from(rule.len()).unwrap_or(i32::MAX);
-        out.data(|buf| {
-            buf.extend_from_slice(&len.to_le_bytes());
-            buf.extend_from_slice(rule);
-        })?;
+        let mut put = Ok(());
+        out.data(|buf| put = filter::put_rule(buf, rule))?;
+        put.map_err(|error| Error::request(1, error.to_string()))?;
     }
-    out.data(|buf| buf.extend_from_slice(&0_i32.to_le_bytes()))
+    out.data(filter::put_end)
 }
 
 /// Reads the filter list of a client (02-file-list 2).

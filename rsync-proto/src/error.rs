@@ -225,24 +225,6 @@ pub enum Violation {
     /// More filter rules, or bytes of them, than the cap.
     #[error("filter list too long")]
     FilterListTooLong,
-    /// A filter rule whose prefix is unknown.
-    #[error("unknown filter rule")]
-    FilterRuleUnknown,
-    /// A filter rule with a modifier that does not fit.
-    #[error("invalid modifier {modifier:?} in a filter rule")]
-    FilterModifier {
-        /// The modifier.
-        modifier: char,
-    },
-    /// A filter rule that ends before its pattern.
-    #[error("unexpected end of a filter rule")]
-    FilterRuleEnd,
-    /// `!` with more text.
-    #[error("clear rule with trailing characters")]
-    FilterClearTrailing,
-    /// A merge rule, which would make the reader open a file (02-file-list 2.3).
-    #[error("merge rule from the peer")]
-    FilterMerge,
 
     /// Unknown or forbidden flags of a file-list entry.
     #[error("invalid entry flags {flags:#x}")]
@@ -367,12 +349,7 @@ impl Violation {
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::IncRecurseNotOffered
-            | Self::FilterRuleUnknown
-            | Self::FilterModifier { .. }
-            | Self::FilterRuleEnd
-            | Self::FilterClearTrailing
-            | Self::FilterMerge => SYNTAX,
+            Self::IncRecurseNotOffered => SYNTAX,
             Self::NegotiationListTooLong { .. }
             | Self::UnsafeName
             | Self::NameOutsideList
@@ -505,7 +482,7 @@ mod tests {
 
     #[test]
     fn exit_codes_are_rsyncs() {
-        let rows: [(DecodeError, u8); 14] = [
+        let rows: [(DecodeError, u8); 13] = [
             (DecodeError::Incomplete, 12),
             (Violation::IntegerTooLong { first: 0xff }.into(), 12),
             (
@@ -526,7 +503,6 @@ mod tests {
             (Violation::UnexpectedMessage { tag: 9 }.into(), 12),
             (Violation::StrongSumLength { len: 17 }.into(), 2),
             (Violation::FilterRuleLength { len: -1 }.into(), 22),
-            (Violation::FilterMerge.into(), 1),
             (Violation::UnsafeName.into(), 4),
             (Unsupported::Protocol { number: 27 }.into(), 2),
             (Unsupported::NoCommonChecksum.into(), 4),

@@ -63,6 +63,72 @@ impl ItemFlags {
     }
 }
 
+impl ItemFlags {
+    /// Whether something about the entry differs or happens, beyond how it is brought about (06-client 3.3).
+    #[must_use]
+    pub fn is_significant(self) -> bool {
+        let how = Self::BASIS_TYPE_FOLLOWS | Self::XNAME_FOLLOWS | Self::LOCAL_CHANGE;
+        self.without(how) != Self::default()
+    }
+
+    /// The eleven characters of an itemized line (06-client 3.3). `mode`: with the file type. `away`: data goes to another
+    /// machine. `times`: modification times are set.
+    #[must_use]
+    pub fn itemized(self, mode: u32, away: bool, times: bool) -> String {
+        let link = mode & 0o170_000 == 0o120_000;
+        let kind = match mode & 0o170_000 {
+            0o040_000 => 'd',
+            0o120_000 => 'L',
+            0o020_000 | 0o060_000 => 'D',
+            0o010_000 | 0o140_000 => 'S',
+            _ => 'f',
+        };
+        let action = match () {
+            () if self.contains(Self::LOCAL_CHANGE | Self::XNAME_FOLLOWS) => 'h',
+            () if self.contains(Self::LOCAL_CHANGE) => 'c',
+            () if !self.contains(Self::TRANSFER) => '.',
+            () if away => '<',
+            () => '>',
+        };
+        let mut text = String::with_capacity(11);
+        text.push(action);
+        text.push(kind);
+        if self.contains(Self::IS_NEW) {
+            text.push_str("+++++++++");
+            return text;
+        }
+        let column = |bit: Self, letter: char| if self.contains(bit) { letter } else { '.' };
+        let time_kept = times && !(link && self.contains(Self::REPORT_TIMEFAIL));
+        let access = match (
+            self.contains(Self::REPORT_ATIME),
+            self.contains(Self::REPORT_CRTIME),
+        ) {
+            (true, true) => 'b',
+            (true, false) => 'u',
+            (false, true) => 'n',
+            (false, false) => '.',
+        };
+        let columns = [
+            column(Self::REPORT_CHANGE, 'c'),
+            if link {
+                '.'
+            } else {
+                column(Self::REPORT_SIZE, 's')
+            },
+            column(Self::REPORT_TIME, if time_kept { 't' } else { 'T' }),
+            column(Self::REPORT_PERMS, 'p'),
+            column(Self::REPORT_OWNER, 'o'),
+            column(Self::REPORT_GROUP, 'g'),
+            access,
+            column(Self::REPORT_ACL, 'a'),
+            column(Self::REPORT_XATTR, 'x'),
+        ];
+        let unchanged = action != '<' && action != '>' && columns == ['.'; 9];
+        text.extend(columns.map(|letter| if unchanged { ' ' } else { letter }));
+        text
+    }
+}
+
 impl BitOr for ItemFlags {
     type Output = Self;
 
@@ -157,6 +223,50 @@ impl<'a> ItemHeader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// One row for each column of the itemize string (03-transfer 2.2, itemize.txt).
+    #[test]
+    fn itemize_columns() {
+        let (file, dir, link, device, fifo) =
+            (0o100_644, 0o040_755, 0o120_777, 0o020_644, 0o010_644);
+        let cases: &[(u16, u32, bool, &str)] = &[
+            (0xa000, file, true, ">f+++++++++"),
+            (0x6000, dir, true, "cd+++++++++"),
+            (0x6002, link, true, "cL+++++++++"),
+            (0x6002, device, true, "cD+++++++++"),
+            (0x6002, fifo, true, "cS+++++++++"),
+            (0x0000, dir, true, ".d         "),
+            (0x0000, link, true, ".L         "),
+            (0x8000, file, true, ">f........."),
+            (0x8004, file, true, ">f.s......."),
+            (0x8008, file, true, ">f..t......"),
+            (0x800c, file, true, ">f.st......"),
+            (0x800c, file, false, ">f.sT......"),
+            (0x8002, file, true, ">fc........"),
+            (0x0008, file, true, ".f..t......"),
+            (0x0010, file, true, ".f...p....."),
+            (0x0060, file, true, ".f....og..."),
+            (0x400a, link, true, "cLc.t......"),
+            (0x0008, link, true, ".L..t......"),
+            (0x000c, link, true, ".L..T......"),
+            (0x400a, device, true, "cDc.t......"),
+            (0x7000, file, true, "hf+++++++++"),
+            (0x5000, file, true, "hf         "),
+            (0x4000, file, true, "cf         "),
+            (0x4010, file, true, "cf...p....."),
+            (0x0100, file, true, ".f........x"),
+            (0x0080, file, true, ".f.......a."),
+            (0x0001, file, true, ".f......u.."),
+            (0x0401, file, true, ".f......b.."),
+        ];
+        for &(flags, mode, times, expected) in cases {
+            let text = ItemFlags(flags).itemized(mode, false, times);
+            assert_eq!(text, expected, "{flags:#06x} {mode:o}");
+        }
+        let sent = ItemFlags::IS_NEW | ItemFlags::TRANSFER;
+        assert_eq!(sent.itemized(file, true, true), "<f+++++++++");
+        assert_eq!(sent.itemized(file, false, true), ">f+++++++++");
+    }
     use crate::error::Violation;
     use proptest::prelude::*;
 

@@ -3,16 +3,18 @@
 mod events;
 mod pull;
 
+use std::ffi::OsString;
 use std::io::{self, Read as _};
 use std::net::{Shutdown, TcpStream};
+use std::os::unix::ffi::OsStringExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rsync_engine::filter::{Chain, Role, RuleList, RuleSettings};
+use rsync_engine::filter::{Chain, CvsSources, Role, RuleList, RuleSettings};
 use rsync_engine::fs::{IdMapper, IdPolicy, Links, RelPath, RelPathBuf};
 use rsync_engine::options::{ServerRequest, TransferOptions};
 use rsync_engine::receive::{Destination, LinkTargets, Receive};
-use rsync_engine::rules::{ModuleRules, ProtectionRules};
+use rsync_engine::rules::{ModuleRules, ProtectionRules, RuleFiles};
 use rsync_engine::{
     Cancel, Error, IoClock, Outcome, Session, TextKind, Trouble, WireIn, WireOut, exit_text, setup,
 };
@@ -25,7 +27,7 @@ use syncline::tcp::{TcpReader, TcpWriter};
 use self::events::Logged;
 use crate::limits;
 use crate::request::{self, TreeNames};
-use crate::session::{Rejection, SessionEnd, SessionRequest, SessionRunner};
+use crate::session::{Regime, Rejection, SessionEnd, SessionRequest, SessionRunner};
 
 /// How long a refused client may take to read why.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -129,12 +131,12 @@ fn run(request: SessionRequest) -> Result<Outcome, Error> {
         ready.out.message(&Message::IoTimeout(seconds))?;
         ready.out.flush()?;
     }
-    let rules = match read_rules(&mut ready, &asked) {
+    // In this role whatever the direction, since the rules are read before it is known (07-filters 13).
+    let module = Chain::new(&request.filter, Role::Receiver);
+    let rules = match read_rules(&mut ready, &request, &asked, &module) {
         Ok(rules) => rules,
         Err(error) => return Err(give_up(ready, &request, error)),
     };
-    // In this role whatever the direction, since the rules are read before it is known (07-filters 13).
-    let module = Chain::new(&request.filter, Role::Receiver);
     if asked.sender {
         pull::send(ready, &request, asked, &rules, module)
     } else {
@@ -281,7 +283,12 @@ fn reject(mut ready: Ready, request: &SessionRequest, rejection: &Rejection) -> 
     }
 }
 
-fn read_rules(ready: &mut Ready, asked: &ServerRequest) -> Result<RuleList, Error> {
+fn read_rules(
+    ready: &mut Ready,
+    request: &SessionRequest,
+    asked: &ServerRequest,
+    module: &Chain,
+) -> Result<RuleList, Error> {
     let texts = if setup::wants_filter_rules(&asked.options, !asked.sender) {
         setup::read_filter_rules(&mut ready.input)?
     } else {
@@ -289,12 +296,37 @@ fn read_rules(ready: &mut Ready, asked: &ServerRequest) -> Result<RuleList, Erro
     };
     let settings = RuleSettings {
         delete_excluded: asked.options.delete_excluded,
+        cvs: cvs_sources(request, module),
         ..RuleSettings::default()
     };
-    RuleList::from_wire(&texts, settings).map_err(|error| Error::Request {
+    let list = RuleList::from_wire(&texts, settings).and_then(|mut list| {
+        // A client that sends has sent these rules (07-filters 9).
+        if asked.sender && asked.options.cvs_exclude {
+            list.add_cvs_exclude(request.protocol, Role::Sender)?;
+        }
+        Ok(list)
+    });
+    list.map_err(|error| Error::Request {
         code: error.exit_code(),
         text: error.to_string(),
     })
+}
+
+/// What adds to the rules of `-C` here: in a chroot the home is its root (07-filters 9), elsewhere it is out of the
+/// session's reach.
+fn cvs_sources(request: &SessionRequest, module: &Chain) -> CvsSources {
+    let files = RuleFiles::Module {
+        tree: request.root.clone(),
+        hidden: Box::new(module.clone()),
+    };
+    let home = match request.regime {
+        Regime::Chroot => files.read_in_root(b".cvsignore").ok().flatten(),
+        _ => None,
+    };
+    CvsSources {
+        home,
+        environment: std::env::var_os("CVSIGNORE").map(OsString::into_vec),
+    }
 }
 
 /// `prefix`: the path of a push's names in the module, for the log.
@@ -304,14 +336,16 @@ fn session(
     options: TransferOptions,
     prefix: Vec<u8>,
 ) -> Session {
+    let events = Arc::new(Logged {
+        log: request.log.clone(),
+        prefix,
+        times: options.times,
+    });
     Session {
         options,
         negotiated: ready.negotiated,
         client: false,
-        events: Arc::new(Logged {
-            log: request.log.clone(),
-            prefix,
-        }),
+        events,
         cancel: ready.cancel.clone(),
         clock: Arc::clone(&ready.clock),
         trouble: Arc::new(Trouble::default()),
@@ -352,6 +386,10 @@ fn receive(
         asked_for: None,
         protection: Box::new(ProtectionRules::new(
             chain,
+            RuleFiles::Module {
+                tree: request.root.clone(),
+                hidden: Box::new(module.clone()),
+            },
             ModuleRules::new(module, prefix),
         )),
         ids: IdMapper::new(policy, Box::new(request.names.clone())),

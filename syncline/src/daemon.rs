@@ -218,10 +218,11 @@ impl OpenSession {
     pub fn push(
         mut self,
         source: Source,
-        filters: Filters,
+        mut filters: Filters,
         events: &Arc<dyn Events>,
     ) -> Result<Outcome, Error> {
         let session = self.session(events);
+        filters.complete(self.negotiated.protocol, true)?;
         if setup::wants_filter_rules(&self.options, true) {
             let rules = filters.wire_rules(self.negotiated.protocol, true)?;
             setup::send_filter_rules(&mut self.out, &rules)?;
@@ -242,10 +243,11 @@ impl OpenSession {
     pub fn pull(
         mut self,
         destination: Option<Destination>,
-        filters: Filters,
+        mut filters: Filters,
         events: &Arc<dyn Events>,
     ) -> Result<Outcome, Error> {
         let session = self.session(events);
+        filters.complete(self.negotiated.protocol, false)?;
         let rules = filters.wire_rules(self.negotiated.protocol, false)?;
         setup::send_filter_rules(&mut self.out, &rules)?;
         self.out.flush()?;

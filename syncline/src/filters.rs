@@ -1,13 +1,17 @@
 //! What the filter options of a transfer hide from it and protect from deletion.
 
+use std::ffi::OsString;
 use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 use rsync_engine::filter::{
-    Chain, Descent, FilterError, RequestedNames, Role, RuleList, RuleSettings, SentRules,
+    Chain, CvsSources, Descent, FilterError, RequestedNames, Role, RuleList, RuleSettings,
+    SentRules,
 };
 use rsync_engine::options::TransferOptions;
 use rsync_engine::receive::{NameCheck, Protection};
-use rsync_engine::rules::{AskedFor, ProtectionRules, SelectionRules};
+use rsync_engine::rules::{AskedFor, ProtectionRules, RuleFiles, SelectionRules};
 use rsync_engine::send::Selection;
 use rsync_proto::Protocol;
 
@@ -17,6 +21,8 @@ use crate::error::Error;
 #[derive(Debug, Clone, Default)]
 pub struct Filters {
     rules: RuleList,
+    /// The rules of `-C` are still to be added.
+    cvs_exclude: bool,
     /// Sent as they are, in place of the rules; nothing is hidden here.
     wire: Option<Vec<Vec<u8>>>,
 }
@@ -30,20 +36,32 @@ impl Filters {
         options: &TransferOptions,
         read: &mut dyn FnMut(&[u8]) -> io::Result<Vec<u8>>,
     ) -> Result<Self, Error> {
+        let cvs_exclude = options.cvs_exclude;
         let settings = RuleSettings {
             delete_excluded: options.delete_excluded,
+            cvs: if cvs_exclude || !options.filter_texts.is_empty() {
+                cvs_sources()
+            } else {
+                CvsSources::default()
+            },
             ..RuleSettings::default()
         };
         let rules =
             RuleList::from_options(&options.filter_texts, settings, read).map_err(failed)?;
-        if rules.has_absolute_rules() {
-            return Err(Error::Filter {
-                text: "filter rules with the modifier / are not supported yet by syncline"
-                    .to_owned(),
-                code: 4,
-            });
+        Ok(Self {
+            rules,
+            cvs_exclude,
+            wire: None,
+        })
+    }
+
+    /// Adds the rules that depend on the protocol (07-filters 2).
+    pub(crate) fn complete(&mut self, protocol: Protocol, sending: bool) -> Result<(), Error> {
+        if std::mem::take(&mut self.cvs_exclude) {
+            let role = own_role(sending);
+            self.rules.add_cvs_exclude(protocol, role).map_err(failed)?;
         }
-        Ok(Self { rules, wire: None })
+        Ok(())
     }
 
     /// Rules for the receiving side alone, in their wire form (07-filters 11).
@@ -51,6 +69,7 @@ impl Filters {
     pub fn from_wire_texts(texts: Vec<Vec<u8>>) -> Self {
         Self {
             rules: RuleList::default(),
+            cvs_exclude: false,
             wire: Some(texts),
         }
     }
@@ -63,24 +82,22 @@ impl Filters {
         if let Some(texts) = &self.wire {
             return Ok(texts.clone());
         }
-        let role = if sending {
-            Role::Sender
-        } else {
-            Role::Receiver
-        };
-        self.rules.wire_rules(protocol, role).map_err(failed)
+        self.rules
+            .wire_rules(protocol, own_role(sending))
+            .map_err(failed)
     }
 
     pub(crate) fn selection(&self) -> Box<dyn Selection> {
         Box::new(SelectionRules::new(
             Chain::new(&self.rules, Role::Sender),
-            None,
+            RuleFiles::Anywhere,
         ))
     }
 
     pub(crate) fn protection(&self) -> Box<dyn Protection> {
         Box::new(ProtectionRules::new(
             Chain::new(&self.rules, Role::Receiver),
+            RuleFiles::Anywhere,
             None,
         ))
     }
@@ -106,10 +123,30 @@ impl Filters {
         })
     }
 
-    /// The rules in force at the sending side, to ask often.
+    /// The rules in force at the sending side, to ask often. `root`: the absolute path of the directory that names are
+    /// relative to.
     #[must_use]
-    pub fn sender_chain(&self) -> Chain {
-        Chain::new(&self.rules, Role::Sender)
+    pub fn sender_chain(&self, root: &[u8]) -> Chain {
+        let mut chain = Chain::new(&self.rules, Role::Sender);
+        chain.set_root(root);
+        chain
+    }
+}
+
+fn own_role(sending: bool) -> Role {
+    if sending {
+        Role::Sender
+    } else {
+        Role::Receiver
+    }
+}
+
+/// What the user and the environment add to the rules of `-C` (07-filters 9).
+fn cvs_sources() -> CvsSources {
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cvsignore"));
+    CvsSources {
+        home: home.and_then(|file| std::fs::read(file).ok()),
+        environment: std::env::var_os("CVSIGNORE").map(OsString::into_vec),
     }
 }
 

@@ -38,7 +38,7 @@ pub fn copy(
     source: Source,
     destination: Option<Destination>,
     mut options: TransferOptions,
-    filters: Filters,
+    mut filters: Filters,
     cancel: &Cancel,
     events: &Arc<dyn Events>,
 ) -> Result<Outcome, Error> {
@@ -48,6 +48,7 @@ pub fn copy(
     options.whole_file.get_or_insert(true);
     let negotiated = negotiate(&options).map_err(rsync_engine::Error::from)?;
     let protocol = negotiated.protocol;
+    filters.complete(protocol, true)?;
     let (request_in, request_out, close_requests) = pipe();
     let (data_in, data_out, close_data) = pipe();
     // Each end has a handle of its own: one that fails closes the pipes, and the other then tells what it saw.

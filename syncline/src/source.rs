@@ -55,6 +55,7 @@ fn argument(path: &[u8]) -> Result<Argument, Unopened> {
         implied: false,
         contents: name.is_none(),
         shown: shown(path),
+        absolute: shown(dir),
         place: dir.to_vec(),
     })
 }
@@ -122,6 +123,7 @@ fn relative_argument(path: &[u8]) -> Result<Result<Argument, Errno>, TargetError
         implied: !whole,
         contents,
         shown: shown(path),
+        absolute: shown(dir),
         place: match cut {
             Some(_) => dir.to_vec(),
             None => Vec::new(),
@@ -136,7 +138,7 @@ fn open(dir: &[u8]) -> Result<Tree, Errno> {
     Ok(tree)
 }
 
-/// A path as rsync's messages have it: from the root of the file system.
+/// A path from the root of the file system, as rsync's messages and rules have it.
 fn shown(path: &[u8]) -> Vec<u8> {
     let whole = std::path::absolute(OsStr::from_bytes(path));
     whole.map_or_else(|_| path.to_vec(), |whole| whole.into_os_string().into_vec())

@@ -52,6 +52,8 @@ pub struct Mirror {
     target: MirrorTarget,
     options: TransferOptions,
     filters: Filters,
+    /// See [`Mirror::source`].
+    source: Vec<u8>,
     abilities: Abilities,
     cancel: Cancel,
     spare: Option<Spare>,
@@ -90,12 +92,20 @@ impl Mirror {
             target,
             options,
             filters,
+            source: Vec::new(),
             abilities: Abilities::new(deletes),
             cancel,
             spare: None,
             renewals: 0,
             ended: None,
         }
+    }
+
+    /// The absolute path of the source, for rules that are compared with such (07-filters 5.3).
+    #[must_use]
+    pub fn source(mut self, absolute: Vec<u8>) -> Self {
+        self.source = absolute;
+        self
     }
 
     fn push_names(
@@ -216,6 +226,7 @@ impl Mirror {
         };
         let argument = Argument {
             tree: request.root.clone(),
+            absolute: self.source.clone(),
             links: Links::Refuse,
             implied: !request.path.is_empty(),
             contents: true,

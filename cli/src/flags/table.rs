@@ -126,6 +126,12 @@ pub(super) static FLAGS: &[Flag] = &[
     transfer("progress", "", "show how far each file is"),
     transfer("-P", "", "short for --partial --progress"),
     transfer("filter", "RULE", "add a filter rule"),
+    transfer(
+        "-F",
+        "",
+        "obey the rules in .rsync-filter files (twice: leave those out)",
+    ),
+    transfer("cvs-exclude", "", "leave out what CVS would"),
     transfer("exclude", "PATTERN", "leave out what matches"),
     transfer("include", "PATTERN", "do not leave out what matches"),
     transfer("exclude-from", "FILE", "read exclude patterns from FILE"),

@@ -1,37 +1,6 @@
 //! What is known about an entry when a line about it is printed.
 
-/// The item flags of 03-transfer 2.2.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ItemFlags(pub(crate) u16);
-
-impl ItemFlags {
-    pub(super) const REPORT_ATIME: u16 = 0x0001;
-    pub(super) const REPORT_CHANGE: u16 = 0x0002;
-    /// Size of a regular file; for a symlink: its time could not be set.
-    pub(super) const REPORT_SIZE: u16 = 0x0004;
-    pub(super) const REPORT_TIME: u16 = 0x0008;
-    pub(super) const REPORT_PERMS: u16 = 0x0010;
-    pub(super) const REPORT_OWNER: u16 = 0x0020;
-    pub(super) const REPORT_GROUP: u16 = 0x0040;
-    pub(super) const REPORT_ACL: u16 = 0x0080;
-    pub(super) const REPORT_XATTR: u16 = 0x0100;
-    pub(super) const REPORT_CRTIME: u16 = 0x0400;
-    pub(super) const BASIS_TYPE_FOLLOWS: u16 = 0x0800;
-    pub(super) const XNAME_FOLLOWS: u16 = 0x1000;
-    pub(super) const IS_NEW: u16 = 0x2000;
-    pub(super) const LOCAL_CHANGE: u16 = 0x4000;
-    pub(super) const TRANSFER: u16 = 0x8000;
-
-    /// Whether any of `bits` is set.
-    pub(super) fn any(self, bits: u16) -> bool {
-        self.0 & bits != 0
-    }
-
-    /// Whether something about the entry differs or happens, beyond how it is brought about (06-client 3.3).
-    pub(super) fn is_significant(self) -> bool {
-        self.any(!(Self::BASIS_TYPE_FOLLOWS | Self::XNAME_FOLLOWS | Self::LOCAL_CHANGE))
-    }
-}
+use rsync_proto::item::ItemFlags;
 
 /// An entry as lines show it. Names are bytes, relative to the root of the transfer.
 #[derive(Clone, Copy, Debug)]
@@ -147,7 +116,7 @@ impl<'a> Entry<'a> {
     pub(super) fn link_suffix(&self) -> Vec<u8> {
         let hard = self
             .xname
-            .filter(|name| !name.is_empty() && !self.flags.any(ItemFlags::TRANSFER));
+            .filter(|name| !name.is_empty() && !self.flags.contains(ItemFlags::TRANSFER));
         match (hard, self.link_target) {
             (Some(name), _) => [b" => ", name].concat(),
             (None, Some(target)) if self.is_link() => [b" -> ", target].concat(),

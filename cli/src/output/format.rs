@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use rsync_proto::item::ItemFlags;
 
-use super::entry::{Entry, ItemFlags};
-use super::itemize::itemize;
+use super::entry::Entry;
 use super::{number, time};
 
 /// A format, cut into pieces.
@@ -162,7 +162,12 @@ fn value(letter: u8, quotes: u8, entry: &Entry<'_>, context: Context<'_>) -> Vec
         b'f' => entry.long_name.unwrap_or(entry.name).to_vec(),
         b'G' if context.group => entry.gid.to_string().into_bytes(),
         b'G' => b"DEFAULT".to_vec(),
-        b'i' => itemize(entry, context.local, context.times).into_bytes(),
+        b'i' if entry.deleted => b"*deleting  ".to_vec(),
+        b'i' => {
+            let away = entry.sending && !context.local;
+            let text = entry.flags.itemized(entry.mode, away, context.times);
+            text.into_bytes()
+        }
         b'l' => number(entry.size),
         b'L' => entry.link_suffix(),
         b'M' => time::format(entry.mtime, time::MTIME, context.zone).into_bytes(),
@@ -188,6 +193,6 @@ pub(super) fn is_reported(format: &Format, entry: &Entry<'_>, unchanged: bool) -
     if format.has(b'i') {
         significant || named || unchanged
     } else {
-        named || (significant && (entry.is_dir() || entry.flags.any(ItemFlags::LOCAL_CHANGE)))
+        named || (significant && (entry.is_dir() || entry.flags.contains(ItemFlags::LOCAL_CHANGE)))
     }
 }

@@ -2,7 +2,6 @@
 
 mod entry;
 mod format;
-mod itemize;
 mod list;
 mod number;
 mod progress;
@@ -13,7 +12,7 @@ mod time;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use entry::{Entry, ItemFlags};
+pub(crate) use entry::Entry;
 pub(crate) use format::Format;
 pub(crate) use progress::Counts;
 pub(crate) use report::{Header, Report};

@@ -4,8 +4,9 @@ use std::io::{self, Write};
 use std::time::Instant;
 
 use jiff::tz::TimeZone;
+use rsync_proto::item::ItemFlags;
 
-use super::entry::{Entry, ItemFlags};
+use super::entry::Entry;
 use super::format::{Context, is_reported};
 use super::list;
 use super::progress::{Counts, FileProgress};
@@ -101,7 +102,7 @@ impl<Out: Write, Err: Write> Report<Out, Err> {
         let Some(format) = &self.options.format else {
             return Ok(());
         };
-        if entry.flags.any(ItemFlags::TRANSFER) {
+        if entry.flags.contains(ItemFlags::TRANSFER) {
             match (format.is_late(), self.options.progress) {
                 (false, _) => self.entry_line(entry),
                 (true, true) => self.line(&entry.display_name()),

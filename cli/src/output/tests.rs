@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use rsync_proto::item::ItemFlags;
 
 use super::format::Context;
-use super::itemize::itemize;
 use super::*;
 use crate::escape::Escaper;
 use crate::flags::parse;
@@ -63,72 +63,6 @@ fn sample<'a>(blocks: &'a [Block<'a>], command: &str) -> &'a Block<'a> {
         .iter()
         .find(|block| block.command == command)
         .unwrap_or_else(|| panic!("no sample {command}"))
-}
-
-/// One row for each column of the itemize string (03-transfer 2.2, itemize.txt).
-#[test]
-fn itemize_columns() {
-    let (file, dir, link, device, fifo) = (0o100_644, 0o040_755, 0o120_777, 0o020_644, 0o010_644);
-    let cases: &[(u16, u32, Option<&str>, bool, &str)] = &[
-        (0xa000, file, None, true, ">f+++++++++"),
-        (0x6000, dir, None, true, "cd+++++++++"),
-        (0x6002, link, None, true, "cL+++++++++"),
-        (0x6002, device, None, true, "cD+++++++++"),
-        (0x6002, fifo, None, true, "cS+++++++++"),
-        (0x0000, dir, None, true, ".d         "),
-        (0x0000, link, None, true, ".L         "),
-        (0x8000, file, None, true, ">f........."),
-        (0x8004, file, None, true, ">f.s......."),
-        (0x8008, file, None, true, ">f..t......"),
-        (0x800c, file, None, true, ">f.st......"),
-        (0x800c, file, None, false, ">f.sT......"),
-        (0x8002, file, None, true, ">fc........"),
-        (0x0008, file, None, true, ".f..t......"),
-        (0x0010, file, None, true, ".f...p....."),
-        (0x0060, file, None, true, ".f....og..."),
-        (0x400a, link, None, true, "cLc.t......"),
-        (0x0008, link, None, true, ".L..t......"),
-        (0x000c, link, None, true, ".L..T......"),
-        (0x400a, device, None, true, "cDc.t......"),
-        (0x7000, file, Some("d/a3"), true, "hf+++++++++"),
-        (0x5000, file, Some(""), true, "hf         "),
-        (0x4000, file, None, true, "cf         "),
-        (0x4010, file, None, true, "cf...p....."),
-        (0x0100, file, None, true, ".f........x"),
-        (0x0080, file, None, true, ".f.......a."),
-        (0x0001, file, None, true, ".f......u.."),
-        (0x0401, file, None, true, ".f......b.."),
-    ];
-    for (flags, mode, xname, times, expected) in cases {
-        let entry = Entry {
-            xname: xname.map(str::as_bytes),
-            ..entry("x", *mode, 1, *flags)
-        };
-        assert_eq!(
-            itemize(&entry, true, *times),
-            *expected,
-            "{flags:#06x} {mode:o}"
-        );
-    }
-    assert_eq!(
-        itemize(&entry("x", file, 1, 0xa000), false, true),
-        "<f+++++++++"
-    );
-    assert_eq!(
-        itemize(
-            &Entry {
-                sending: false,
-                ..entry("x", file, 1, 0xa000)
-            },
-            false,
-            true
-        ),
-        ">f+++++++++"
-    );
-    assert_eq!(
-        itemize(&Entry::deleted(b"x", false, true), false, true),
-        "*deleting  "
-    );
 }
 
 /// `-ai` and `-aii` of a new tree, with a hard link and deletions.

@@ -33,11 +33,6 @@ const FAILURES: &[(&[&str], i32, &str)] = &[
         "rsync: --compress: not supported yet by syncline\nrsync error: requested action not supported (code 4) at ",
     ),
     (
-        &["-a", "--filter=-/ /x", ".", "b"],
-        4,
-        "rsync: filter rules with the modifier / are not supported yet by syncline\n",
-    ),
-    (
         &["-a", "a", "host:b"],
         4,
         "rsync: host:b: a remote shell (SSH) is not supported yet by syncline\n",

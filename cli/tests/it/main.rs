@@ -4,6 +4,7 @@ mod command;
 mod delta;
 mod demo;
 mod failures;
+mod filters;
 mod following;
 mod oneshot;
 mod outages;

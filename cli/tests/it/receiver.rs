@@ -364,6 +364,50 @@ fn a_client_that_fails_before_its_rules_are_sent_is_let_go() {
     assert_eq!(fs::read_dir(&pair.mirror).unwrap().count(), 0);
 }
 
+/// Both daemons write the same about the same transfers.
+#[test]
+fn transfer_logs_are_the_stock_daemons() {
+    let rsync = require_rsync!();
+    let source = testkit::temp_dir();
+    TreeSpec::new()
+        .file("file", "text")
+        .hard_link("hard", "file")
+        .file("directory/deep", "deep")
+        .build(source.path());
+    let logs = [Server::Stock(&rsync), Server::Ours(binary())].map(|server| {
+        let pair = Pair::new();
+        TreeSpec::new().file("gone/x", "").build(&pair.mirror);
+        let conf = DaemonConf::new()
+            .global("transfer logging", "yes")
+            .global("log format", "item %o %i %f %l %b %c %L")
+            .module(Module::new("m", &pair.mirror));
+        let daemon = Daemon::start(&server, conf);
+        let from = format!("{}/", source.path().display());
+        let run = |args: &[&str]| {
+            rsync.client().args(["-aH"]).args(args).run().assert_code(0);
+        };
+        let url = daemon.url("m");
+        run(&["--delete", &from, &url]);
+        run(&["--chmod=D700", &from, &url]);
+        run(&[
+            &format!("{url}directory"),
+            &format!("{url}hard"),
+            &pair.dir.path().join("o").display().to_string(),
+        ]);
+        daemon.wait_log("item send cd+++++++++ directory");
+        daemon.wait_log("item send <f+++++++++ hard");
+        let log = daemon.log();
+        let items = log
+            .lines()
+            .filter_map(|line| line.split_once("] item ").map(|(_, item)| item));
+        let mut items: Vec<_> = items.map(str::to_owned).collect();
+        items.sort();
+        items
+    });
+    assert!(logs[0].len() > 10, "{logs:#?}");
+    assert_eq!(logs[0], logs[1]);
+}
+
 #[test]
 fn sources_that_share_directories_are_merged() {
     let rsync = require_rsync!();

@@ -1,8 +1,9 @@
-//! The filter list on the wire, and the prefixes of its rules (02-file-list 2).
+//! The filter list on the wire (02-file-list 2), and its rules in the form in which they travel (07-filters 11).
 
-use rsync_proto::filter::{FilterReader, Modifiers, Rule, RuleKind, put_end};
-use rsync_proto::limits;
+use rsync_engine::filter::{Role, RuleList, RuleSettings};
+use rsync_proto::filter::{FilterReader, put_end, put_rule};
 use rsync_proto::wire::Cursor;
+use rsync_proto::{Protocol, limits};
 
 use crate::header::{Header, protocol_byte};
 use crate::incremental::any_split;
@@ -23,40 +24,38 @@ pub fn run(data: &[u8]) {
             Ok(Some(rule.map(<[u8]>::to_vec)))
         }
     });
-    let mut out = Vec::new();
     for text in run.events.iter().flatten() {
         assert!((1..=limits::FILTER_RULE).contains(&text.len()));
-        let Ok(rule) = Rule::parse(text) else {
+        framed(text);
+        let Ok(list) = RuleList::from_wire(&[text], RuleSettings::default()) else {
             continue;
         };
-        assert!(rule.pattern.len() <= text.len());
-        out.clear();
-        if rule.put(&mut out, protocol).is_ok() {
-            again(&rule, &out);
-        } else {
-            let unsent = rule.modifiers.intersects(Modifiers::EXCLUDE_SELF | Modifiers::PERISHABLE);
-            // The short form may be longer than a long one without its blank.
-            let grown = text.len() + 2 > limits::FILTER_RULE;
-            assert!(unsent || rule.kind == RuleKind::Clear || grown, "{rule:?}");
+        for role in [Role::Sender, Role::Receiver] {
+            again(&list, protocol, role);
         }
     }
 }
 
-/// The rule as we write it: the same one.
-fn again(rule: &Rule<'_>, wire: &[u8]) {
-    let mut reader = FilterReader::new();
-    let mut list = wire.to_vec();
+/// What was read is written in the same way.
+fn framed(text: &[u8]) {
+    let mut list = Vec::new();
+    put_rule(&mut list, text).expect("a text that was read");
     put_end(&mut list);
-    let mut cursor = Cursor::new(&list);
-    let text = reader.read(&mut cursor).expect("a whole rule").expect("a rule");
-    let mut read = Rule::parse(text).expect("our own form");
-    // What C implies is not written beside it.
-    if rule.modifiers.contains(Modifiers::CVS) {
-        read.modifiers |= rule.modifiers;
-    }
-    assert_eq!(read, *rule);
+    let (mut reader, mut cursor) = (FilterReader::new(), Cursor::new(&list));
+    assert_eq!(reader.read(&mut cursor), Ok(Some(text)));
     assert_eq!(reader.read(&mut cursor), Ok(None));
     assert_eq!(cursor.remaining(), 0);
+}
+
+/// A rule as we write it is understood, and written in the same words once more.
+fn again(list: &RuleList, protocol: Protocol, role: Role) {
+    let Ok(texts) = list.wire_rules(protocol, role) else {
+        return;
+    };
+    // The short form may be longer than a long one without its blank.
+    let texts: Vec<Vec<u8>> = texts.into_iter().filter(|text| text.len() <= limits::FILTER_RULE).collect();
+    let read = RuleList::from_wire(&texts, RuleSettings::default()).expect("our own form");
+    assert_eq!(read.wire_rules(protocol, role).expect("written before"), texts);
 }
 
 /// The lists of the recordings and of the vectors.

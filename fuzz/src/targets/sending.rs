@@ -17,6 +17,7 @@ pub fn run(data: &[u8]) {
         let (input, out) = agreed.streams(&session, stream, false);
         let argument = Argument {
             tree: Tree::open(folder).expect("our own folder"),
+            absolute: Vec::new(),
             links: Links::Beneath,
             name: b".".to_vec(),
             implied: false,

@@ -115,8 +115,12 @@ fn reference(frames: &[u8], protocol: Protocol, peer: Peer) -> Vec<u8> {
         let there = cursor.take(len.min(cursor.remaining())).unwrap_or_default();
         if header.tag == Tag::DATA {
             data.extend_from_slice(there);
-        } else if there.len() < len || Message::decode(header.tag, there).is_err() {
-            break;
+            continue;
+        }
+        // A peer that fails ends the stream as well.
+        match Message::decode(header.tag, there) {
+            Ok(message) if there.len() == len && !matches!(message, Message::ErrorExit(_)) => {}
+            _ => break,
         }
     }
     data

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use super::error::{FileLabel, FilterError, Notice};
+use super::content::MergeFiles;
+use super::error::{FileLabel, FilterError, Notice, RuleSource};
 use super::list::{ItemKind, RuleList, RuleSettings};
-use super::merge_files::{Directory, ReadMergeFile, Reading, join, parent_directories, scan_top};
+use super::merge_files::{
+    Directory, ReadMergeFile, Reading, clean, join, parent_directories, scan_top,
+};
 use super::pattern::Subject;
 use super::rule::{Merge, Role, Rule};
 use super::{MAX_RULE_BYTES, MAX_RULES};
@@ -48,6 +51,8 @@ pub struct Chain {
     has_xattr_rules: bool,
     /// Of the list and of all files that count now.
     size: Size,
+    /// What was read for the directory that is being entered.
+    files: MergeFiles,
     notices: Vec<Notice>,
 }
 
@@ -132,6 +137,7 @@ impl Chain {
             root: Vec::new(),
             has_xattr_rules: false,
             size: Size::default(),
+            files: MergeFiles::default(),
             notices: Vec::new(),
         };
         let delete_excluded = list.settings.delete_excluded;
@@ -151,6 +157,7 @@ impl Chain {
                 }
                 ItemKind::Cvs(mark) => {
                     let rules = list.settings.cvs.rules(mark);
+                    let delete_excluded = delete_excluded && !mark.keeps_sides;
                     rules
                         .into_iter()
                         .filter(|rule| heeds(rule.effective_sides(delete_excluded)))
@@ -186,19 +193,16 @@ impl Chain {
         self.has_xattr_rules
     }
 
-    /// Sets the absolute path of the directory that names are relative to; of a daemon, within the module. Leaves
-    /// all directories.
+    /// Sets the absolute path of the directory that names are relative to; of a daemon, within the module. `.` and
+    /// `..` in it are resolved by their letters, links are not. Leaves all directories.
     pub fn set_root(&mut self, absolute: &[u8]) {
         self.leave_all();
-        let start = absolute
-            .iter()
-            .position(|&b| b != b'/')
-            .unwrap_or(absolute.len());
-        let end = absolute
-            .iter()
-            .rposition(|&b| b != b'/')
-            .map_or(start, |last| last + 1);
-        self.root = absolute[start..end].to_vec();
+        self.root = clean(absolute);
+    }
+
+    /// The absolute path of the transfer root without the leading slash.
+    pub(crate) fn root(&self) -> &[u8] {
+        &self.root
     }
 
     /// Leaves all directories, so that the files of the next one are read anew.
@@ -294,6 +298,7 @@ impl Chain {
         place: LevelPlace,
         read: &mut dyn ReadMergeFile,
     ) -> Result<(), FilterError> {
+        self.files = MergeFiles::default();
         let level = self.levels.len();
         let (merges, size, has_xattr_rules) = (self.merges.len(), self.size, self.has_xattr_rules);
         let (directory, above) = match &place {
@@ -347,7 +352,9 @@ impl Chain {
         let Ok(Some(bytes)) = read.read(directory.place(), base) else {
             return Ok(None);
         };
-        let file = FileLabel::named(&join(b"/", &join(&directory.absolute, base)));
+        let name = join(b"/", &join(&directory.absolute, base));
+        let file = FileLabel::named(&name);
+        self.count_file(bytes.len(), &RuleSource::Text(name))?;
         let origin: Arc<[u8]> = base.into();
         let mut reading = Reading::new(self, index, directory, &origin, depth, read);
         reading.read_rules(&bytes, &spec, &file, 1)?;
@@ -471,6 +478,15 @@ impl Chain {
         } else {
             Err(FilterError::TooMany)
         }
+    }
+
+    /// Accounts for a merge file.
+    pub(super) fn count_file(
+        &mut self,
+        bytes: usize,
+        name: &RuleSource,
+    ) -> Result<(), FilterError> {
+        self.files.count(bytes, name)
     }
 
     pub(super) fn role(&self) -> Role {

@@ -1,10 +1,10 @@
 //! The rules in a file's bytes, whoever asks for them.
 
-use super::MAX_RULE;
 use super::error::{FileLabel, FilterError, Notice, RuleSource};
 use super::parse::{Fault, Parsed, Template, parse_old_style, parse_rule};
 use super::records::{Split, is_comment, records};
 use super::rule::{Merge, Style};
+use super::{MAX_MERGE_BYTES, MAX_MERGE_FILES, MAX_RULE};
 
 /// How each record of a file is read.
 #[derive(Clone, Debug)]
@@ -104,6 +104,25 @@ impl Grammar {
                 }
                 Err(fault) => return Err(fault.with_source(source)),
             }
+        }
+        Ok(())
+    }
+}
+
+/// The merge files read for one directory or one option. Files that name one another could go on for ever.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct MergeFiles {
+    count: usize,
+    bytes: usize,
+}
+
+impl MergeFiles {
+    /// Accounts for one more.
+    pub(super) fn count(&mut self, bytes: usize, name: &RuleSource) -> Result<(), FilterError> {
+        self.count += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.count > MAX_MERGE_FILES || self.bytes > MAX_MERGE_BYTES {
+            return Err(FilterError::TooManyFiles { name: name.clone() });
         }
         Ok(())
     }

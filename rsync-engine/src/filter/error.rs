@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rsync_proto::PeerText;
 
-use super::{MAX_RULE, MAX_RULE_BYTES, MAX_RULES, MERGE_DEPTH};
+use super::{MAX_MERGE_BYTES, MAX_MERGE_FILES, MAX_RULE, MAX_RULE_BYTES, MAX_RULES, MERGE_DEPTH};
 
 /// A fault in the rules or in a file of rules that ends the run.
 ///
@@ -66,6 +66,12 @@ pub enum FilterError {
         /// The last one.
         name: RuleSource,
     },
+    /// Merge files that are too many or too long together.
+    #[error("more than {MAX_MERGE_FILES} merge files or {MAX_MERGE_BYTES} bytes of them at {name}")]
+    TooManyFiles {
+        /// The first one too many.
+        name: RuleSource,
+    },
     /// A rule that the protocol number cannot carry.
     #[error("filter rules are too modern for remote rsync.")]
     TooModern,
@@ -92,7 +98,7 @@ impl FilterError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::TooModern => 2,
-            Self::Open { .. } | Self::Depth { .. } => 11,
+            Self::Open { .. } | Self::Depth { .. } | Self::TooManyFiles { .. } => 11,
             Self::WireRule { .. } => 22,
             _ => 1,
         }

@@ -7,7 +7,7 @@ use rsync_proto::Protocol;
 
 use crate::options::FilterText;
 
-use super::content::{Grammar, Syntax, warn_of_trailing_blank};
+use super::content::{Grammar, MergeFiles, Syntax, warn_of_trailing_blank};
 use super::cvs::CvsSources;
 use super::error::{FileLabel, FilterError, Notice, RuleSource};
 use super::parse::{Parsed, Template, exclude_merge_file};
@@ -42,6 +42,8 @@ pub struct RuleList {
     /// The peer sent it: what it says of sides is for the peer (02-file-list 2.5).
     pub(super) received: bool,
     bytes: usize,
+    /// What was read for the option in progress.
+    files: MergeFiles,
     notices: Vec<Notice>,
 }
 
@@ -89,10 +91,13 @@ impl RuleList {
     /// # Errors
     /// As [`Self::from_options`].
     pub fn add(&mut self, text: &FilterText, read: &mut ReadRules<'_>) -> Result<(), FilterError> {
+        self.files = MergeFiles::default();
         let (text, syntax) = match text {
-            FilterText::Rule(text) => (text, Syntax::Rules),
-            FilterText::Exclude(text) => (text, Syntax::OldStyle { include: false }),
-            FilterText::Include(text) => (text, Syntax::OldStyle { include: true }),
+            FilterText::Rule(text) => (&text[..], Syntax::Rules),
+            FilterText::RsyncFilter => (&b": /.rsync-filter"[..], Syntax::Rules),
+            FilterText::NoRsyncFilter => (&b"- .rsync-filter"[..], Syntax::Rules),
+            FilterText::Exclude(text) => (&text[..], Syntax::OldStyle { include: false }),
+            FilterText::Include(text) => (&text[..], Syntax::OldStyle { include: true }),
             FilterText::ExcludeFrom(name) => return self.add_file(name, false, read),
             FilterText::IncludeFrom(name) => return self.add_file(name, true, read),
         };
@@ -153,9 +158,10 @@ impl RuleList {
         }
         let bytes = read(name).map_err(|source| FilterError::Open {
             include: grammar.is_include_only(),
-            name: named_by,
+            name: named_by.clone(),
             source,
         })?;
+        self.files.count(bytes.len(), &named_by)?;
         let mut notices = std::mem::take(&mut self.notices);
         let outcome = grammar.each_rule(&bytes, &file, &mut notices, |parsed, source, _| {
             self.take(parsed, source, depth, read)
@@ -208,19 +214,20 @@ impl RuleList {
         }
     }
 
-    /// Appends a per-directory merge rule unless one for the same base name stands already (07-filters 8).
+    /// Appends a per-directory merge rule unless one for the same base name stands already (07-filters 8). The
+    /// exclude of its own name counts in any case.
     fn push_dir_merge(&mut self, merge: Merge, push_only: bool) -> Result<(), FilterError> {
-        let twice = self.items.iter().any(
-            |item| matches!(&item.kind, ItemKind::DirMerge(other) if other.base() == merge.base()),
-        );
-        if twice {
-            return Ok(());
-        }
         if let Some(rule) = Some(&merge)
             .filter(|merge| merge.exclude_self)
             .and_then(exclude_merge_file)
         {
             self.push_item(ItemKind::Rule(rule), push_only)?;
+        }
+        let twice = self.items.iter().any(
+            |item| matches!(&item.kind, ItemKind::DirMerge(other) if other.base() == merge.base()),
+        );
+        if twice {
+            return Ok(());
         }
         self.push_item(ItemKind::DirMerge(merge), push_only)
     }
@@ -257,17 +264,6 @@ impl RuleList {
     /// More rules than the limit.
     pub fn add_backup_suffix(&mut self, suffix: &[u8]) -> Result<(), FilterError> {
         self.add_pattern(&[b"*", suffix].concat(), Sides::RECEIVER, false)
-    }
-
-    /// True if a rule is compared with absolute paths (the modifier `/`, 07-filters 5.3). Rules that
-    /// per-directory files will bring are not known yet.
-    #[must_use]
-    pub fn has_absolute_rules(&self) -> bool {
-        self.items.iter().any(|item| match &item.kind {
-            ItemKind::Rule(rule) => rule.absolute,
-            ItemKind::DirMerge(merge) => merge.absolute,
-            ItemKind::Cvs(_) => false,
-        })
     }
 
     /// Appends what a `--partial-dir` (or `--delay-updates`, with `.~tmp~`) stands for, unless it is absolute.
@@ -310,11 +306,12 @@ impl RuleList {
         }
     }
 
-    /// Appends what `-C` stands for, after all other rules (07-filters 9).
+    /// Appends what `-C` stands for, after all other rules (07-filters 9). `role` is the own one; of a local copy that
+    /// of the sender.
     ///
     /// # Errors
     /// More rules than the limit.
-    pub fn add_cvs_exclude(&mut self, protocol: Protocol) -> Result<(), FilterError> {
+    pub fn add_cvs_exclude(&mut self, protocol: Protocol, role: Role) -> Result<(), FilterError> {
         let files = Merge {
             name: Arc::from(&b".cvsignore"[..]),
             exclude_self: false,
@@ -336,6 +333,7 @@ impl RuleList {
             xattr: false,
             perishable: false,
             default_perishable: protocol.has_perishable_rules(),
+            keeps_sides: role == Role::Receiver,
             rest: Box::default(),
         };
         self.push_item(ItemKind::Cvs(list), true)

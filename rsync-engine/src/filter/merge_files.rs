@@ -15,17 +15,17 @@ use super::rule::{Anchor, Merge, Origin, Rule, strip_directory};
 pub enum Place<'a> {
     /// A directory of the transfer, relative to its root; empty for the root.
     Transfer(&'a [u8]),
-    /// A directory above the transfer root, as an absolute path; of a daemon, within the module.
-    Above(&'a [u8]),
+    /// A directory outside of it, by an absolute path without `.` and `..`; of a daemon, within the module. That is
+    /// one above the transfer root, or one that a `.` rule names.
+    Outside(&'a [u8]),
 }
 
 /// Reads per-directory merge files. Closures `FnMut(Place, &[u8]) -> io::Result<Option<Vec<u8>>>` do.
 ///
-/// The implementation opens the file through the handle of the directory, without following symbolic links out
-/// of the tree, bounds its size, and treats a file that a daemon's own filter hides as missing.
+/// The implementation bounds the size of a file, follows symbolic links no further than its side may, and treats a
+/// file that a daemon's own filter hides as missing.
 pub trait ReadMergeFile {
-    /// The content of a file, `None` if there is none. `name` is one component, except when a `.` rule in a
-    /// per-directory file names a path; that path is relative to the directory, and may try to leave the tree.
+    /// The content of a file, `None` if there is none. `name` is one component.
     ///
     /// # Errors
     /// What keeps the file from being read. It matters for a file that a `.` rule names only.
@@ -84,7 +84,7 @@ impl Directory {
 
     pub(super) fn place(&self) -> Place<'_> {
         if self.above {
-            Place::Above(&self.path)
+            Place::Outside(&self.path)
         } else {
             Place::Transfer(&self.path)
         }
@@ -161,10 +161,12 @@ impl<'a> Reading<'a> {
                 self.clears = true;
                 Ok(())
             }
-            Parsed::Rule(rule) => self.push(rule),
+            Parsed::Rule(rule) => self.push(rule, depth),
             Parsed::Cvs(mark) => {
                 let rules = self.chain.settings().cvs.rules(&mark);
-                rules.into_iter().try_for_each(|rule| self.push(rule))
+                rules
+                    .into_iter()
+                    .try_for_each(|rule| self.push(rule, depth))
             }
             Parsed::DirMerge(merge) => self.push_dir_merge(merge, source, notices),
             Parsed::Merge(merge) => self.read_now(&merge, source, depth + 1),
@@ -172,17 +174,22 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Keeps a rule unless it is for the other side.
-    fn push(&mut self, mut rule: Rule) -> Result<(), FilterError> {
+    /// Keeps a rule unless it is for the other side. In a file that a `.` rule names a leading slash stands for the
+    /// transfer root.
+    fn push(&mut self, mut rule: Rule, depth: usize) -> Result<(), FilterError> {
+        // `--delete-excluded` changes the rules of the per-directory file alone (07-filters 6.3).
+        let delete_excluded = depth == 1 && self.chain.settings().delete_excluded;
         if !self
             .chain
             .role()
-            .heeds(rule.effective_sides(self.chain.settings().delete_excluded))
+            .heeds(rule.effective_sides(delete_excluded))
         {
             return Ok(());
         }
         self.chain.count(&rule)?;
-        rule.anchor = self.directory.anchor.clone();
+        if depth == 1 {
+            rule.anchor = self.directory.anchor.clone();
+        }
         if matches!(rule.origin, Origin::List) {
             rule.origin = Origin::PerDir(self.origin.clone());
         }
@@ -207,18 +214,20 @@ impl<'a> Reading<'a> {
             chain.is_active(merge.base(), &chain.entries, cut_off)
                 || chain.is_active(merge.base(), &self.entries, cut_off)
         };
-        if !heeded || active() {
+        let active = active();
+        // The exclude counts even if there is nothing more to read.
+        if let Some(rule) = Some(&merge)
+            .filter(|merge| merge.exclude_self)
+            .and_then(exclude_merge_file)
+        {
+            self.push(rule, 1)?;
+        }
+        if !heeded || active {
             return Ok(());
         }
         if self.depth + 1 >= MERGE_DEPTH {
             notices.push(Notice::Depth(source.clone()));
             return Ok(());
-        }
-        if let Some(rule) = Some(&merge)
-            .filter(|merge| merge.exclude_self)
-            .and_then(exclude_merge_file)
-        {
-            self.push(rule)?;
         }
         self.chain.count_bytes(merge.name.len())?;
         self.entries.push(Entry::Merge(self.chain.merges.len()));
@@ -228,7 +237,21 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// Puts the rules of another file of the directory here.
+    /// The absolute path, without its leading slash, of a file that a `.` rule names: a plain name is looked for in
+    /// the transfer root, or next to a file above it, any other path starts at the per-directory file (07-filters
+    /// 7.1).
+    fn named_file(&self, name: &[u8]) -> Vec<u8> {
+        let directory = &self.directory.absolute;
+        if name.starts_with(b"/") {
+            clean(name)
+        } else if name.contains(&b'/') || self.directory.above {
+            clean(&join(directory, name))
+        } else {
+            clean(&join(self.chain.root(), name))
+        }
+    }
+
+    /// Puts the rules of another file here.
     fn read_now(
         &mut self,
         merge: &Merge,
@@ -244,7 +267,7 @@ impl<'a> Reading<'a> {
             .filter(|merge| merge.exclude_self)
             .and_then(exclude_merge_file)
         {
-            self.push(rule)?;
+            self.push(rule, depth)?;
         }
         let include = Grammar::of(merge, false).is_include_only();
         let failed = |error| FilterError::Open {
@@ -252,12 +275,30 @@ impl<'a> Reading<'a> {
             name: source.clone(),
             source: error,
         };
-        let content = self
-            .read
-            .read(self.directory.place(), &merge.name)
-            .map_err(failed)?;
+        let path = self.named_file(&merge.name);
+        let (directory, name) = split(&path);
+        let root = self.chain.root();
+        let outside;
+        let place = match strip_directory(directory, root) {
+            Some(rel) => Place::Transfer(rel),
+            None if directory == root => Place::Transfer(b""),
+            None => {
+                outside = [b"/", directory].concat();
+                Place::Outside(&outside)
+            }
+        };
+        let content = self.read.read(place, name).map_err(failed)?;
         let bytes = content.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+        self.chain.count_file(bytes.len(), source)?;
         self.read_rules(&bytes, merge, &FileLabel::of(source, &merge.name), depth)
+    }
+}
+
+/// An absolute path without its leading slash as directory and last component.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|&b| b == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (b"", path),
     }
 }
 
@@ -301,7 +342,7 @@ pub(super) fn scan_top(merge: &Merge, root: &[u8]) -> Option<usize> {
 }
 
 /// An absolute path without its leading slash, with `.` and `..` resolved by their letters.
-fn clean(path: &[u8]) -> Vec<u8> {
+pub(super) fn clean(path: &[u8]) -> Vec<u8> {
     let mut components: Vec<&[u8]> = Vec::new();
     for component in path.split(|&b| b == b'/') {
         match component {

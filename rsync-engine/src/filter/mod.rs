@@ -49,5 +49,11 @@ pub const MAX_RULES: usize = rsync_proto::limits::FILTER_RULES;
 /// Bytes of all those rules.
 pub const MAX_RULE_BYTES: usize = rsync_proto::limits::FILTER_BYTES;
 
+/// Merge files read for one directory or one option, those that they name included.
+pub const MAX_MERGE_FILES: usize = 1000;
+
+/// Bytes of all those files.
+pub const MAX_MERGE_BYTES: usize = MAX_RULE_BYTES;
+
 /// How many files may name one another (07-filters 7.1).
 pub const MERGE_DEPTH: usize = 32;

@@ -268,6 +268,7 @@ impl Prefix {
                 xattr,
                 perishable,
                 default_perishable: true,
+                keeps_sides: false,
                 rest: text.into(),
             }));
         }

@@ -93,7 +93,7 @@ pub(super) enum Anchor {
 #[derive(Clone, Debug)]
 pub(super) enum Origin {
     List,
-    /// The exclude of a merge file's own name (`e`), which `--delete-excluded` leaves alone.
+    /// The exclude of a merge file's own name (`e`), which `--delete-excluded` does not change on the wire.
     MergeFileName,
     PerDir(Arc<[u8]>),
     Cvs,
@@ -127,8 +127,7 @@ impl Rule {
 
     /// The sides on which the rule counts, [`Sides::NONE`] for both (07-filters 6.3).
     pub(super) fn effective_sides(&self, delete_excluded: bool) -> Sides {
-        let exempt = matches!(self.origin, Origin::MergeFileName);
-        if delete_excluded && !self.sides.is_named() && !exempt {
+        if delete_excluded && !self.sides.is_named() {
             Sides::SENDER
         } else {
             self.sides
@@ -231,6 +230,8 @@ pub(super) struct CvsMark {
     pub(super) perishable: bool,
     /// Of the default list only, not of what the user's own file and variable say.
     pub(super) default_perishable: bool,
+    /// Of a client that pulls with `-C`: `--delete-excluded` does not change its sides (07-filters 9).
+    pub(super) keeps_sides: bool,
     /// Text behind the separator, which only travels.
     pub(super) rest: Box<[u8]>,
 }

@@ -6,7 +6,7 @@ use super::MAX_RULE;
 use super::content::Syntax;
 use super::error::FilterError;
 use super::list::{ItemKind, RuleList, RuleSettings};
-use super::rule::{Merge, Role, Rule, Sides, Style};
+use super::rule::{Merge, Origin, Role, Rule, Sides, Style};
 
 impl RuleList {
     /// The texts for the server in their order, without the length words around them. `role` is the client's
@@ -69,7 +69,10 @@ impl RuleList {
         out: &mut Vec<Vec<u8>>,
     ) -> Result<(), FilterError> {
         let delete_excluded = self.settings.delete_excluded;
-        let sides = rule.effective_sides(delete_excluded);
+        let sides = match rule.origin {
+            Origin::MergeFileName => rule.sides,
+            _ => rule.effective_sides(delete_excluded),
+        };
         // A rule without sides is plain for a server that deletes what is excluded, whoever wrote it.
         let plain = delete_excluded && role == Role::Sender && !rule.sides.is_named();
         if plain || !travels(sides, role) {

@@ -518,6 +518,12 @@ static TRANSFER: &[OptionSpec] = &[
             None,
         ),
     ),
+    spec("", Some(b'F'), Effect::On(add_rsync_filter)),
+    spec(
+        "cvs-exclude",
+        Some(b'C'),
+        Effect::On(|o| o.cvs_exclude = true),
+    ),
     spec(
         "exclude",
         None,
@@ -566,6 +572,16 @@ fn add_filter(options: &mut TransferOptions, text: FilterText) -> Result<(), Opt
     Ok(())
 }
 
+/// The first `-F` and the second; a third means nothing (07-filters 2).
+fn add_rsync_filter(options: &mut TransferOptions) {
+    let texts = &mut options.filter_texts;
+    if !texts.contains(&FilterText::RsyncFilter) {
+        texts.push(FilterText::RsyncFilter);
+    } else if !texts.contains(&FilterText::NoRsyncFilter) {
+        texts.push(FilterText::NoRsyncFilter);
+    }
+}
+
 /// The transfer options of rsync 3.5.0 that Syncline does not do yet. They are refused by name.
 static UNSUPPORTED: &[OptionSpec] = &[
     missing_switch("acls", Some(b'A')),
@@ -589,7 +605,6 @@ static UNSUPPORTED: &[OptionSpec] = &[
     missing("copy-links", Some(b'L')),
     missing("copy-unsafe-links", None),
     missing_switch("crtimes", Some(b'N')),
-    missing("cvs-exclude", Some(b'C')),
     missing_value("debug", None, &[]),
     missing_switch("delay-updates", None),
     missing_switch("drop-D", None),
@@ -651,5 +666,4 @@ static UNSUPPORTED: &[OptionSpec] = &[
     missing_value("write-batch", None, &[]),
     missing_switch("write-devices", None),
     missing_switch("xattrs", Some(b'X')),
-    missing("", Some(b'F')),
 ];

@@ -97,6 +97,8 @@ pub struct TransferOptions {
     pub list_only: ListOnly,
     /// Allow incremental recursion (default on). It still needs `recursive` and the peer's consent.
     pub inc_recursive: bool,
+    /// `-C`: leave out what CVS would (07-filters 9).
+    pub cvs_exclude: bool,
     /// `--remove-source-files`: the receiver confirms each file (MSG_SUCCESS). The watcher uses these
     /// acknowledgements without removing anything.
     pub remove_source_files: bool,
@@ -222,6 +224,7 @@ impl Default for TransferOptions {
             dry_run: false,
             list_only: ListOnly::Off,
             inc_recursive: true,
+            cvs_exclude: false,
             remove_source_files: false,
             checksum_seed: None,
             checksum_choice: None,
@@ -356,6 +359,10 @@ impl ChecksumChoice {
 pub enum FilterText {
     /// `--filter=RULE`, `-f RULE`.
     Rule(Vec<u8>),
+    /// The first `-F`: the rules of the files `.rsync-filter`, in each directory and in those above.
+    RsyncFilter,
+    /// The second `-F`: those files themselves are left out.
+    NoRsyncFilter,
     /// `--exclude=PATTERN`.
     Exclude(Vec<u8>),
     /// `--include=PATTERN`.

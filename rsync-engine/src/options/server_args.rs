@@ -106,6 +106,7 @@ fn short_cluster(
         (b'E', push && options.executability && !options.perms),
         (b'r', options.recursive),
         (b'c', options.checksum),
+        (b'C', options.cvs_exclude),
         (b'I', options.ignore_times),
         (b'R', options.relative),
         (b'x', options.one_file_system >= 1),

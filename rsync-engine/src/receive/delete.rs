@@ -21,6 +21,9 @@ use super::generator::Generator;
 
 /// What filters say about names at the receiving side. Paths are relative to the destination.
 pub trait Protection: Send {
+    /// Called once, before anything else, with the absolute path of the destination as it was named; of a daemon,
+    /// within the module.
+    fn set_root(&mut self, absolute: &[u8]);
     /// Called before names of this directory are asked about, so that per-directory rule files can be read.
     fn enter(&mut self, dir: RelPath<'_>, tree: &Tree);
     /// Whether a name is excluded from deletion. `whole`: its directory is itself being deleted.
@@ -36,6 +39,7 @@ pub trait Protection: Send {
 pub struct Unprotected;
 
 impl Protection for Unprotected {
+    fn set_root(&mut self, _absolute: &[u8]) {}
     fn enter(&mut self, _dir: RelPath<'_>, _tree: &Tree) {}
     fn protects(&mut self, _path: RelPath<'_>, _is_dir: bool, _whole: bool) -> bool {
         false
@@ -62,7 +66,13 @@ pub(super) struct Deletions {
 }
 
 impl Deletions {
-    pub(super) fn new(protection: Box<dyn Protection>, limit: Option<u64>) -> Self {
+    /// `root`: absolute path of the destination.
+    pub(super) fn new(
+        mut protection: Box<dyn Protection>,
+        root: &[u8],
+        limit: Option<u64>,
+    ) -> Self {
+        protection.set_root(root);
         Self {
             protection,
             limit,
@@ -86,7 +96,7 @@ struct Reaper<'a> {
     silent_top: Option<RelPath<'a>>,
     /// Filters were asked about the topmost entry already.
     top: RelPath<'a>,
-    filtered: bool,
+    tree: Option<&'a Tree>,
     dry_run: bool,
     reports: Vec<(Vec<u8>, FileKind)>,
     failures: Vec<(Vec<u8>, FileKind, Errno)>,
@@ -94,13 +104,14 @@ struct Reaper<'a> {
 
 impl Deleter for Reaper<'_> {
     fn protects(&mut self, entry: &Doomed<'_>) -> bool {
-        self.filtered
-            && entry.path != self.top
-            && self.deletions.protection.protects(
-                entry.path,
-                entry.kind == FileKind::Directory,
-                true,
-            )
+        if entry.path == self.top {
+            return false;
+        }
+        let protection = &mut self.deletions.protection;
+        if let (Some(tree), Some((parent, _))) = (self.tree, entry.path.split()) {
+            protection.enter(parent, tree);
+        }
+        protection.protects(entry.path, entry.kind == FileKind::Directory, true)
     }
 
     fn remove(&mut self, entry: &Doomed<'_>) -> fs::Result<bool> {
@@ -294,7 +305,7 @@ impl Generator {
         let Ok((dir, name)) = self.parent(path) else {
             return Ok(());
         };
-        self.reap(&dir, name, path, None, true)?;
+        self.reap(&dir, name, path, None)?;
         self.changed_parent(path);
         Ok(())
     }
@@ -312,7 +323,7 @@ impl Generator {
         if stat.is_dir() && !whole && !self.is_empty(&dir, name) {
             return self.tell_not_empty(subject.name);
         }
-        self.reap(&dir, name, subject.path, None, true)?;
+        self.reap(&dir, name, subject.path, None)?;
         self.changed_parent(subject.path);
         Ok(())
     }
@@ -333,7 +344,7 @@ impl Generator {
             self.tell_not_empty(name)?;
             return Ok(false);
         }
-        self.reap(&dir, base, path, Some(path), true)
+        self.reap(&dir, base, path, Some(path))
     }
 
     fn is_empty(&mut self, dir: &Dir, name: Name<'_>) -> bool {
@@ -356,14 +367,13 @@ impl Generator {
         name: Name<'_>,
         path: RelPath<'_>,
         silent_top: Option<RelPath<'_>>,
-        filtered: bool,
     ) -> Result<bool, Error> {
         self.forget(path);
         let mut reaper = Reaper {
             deletions: &mut self.deletions,
             silent_top,
             top: path,
-            filtered,
+            tree: self.place.tree.as_ref(),
             dry_run: self.session.options.dry_run,
             reports: Vec::new(),
             failures: Vec::new(),
@@ -374,6 +384,9 @@ impl Generator {
         };
         let gone = fs::remove_tree(dir, name, path, options, &mut reaper);
         let (reports, failures) = (reaper.reports, reaper.failures);
+        if let Some(fault) = self.deletions.protection.take_fault() {
+            return Err(fault);
+        }
         for (path, kind) in reports {
             self.report(&path, kind)?;
         }

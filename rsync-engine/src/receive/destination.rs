@@ -31,6 +31,8 @@ pub enum Destination {
 pub(crate) struct Place {
     /// Its directory; `None` in a dry run that would have made it.
     pub(crate) tree: Option<Tree>,
+    /// The absolute path of that directory as it was named; in a module, the path there.
+    pub(crate) absolute: Vec<u8>,
     /// The only entry is stored under this name instead of its own.
     pub(crate) single: Option<NameBuf>,
     /// The directory was just made, or a dry run would have made it.
@@ -47,6 +49,17 @@ impl Destination {
         first_is_dir: bool,
         dry_run: bool,
     ) -> Result<Place, Error> {
+        let mut place = self.find(count, first_is_dir, dry_run)?;
+        place.absolute = self.whole();
+        if place.single.is_some() {
+            // It lies next to the file.
+            let slash = place.absolute.iter().rposition(|&byte| byte == b'/');
+            place.absolute.truncate(slash.unwrap_or(0));
+        }
+        Ok(place)
+    }
+
+    fn find(&self, count: usize, first_is_dir: bool, dry_run: bool) -> Result<Place, Error> {
         match self.open() {
             Ok(tree) => {
                 tree.root()
@@ -98,9 +111,9 @@ impl Destination {
                 .map_err(|errno| self.failed("change_dir", errno, 3))?;
             return Ok(Place {
                 tree: Some(tree),
-                single: None,
                 fresh: true,
                 name: self.shown(),
+                ..Place::default()
             });
         }
         match self.parent() {

@@ -195,6 +195,7 @@ pub fn receive(
     let listing = what.destination.is_none();
     let checksum = checksums::transfer(&session.negotiated);
     let rules = AttributeRules::new(&session.options, what.root, what.umask);
+    let deletions = Deletions::new(what.protection, &place.absolute, session.options.max_delete);
     let session = Arc::new(session);
     let mut receiver = Receiver {
         session: Arc::clone(&session),
@@ -235,7 +236,7 @@ pub fn receive(
         list_checksum: checksums::list(&session.negotiated),
         root: what.root,
         links: HardLinks::default(),
-        deletions: Deletions::new(what.protection, session.options.max_delete),
+        deletions,
         open_dirs: OpenDirs::default(),
         list_buf: ListBuf::default(),
         stats: GeneratorStats::default(),

@@ -42,6 +42,8 @@ pub enum Source {
 pub struct Argument {
     /// The directory that names are relative to.
     pub tree: Tree,
+    /// Its absolute path as it was named, for rules that are compared with such; of a daemon, within the module.
+    pub absolute: Vec<u8>,
     /// Which links on the way from `tree` to the argument are followed.
     pub links: Links,
     /// The name in the transfer: `.` for the contents of `tree` itself; with `-R` a path, perhaps with a
@@ -89,11 +91,14 @@ pub enum PickedAction {
 
 /// What filters say about names at the sending side.
 pub trait Selection: std::marker::Send {
+    /// Adds a source root, by its [`Argument::absolute`] path. They are numbered from 0.
+    fn add_root(&mut self, absolute: &[u8]);
     /// Called before names of a directory are asked about, so that per-directory rule files can be read from
-    /// it. `path` is relative to `tree`, which is the source root of this number.
+    /// it. `path` is relative to `tree`, which is the source root of this number. What was entered before counts as far
+    /// as it leads here.
     fn enter(&mut self, root: u16, path: RelPath<'_>, dir: &Dir, tree: &Tree);
     /// Whether a name is hidden from the transfer.
-    fn hides(&mut self, path: RelPath<'_>, is_dir: bool) -> bool;
+    fn hides(&mut self, root: u16, path: RelPath<'_>, is_dir: bool) -> bool;
     /// A rule file that cannot be used, found since the last call: it ends the run.
     fn take_fault(&mut self) -> Option<Error>;
 }
@@ -103,8 +108,9 @@ pub trait Selection: std::marker::Send {
 pub struct Everything;
 
 impl Selection for Everything {
+    fn add_root(&mut self, _absolute: &[u8]) {}
     fn enter(&mut self, _root: u16, _path: RelPath<'_>, _dir: &Dir, _tree: &Tree) {}
-    fn hides(&mut self, _path: RelPath<'_>, _is_dir: bool) -> bool {
+    fn hides(&mut self, _root: u16, _path: RelPath<'_>, _is_dir: bool) -> bool {
         false
     }
     fn take_fault(&mut self) -> Option<Error> {

@@ -306,6 +306,7 @@ pub(crate) fn contents(tree: &Tree) -> Source {
 pub(crate) fn argument(tree: &Tree, name: &[u8], contents: bool) -> Argument {
     Argument {
         tree: tree.clone(),
+        absolute: Vec::new(),
         links: Links::Refuse,
         name: name.to_vec(),
         implied: false,

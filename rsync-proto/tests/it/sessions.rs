@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use rsync_proto::args::{put_arguments, put_secluded_arguments};
 use rsync_proto::auth::put_response;
-use rsync_proto::filter::{self, Rule};
+use rsync_proto::filter;
 use rsync_proto::greeting::{Greeting, put_greeting};
 use rsync_proto::item::{ItemFlags, ItemHeader};
 use rsync_proto::mux::Peer;
@@ -210,7 +210,7 @@ fn check_streams(
 
     let mut client_data = Cursor::new(&client_data);
     if options.sends_filters {
-        check_filters(protocol, &mut client_data);
+        check_filters(&mut client_data);
     }
     let mut server_data = Cursor::new(&server_data);
     let generator = if options.pull {
@@ -228,11 +228,11 @@ fn check_streams(
     check_generator(protocol, options, generator);
 }
 
-fn check_filters(protocol: Protocol, cursor: &mut Cursor<'_>) {
+fn check_filters(cursor: &mut Cursor<'_>) {
     let before = cursor.rest();
     let mut out = Vec::new();
     for rule in captured::filters(cursor) {
-        Rule::parse(&rule).unwrap().put(&mut out, protocol).unwrap();
+        filter::put_rule(&mut out, &rule).unwrap();
     }
     filter::put_end(&mut out);
     assert_eq!(before[..before.len() - cursor.remaining()], out);

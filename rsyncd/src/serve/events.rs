@@ -2,6 +2,7 @@
 
 use rsync_delta::Checksum;
 use rsync_engine::{Cost, Event, Events, Item};
+use rsync_proto::item::ItemFlags;
 
 use crate::logfmt::{LoggedItem, Operation};
 use crate::session::SessionLog;
@@ -11,9 +12,21 @@ pub(super) struct Logged {
     pub(super) log: SessionLog,
     /// The path of a push's names in the module.
     pub(super) prefix: Vec<u8>,
+    /// Modification times are kept.
+    pub(super) times: bool,
 }
 
 impl Logged {
+    /// Something that was not deleted.
+    fn moved(&self, item: &Item<'_>, cost: Cost) {
+        let operation = if item.sending {
+            Operation::Send
+        } else {
+            Operation::Receive
+        };
+        self.item(operation, item, cost);
+    }
+
     fn item(&self, operation: Operation, item: &Item<'_>, cost: Cost) {
         let prefix = if item.sending {
             item.place
@@ -40,7 +53,7 @@ impl Logged {
             checksum_len: item.algorithm.digest_len(),
             bytes: cost.data,
             sums: cost.sums,
-            itemized: "",
+            itemized: &item.flags.itemized(item.mode, item.sending, self.times),
         });
     }
 }
@@ -50,16 +63,20 @@ impl Events for Logged {
         match event {
             Event::Failed(failure) => self.log.warn(format!("rsync: {failure}")),
             Event::Transferred { item, cost, .. } if self.log.wants_items() => {
-                let operation = if item.sending {
-                    Operation::Send
-                } else {
-                    Operation::Receive
-                };
-                self.item(operation, &item, cost);
+                self.moved(&item, cost);
+            }
+            // What has no data; the rest is logged when that has moved.
+            Event::Item(item)
+                if self.log.wants_itemized() && !item.flags.contains(ItemFlags::TRANSFER) =>
+            {
+                let named = item.xname.is_some_and(|name| !name.is_empty());
+                if named || item.flags.is_significant() {
+                    self.moved(&item, Cost::default());
+                }
             }
             Event::Deleted { name, is_dir } if self.log.wants_items() => {
                 let item = Item {
-                    flags: rsync_proto::item::ItemFlags::default(),
+                    flags: ItemFlags::default(),
                     name,
                     mode: if is_dir { 0o040_000 } else { 0o100_000 },
                     size: 0,

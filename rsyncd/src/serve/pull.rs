@@ -3,7 +3,7 @@
 use rsync_engine::filter::{Chain, Role, RuleList};
 use rsync_engine::fs::{Dir, Links, NameService, RelPath, RelPathBuf, Tree};
 use rsync_engine::options::ServerRequest;
-use rsync_engine::rules::SelectionRules;
+use rsync_engine::rules::{RuleFiles, SelectionRules};
 use rsync_engine::send::{Argument, Selection, Send, Source};
 use rsync_engine::{Error, IO_GENERAL, Outcome, TextKind};
 use rsync_proto::PeerText;
@@ -37,8 +37,6 @@ pub(super) fn send(
             arguments.push(argument);
         }
     }
-    let prefixes = arguments.iter().map(|argument| argument.place.clone());
-    let prefixes: Vec<_> = prefixes.collect();
     // Each argument brings its own.
     let session = session(&ready, request, asked.options, Vec::new());
     for path in hidden {
@@ -59,13 +57,16 @@ pub(super) fn send(
         true => Box::new(Nameless),
         false => Box::new(request.names.clone()),
     };
+    let files = RuleFiles::Module {
+        tree: request.root.clone(),
+        hidden: Box::new(module.clone()),
+    };
     let what = Send {
         source: Source::Arguments(arguments),
         selection: Box::new(Visible {
-            rules: SelectionRules::new(Chain::new(rules, Role::Sender), None),
+            rules: SelectionRules::new(Chain::new(rules, Role::Sender), files),
             module,
-            prefixes,
-            root: 0,
+            prefixes: Vec::new(),
         }),
         names,
         munge_links: request.munge_symlinks,
@@ -73,7 +74,8 @@ pub(super) fn send(
     rsync_engine::send(session, ready.input, ready.out, what)
 }
 
-/// One path of a pull, split as a client would split it (06-client 1.4); its place is a path in the module. What does not exist is the engine's to report.
+/// One path of a pull, split as a client would split it (06-client 1.4); its place is a path in the
+/// module. What does not exist is the engine's to report.
 fn argument(module: &Tree, path: &[u8], relative: bool) -> Option<Argument> {
     let contents = path.ends_with(b"/") || path == b"." || path.ends_with(b"/.");
     let (base, rest) = match path.windows(3).position(|window| window == b"/./") {
@@ -107,6 +109,7 @@ fn argument(module: &Tree, path: &[u8], relative: bool) -> Option<Argument> {
                 implied,
                 contents,
                 shown,
+                absolute: prefix.clone(),
                 place: prefix,
             })
         }
@@ -122,6 +125,7 @@ fn argument(module: &Tree, path: &[u8], relative: bool) -> Option<Argument> {
                 implied: false,
                 contents,
                 shown,
+                absolute: Vec::new(),
                 place: Vec::new(),
             })
         }
@@ -152,25 +156,26 @@ struct Visible {
     module: Chain,
     /// By argument.
     prefixes: Vec<Vec<u8>>,
-    /// The argument whose directories are looked at. The name of the next one is asked about while it is still
-    /// the one before; with different prefixes that may hide a name too many, never one too few: the arguments
-    /// themselves were looked at before.
-    root: usize,
 }
 
 impl Selection for Visible {
+    fn add_root(&mut self, absolute: &[u8]) {
+        self.rules.add_root(absolute);
+        self.prefixes.push(absolute.to_vec());
+    }
+
     fn enter(&mut self, root: u16, path: RelPath<'_>, dir: &Dir, tree: &Tree) {
-        self.root = usize::from(root);
         self.rules.enter(root, path, dir, tree);
     }
 
-    fn hides(&mut self, path: RelPath<'_>, is_dir: bool) -> bool {
-        let prefix = self.prefixes.get(self.root).map_or(&b""[..], Vec::as_slice);
+    fn hides(&mut self, root: u16, path: RelPath<'_>, is_dir: bool) -> bool {
+        let prefix = self.prefixes.get(usize::from(root));
+        let prefix = prefix.map_or(&b""[..], Vec::as_slice);
         (!self.module.is_empty()
             && self
                 .module
                 .excludes_path(&join(prefix, path.as_bytes()), is_dir))
-            || self.rules.hides(path, is_dir)
+            || self.rules.hides(root, path, is_dir)
     }
 
     fn take_fault(&mut self) -> Option<Error> {

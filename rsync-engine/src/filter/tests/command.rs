@@ -106,7 +106,7 @@ impl Command {
             list.add_partial_dir(dir.as_bytes(), protocol, role)?;
         }
         if self.cvs {
-            list.add_cvs_exclude(protocol)?;
+            list.add_cvs_exclude(protocol, role)?;
         }
         Ok(list)
     }
@@ -132,7 +132,7 @@ impl Command {
         };
         let mut list = RuleList::from_wire(&sent, settings).unwrap();
         if self.cvs && role == Role::Receiver {
-            list.add_cvs_exclude(protocol).unwrap();
+            list.add_cvs_exclude(protocol, Role::Sender).unwrap();
         }
         list
     }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::io;
 
 use super::{excluded, rules};
-use crate::filter::{Chain, FilterError, Notice, Place, Role};
+use crate::filter::{Chain, FilterError, Notice, Place, Role, RuleList, RuleSettings};
+use crate::options::FilterText;
 
 /// Files of a tree by path, read as merge files.
 struct Files(HashMap<String, &'static str>, usize);
@@ -31,7 +32,7 @@ impl Files {
             let path = match place {
                 Place::Transfer(b"") => name.to_owned(),
                 Place::Transfer(dir) => format!("{}/{name}", std::str::from_utf8(dir).unwrap()),
-                Place::Above(dir) => format!("{}:{name}", std::str::from_utf8(dir).unwrap()),
+                Place::Outside(dir) => format!("{}:{name}", std::str::from_utf8(dir).unwrap()),
             };
             Ok(self.0.get(&path).map(|text| text.as_bytes().to_vec()))
         })
@@ -132,7 +133,8 @@ fn files_that_name_files() {
         ("d/.g", "+ k\n"),
         ("d/.f", "!\n: .g\n- x\n"),
         ("d/e/.g", "- y\n"),
-        ("m/.f", ". sub/rules\n"),
+        ("m/.f", ". sub/rules\n. plain\n"),
+        ("plain", "- p\n- /m/q\n- /r\n"),
         ("m/sub/rules", "- z\n!\n- w\n"),
         ("bad/.f", "- a\n. nope\n"),
         ("worse/.f", "+ a\nzz\n"),
@@ -146,6 +148,8 @@ fn files_that_name_files() {
     assert!(excluded(&chain, "d/e/y") && excluded(&chain, "d/e/x") && !excluded(&chain, "d/e/k"));
     files.enter(&mut chain, "m");
     assert!(excluded(&chain, "m/w") && !excluded(&chain, "m/z") && !excluded(&chain, "m/k"));
+    // A plain name is looked for in the transfer root, where what it holds is anchored as well.
+    assert!(excluded(&chain, "m/p") && excluded(&chain, "m/q") && !excluded(&chain, "m/r"));
     let error = files.try_enter(&mut chain, "bad").unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -158,6 +162,84 @@ fn files_that_name_files() {
     );
     files.enter(&mut chain, "");
     assert!(excluded(&chain, "k"));
+}
+
+#[test]
+fn where_named_files_are() {
+    for (name, place) in [
+        ("x", "x"),
+        ("./x", "d/e/x"),
+        ("../x", "d/x"),
+        ("../../x", "x"),
+        ("../../../x", "/home:x"),
+        ("../../../../../../x", "/:x"),
+        ("/home/me/d/x", "d/x"),
+        ("/etc/../x", "/:x"),
+        ("/x/y/", "/x:y"),
+    ] {
+        let list = rules(&[": .f"]).unwrap();
+        let mut chain = Chain::new(&list, Role::Sender);
+        chain.set_root(b"/home//./you/../me/");
+        let rule = format!(". {name}").leak();
+        let mut files = Files::new(&[("d/e/.f", rule), (place, "- a")]);
+        files.enter(&mut chain, "d/e");
+        assert!(excluded(&chain, "d/e/a"), "{name}");
+    }
+}
+
+#[test]
+fn files_that_name_each_other_many_times_are_bounded() {
+    // Two rules a file, 30 files deep: a thousand million reads.
+    let texts: Vec<(String, String)> = (0..30)
+        .map(|depth| {
+            let next = depth + 1;
+            (format!("{depth}"), format!(". {next}\n. {next}\n"))
+        })
+        .collect();
+    let files: Vec<(&str, &'static str)> = texts
+        .iter()
+        .map(|(name, text)| (name.as_str(), &*text.clone().leak()))
+        .chain([("30", "")])
+        .collect();
+    let list = rules(&[": 0"]).unwrap();
+    let mut files = Files::new(&files);
+    let mut chain = Chain::new(&list, Role::Sender);
+    let error = files.try_enter(&mut chain, "").unwrap_err();
+    assert!(matches!(error, FilterError::TooManyFiles { .. }), "{error}");
+    assert_eq!((error.exit_code(), files.1), (11, 1001));
+    // The same from an option.
+    let mut reads = 0;
+    let texts = [FilterText::Rule(b". 0".to_vec())];
+    let outcome = RuleList::from_options(&texts, RuleSettings::default(), &mut |name| {
+        reads += 1;
+        let name = std::str::from_utf8(name).unwrap();
+        Ok(files.0[name].as_bytes().to_vec())
+    });
+    assert!(matches!(outcome, Err(FilterError::TooManyFiles { .. })));
+    assert_eq!(reads, 1001);
+}
+
+#[test]
+fn a_second_rule_for_a_file_still_excludes_its_name() {
+    let list = rules(&[": .f", ":e .f"]).unwrap();
+    let mut chain = Chain::new(&list, Role::Sender);
+    let mut files = Files::new(&[(".f", ": .g\n:er .g\n")]);
+    files.enter(&mut chain, "");
+    assert!(excluded(&chain, ".f") && excluded(&chain, ".g"));
+}
+
+#[test]
+fn delete_excluded_leaves_rules_of_named_files_alone() {
+    let settings = RuleSettings {
+        delete_excluded: true,
+        ..RuleSettings::default()
+    };
+    let texts = [FilterText::Rule(b":e .f".to_vec())];
+    let list = RuleList::from_options(&texts, settings, &mut super::no_files).unwrap();
+    let mut chain = Chain::new(&list, Role::Receiver);
+    let mut files = Files::new(&[(".f", "- a\n. named\n"), ("named", "- b\n")]);
+    files.enter(&mut chain, "");
+    assert!(excluded(&chain, "b") && !excluded(&chain, "a") && !excluded(&chain, ".f"));
 }
 
 #[test]

@@ -141,14 +141,14 @@ fn cvs_lists_on_a_push() {
         cvs,
         ..RuleSettings::default()
     });
-    list.add_cvs_exclude(Protocol::V32).unwrap();
+    list.add_cvs_exclude(Protocol::V32, Role::Sender).unwrap();
     let sent = wire(&list, Role::Sender);
     assert_eq!(sent[..2], [":C .cvsignore", "-p RCS"]);
     assert_eq!(sent[36..], ["-p .bzr/", "- hx", "- hy/", "- ex"]);
     assert!(wire(&list, Role::Receiver).is_empty());
     // Added after the handshake, these know that the peer has no perishable rules; a written -C does not.
     let mut old = RuleList::new(RuleSettings::default());
-    old.add_cvs_exclude(Protocol::V29).unwrap();
+    old.add_cvs_exclude(Protocol::V29, Role::Sender).unwrap();
     assert_eq!(
         old.wire_rules(Protocol::V29, Role::Sender).unwrap()[1],
         b"- RCS"
@@ -166,7 +166,7 @@ fn cvs_lists_on_a_push() {
         cvs,
         ..RuleSettings::default()
     });
-    list.add_cvs_exclude(Protocol::V32).unwrap();
+    list.add_cvs_exclude(Protocol::V32, Role::Sender).unwrap();
     assert_eq!(wire(&list, Role::Sender), [":C .cvsignore", "- b"]);
 }
 

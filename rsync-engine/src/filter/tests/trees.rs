@@ -88,7 +88,7 @@ impl Tree {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let dir = match place {
             Place::Transfer(rel) => below(root, &text(rel)),
-            Place::Above(absolute) => match text(absolute).strip_prefix("/case") {
+            Place::Outside(absolute) => match text(absolute).strip_prefix("/case") {
                 Some(rest) => rest.trim_start_matches('/').to_owned(),
                 None => return Ok(None),
             },

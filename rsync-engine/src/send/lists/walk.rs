@@ -30,6 +30,7 @@ impl ListWriter {
             _ => (false, &argument.name[..]),
         };
         let shown = before(&argument.shown, name).to_vec();
+        self.selection.add_root(&argument.absolute);
         let root = self.root(
             &argument.tree,
             argument.links,
@@ -47,6 +48,10 @@ impl ListWriter {
             Ok(stat) if argument.contents && stat.is_symlink() => {
                 argument.tree.stat(path, argument.links)
             }
+            other => other,
+        };
+        let stat = match stat {
+            Ok(stat) if argument.contents && !stat.is_dir() => Err(Errno::NOTDIR),
             other => other,
         };
         let stat = match stat {
@@ -69,16 +74,25 @@ impl ListWriter {
         if let Some(of_root) = self.roots.get_mut(usize::from(root)) {
             of_root.device = stat.id.dev;
         }
+        let is_dot = name == b"." || name == b"/";
+        if !is_dot && self.selection.hides(root, path, stat.is_dir()) {
+            return Ok(());
+        }
         if below_dot && (recursive || dirs) {
             self.directory_entry(root, b".", Marks::IMPLIED, list, out)?;
         }
         if argument.implied {
             let mut seen = HashSet::new();
             self.parents(root, name, &mut seen, Marks::IMPLIED, list, out)?;
-        }
-        let is_dot = name == b"." || name == b"/";
-        if !is_dot && self.selection.hides(path, stat.is_dir()) {
-            return Ok(());
+            // The rules in the directories above the argument are asked last (07-filters 8).
+            if let Some((parent, _)) = path.split().filter(|(parent, _)| !parent.is_root())
+                && let Ok(dir) = self.dir(root, parent)
+            {
+                self.enter(root, parent, &dir)?;
+                if self.selection.hides(root, path, stat.is_dir()) {
+                    return Ok(());
+                }
+            }
         }
         if !stat.is_dir() {
             return self.entry(root, name, &stat, Marks::NONE, list, out);
@@ -234,16 +248,19 @@ impl ListWriter {
                 return Ok(below);
             }
         };
-        if let Some(of_root) = self.roots.get(usize::from(root)) {
-            self.selection.enter(root, path, &dir, &of_root.tree);
-        }
-        if let Some(fault) = self.selection.take_fault() {
-            return Err(fault);
-        }
+        self.enter(root, path, &dir)?;
         let mut buf = std::mem::take(&mut self.list_buf);
         let done = self.listed(root, name, device, &dir, &mut buf, &mut below, list, out);
         self.list_buf = buf;
         done.map(|()| below)
+    }
+
+    /// Puts the rules of a directory in force.
+    fn enter(&mut self, root: u16, path: RelPath<'_>, dir: &Dir) -> Result<(), Error> {
+        if let Some(of_root) = self.roots.get(usize::from(root)) {
+            self.selection.enter(root, path, dir, &of_root.tree);
+        }
+        self.selection.take_fault().map_or(Ok(()), Err)
     }
 
     #[expect(
@@ -299,7 +316,7 @@ impl ListWriter {
             let Ok(rel) = RelPath::new(relative(&path)) else {
                 continue;
             };
-            if self.selection.hides(rel, stat.is_dir()) {
+            if self.selection.hides(root, rel, stat.is_dir()) {
                 continue;
             }
             let one_fs = self.session.options.one_file_system;
