@@ -130,12 +130,15 @@ pub(super) fn scaled(bytes: u64) -> String {
     unit.map_or_else(|| bytes.to_string(), |letter| format!("{value:.2}{letter}"))
 }
 
-/// A C-style integer of 32 bits: decimal, `0x` hex or `0` octal, with an optional sign. `word` is named
+/// A C-style integer of 32 bits: decimal, `0x` hex or `0` octal, with an optional sign; nothing at all is 0. `word` is named
 /// in errors.
 ///
 /// # Errors
 /// [`OptionError::InvalidNumber`], [`OptionError::NumberRange`].
 pub fn parse_integer(argument: &[u8], word: &[u8]) -> Result<i32, OptionError> {
+    if argument.is_empty() {
+        return Ok(0);
+    }
     let invalid = || OptionError::InvalidNumber { word: text(word) };
     let trimmed = argument.trim_ascii_start();
     let (negative, digits) = match trimmed {
@@ -228,7 +231,8 @@ mod tests {
         ] {
             assert_eq!(number(text), Ok(value), "{text:?}");
         }
-        for text in ["", "-", "abc", "1a", "08", "0x", "0xg", "1 "] {
+        assert_eq!(number(""), Ok(0));
+        for text in ["-", "abc", "1a", "08", "0x", "0xg", "1 "] {
             assert_eq!(
                 number(text),
                 Err(OptionError::InvalidNumber {
