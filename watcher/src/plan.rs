@@ -336,6 +336,7 @@ impl Planner<'_> {
         if !stat.is_file() {
             if !stat.is_dir() {
                 self.plan.numbers.push((path.clone(), stat.id.ino));
+                self.link(&stat, EntryKind::Attr);
             } else if !(self.context.is_attached)(path, stat.id) {
                 return;
             }
@@ -369,7 +370,7 @@ impl Planner<'_> {
 
     /// What changed under this name changed under all names of the file, and only this one had an event.
     fn link(&mut self, stat: &Stat, kind: EntryKind) {
-        if stat.is_file() && stat.nlink > 1 {
+        if !stat.is_dir() && stat.nlink > 1 {
             let known = self.plan.linked.entry(stat.id).or_insert(kind);
             *known = (*known).max(kind);
         }

@@ -1,6 +1,7 @@
 //! `syncline watch` against a stock daemon set up as users do: the first sync, then whatever changes.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use testkit::tree::Change;
 use testkit::{Compare, Mix, TreeSpec, real_tree, require_rsync};
@@ -85,7 +86,7 @@ fn hard_links_are_followed() {
     let watch = pair.watch(&["-H"], &[&daemon.url_as(USER, "mirror")]);
     let path = |name: &str| pair.source.join(name);
     let outside = tempfile::tempdir_in(pair.source.parent().unwrap()).unwrap();
-    let changes: [&dyn Fn(); 13] = [
+    let changes: [&dyn Fn(); 16] = [
         &|| fs::write(path("two"), "written through the second").unwrap(),
         &|| fs::hard_link(path("single"), path("dir/link")).unwrap(),
         &|| fs::write(path("dir/link"), "through the new link").unwrap(),
@@ -108,6 +109,14 @@ fn hard_links_are_followed() {
             fs::write(path("new"), "no link any more").unwrap();
             fs::rename(path("new"), path("renamed/three")).unwrap();
         },
+        // What has no content has links, too.
+        &|| {
+            let mode = rustix::fs::Mode::from(0o640);
+            let fifo = rustix::fs::FileType::Fifo;
+            rustix::fs::mknodat(rustix::fs::CWD, path("fifo"), fifo, mode, 0).unwrap();
+        },
+        &|| fs::hard_link(path("fifo"), path("renamed/fifo")).unwrap(),
+        &|| fs::set_permissions(path("fifo"), PermissionsExt::from_mode(0o600)).unwrap(),
         &|| {
             fs::hard_link(path("single"), path("leaves")).unwrap();
             fs::hard_link(path("single"), path("renamed/leaves")).unwrap();

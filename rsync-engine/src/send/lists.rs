@@ -160,7 +160,12 @@ impl ListWriter {
         let marks = self.marks_of(b"");
         self.directory_entry(root, b".", marks, &mut list, out)?;
         for name in &names {
-            self.parents(root, &name.path, &mut seen, Marks::PARENT, &mut list, out)?;
+            let parent = Marks::PARENT;
+            if !self.parents(root, &name.path, &mut seen, parent, &mut list, out)? {
+                // A receiver does not know what to do with a name whose directory is not in the list.
+                self.vanished("link_stat", &name.path, Errno::NOENT, out)?;
+                continue;
+            }
             match name.action {
                 PickedAction::Send if seen.contains(&name.path[..]) || name.path.is_empty() => {}
                 PickedAction::Send => {

@@ -111,7 +111,7 @@ impl ListWriter {
         Ok(())
     }
 
-    /// Adds the directories above a name that were not added yet.
+    /// Adds the directories above a name that were not added yet. False if one of them is no directory any more.
     pub(super) fn parents(
         &mut self,
         root: u16,
@@ -120,7 +120,7 @@ impl ListWriter {
         marks: Marks,
         list: &mut FileList,
         out: &mut WireOut,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         for slash in name
             .iter()
             .enumerate()
@@ -128,18 +128,22 @@ impl ListWriter {
             .map(|(at, _)| at)
         {
             let parent = &name[..slash];
-            if seen.insert(parent.to_vec()) {
+            if !seen.contains(parent) {
                 let marks = if marks.top {
                     marks
                 } else {
                     self.marks_of(parent)
                 };
-                self.directory_entry(root, parent, marks, list, out)?;
+                if !self.directory_entry(root, parent, marks, list, out)? {
+                    return Ok(false);
+                }
+                seen.insert(parent.to_vec());
             }
         }
-        Ok(())
+        Ok(true)
     }
 
+    /// Adds a directory; false if it vanished, or is something else by now.
     pub(super) fn directory_entry(
         &mut self,
         root: u16,
@@ -147,9 +151,9 @@ impl ListWriter {
         marks: Marks,
         list: &mut FileList,
         out: &mut WireOut,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let Ok(path) = RelPath::new(relative(name)) else {
-            return Ok(());
+            return Ok(false);
         };
         let links = if self.session.options.relative {
             Links::Any
@@ -158,12 +162,14 @@ impl ListWriter {
         };
         let tree = match self.roots.get(usize::from(root)) {
             Some(root) => root.tree.clone(),
-            None => return Ok(()),
+            None => return Ok(false),
         };
         match tree.stat(path, links) {
-            Ok(stat) if stat.is_dir() => self.entry(root, name, &stat, marks, list, out),
-            // It vanished, or is something else by now: the name below will say so.
-            _ => Ok(()),
+            Ok(stat) if stat.is_dir() => {
+                self.entry(root, name, &stat, marks, list, out)?;
+                Ok(true)
+            }
+            _ => Ok(false),
         }
     }
 
