@@ -1,6 +1,6 @@
 //! One-shot transfers and listings: from a checked command line to events on the terminal and an exit code.
 
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -201,7 +201,12 @@ pub(crate) fn connect(
 
 /// The rules of the filter options; files are read now.
 pub(crate) fn filters(options: &TransferOptions) -> Result<Filters, syncline::Error> {
-    Filters::new(options, &mut read_rules)
+    let mut filters = Filters::new(options, &mut read_rules)?;
+    for notice in filters.take_notices() {
+        // Nobody to tell is no reason to stop.
+        let _ = writeln!(io::stderr(), "{notice}");
+    }
+    Ok(filters)
 }
 
 fn read_rules(file: &[u8]) -> io::Result<Vec<u8>> {

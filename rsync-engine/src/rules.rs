@@ -6,7 +6,7 @@ use std::path::Path;
 use rsync_proto::PeerText;
 
 use crate::error::Error;
-use crate::filter::{Chain, Place, Requested, RequestedNames, SentRules};
+use crate::filter::{Chain, Notice, Place, Requested, RequestedNames, SentRules};
 use crate::fs::{Atime, Dir, Errno, Links, Name, ReadFile, RelPath, Tree};
 use crate::receive::{NameCheck, Protection, Wanted};
 use crate::send::Selection;
@@ -144,6 +144,10 @@ impl Selection for SelectionRules {
     fn take_fault(&mut self) -> Option<Error> {
         self.fault.take()
     }
+
+    fn take_notices(&mut self) -> Vec<String> {
+        worth_telling(self.chain.take_notices())
+    }
 }
 
 impl Protection for ProtectionRules {
@@ -193,6 +197,19 @@ impl Protection for ProtectionRules {
     fn take_fault(&mut self) -> Option<Error> {
         self.fault.take()
     }
+
+    fn take_notices(&mut self) -> Vec<String> {
+        worth_telling(self.chain.take_notices())
+    }
+}
+
+/// The lines about rules that were left out. What might be a slip of the pen rsync tells at `-vv` only.
+#[must_use]
+pub fn worth_telling(notices: Vec<Notice>) -> Vec<String> {
+    let told = notices
+        .iter()
+        .filter(|notice| !matches!(notice, Notice::TrailingBlank(_)));
+    told.map(Notice::to_string).collect()
 }
 
 /// A file of rules that is looked for.

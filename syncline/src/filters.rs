@@ -11,7 +11,7 @@ use rsync_engine::filter::{
 };
 use rsync_engine::options::TransferOptions;
 use rsync_engine::receive::{NameCheck, Protection};
-use rsync_engine::rules::{AskedFor, ProtectionRules, RuleFiles, SelectionRules};
+use rsync_engine::rules::{AskedFor, ProtectionRules, RuleFiles, SelectionRules, worth_telling};
 use rsync_engine::send::Selection;
 use rsync_proto::Protocol;
 
@@ -53,6 +53,11 @@ impl Filters {
             cvs_exclude,
             wire: None,
         })
+    }
+
+    /// What there is to say about rules that were left out, a line each.
+    pub fn take_notices(&mut self) -> Vec<String> {
+        worth_telling(self.rules.take_notices())
     }
 
     /// Adds the rules that depend on the protocol (07-filters 2).

@@ -7,7 +7,7 @@ use testkit::{
     Compare, Daemon, DaemonConf, Module, Program, Rsync, Server, differences, require_rsync,
 };
 
-use crate::setup::binary;
+use crate::setup::{binary, syncline, told};
 
 /// Below the directory of a run, which is the module of its daemon as well. A file without a text here holds its name.
 const TREE: &[(&str, &str)] = &[
@@ -292,4 +292,30 @@ fn our_daemon_receives_like_stock() {
 #[test]
 fn our_daemon_sends_like_stock() {
     like_stock(Ours::Daemon, Direction::Pull);
+}
+
+/// A rule that is left out is said, wherever it stands.
+#[test]
+fn over_long_rules_are_told() {
+    let rsync = require_rsync!();
+    let long = format!("- {}\n- *.o\n", "x".repeat(5000));
+    let told = [rsync.client(), syncline()].map(|program| {
+        let dir = testkit::temp_dir();
+        for place in ["src/d", "dst/d"] {
+            fs::create_dir_all(dir.path().join(place)).unwrap();
+            fs::write(dir.path().join(place).join(".rules"), &long).unwrap();
+            fs::write(dir.path().join(place).join("a.o"), place).unwrap();
+        }
+        fs::write(dir.path().join("options"), &long).unwrap();
+        let exit = program
+            .current_dir(dir.path())
+            .args(["-ri", "--delete", "-f: .rules", "--exclude-from=options"])
+            .args(["src/", "dst/"])
+            .run();
+        let found = fs::read(dir.path().join("dst/d/a.o")).unwrap();
+        assert_eq!(found, b"dst/d", "the rule behind it holds: {exit}");
+        told(&exit, &[dir.path().display().to_string()])
+    });
+    assert_eq!(told[0].matches("discarding over-long filter").count(), 3);
+    assert_eq!(told[0], told[1]);
 }

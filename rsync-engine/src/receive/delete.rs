@@ -32,6 +32,10 @@ pub trait Protection: Send {
     fn refuses(&mut self, path: RelPath<'_>, is_dir: bool) -> bool;
     /// A rule file that cannot be used, found since the last call: it ends the run.
     fn take_fault(&mut self) -> Option<Error>;
+    /// What else is to be said about rule files since the last call, a line each.
+    fn take_notices(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// No rules.
@@ -167,9 +171,7 @@ impl Generator {
                 return Ok(false);
             }
         };
-        if let Some(fault) = self.deletions.protection.take_fault() {
-            return Err(fault);
-        }
+        self.hear_rules()?;
         let delay = self
             .session
             .options
@@ -251,6 +253,14 @@ impl Generator {
             )
         });
         Ok(extras)
+    }
+
+    /// Says what there is to say about the rule files that were read; one that cannot be used ends the run.
+    fn hear_rules(&mut self) -> Result<(), Error> {
+        for notice in self.deletions.protection.take_notices() {
+            self.tell(TextKind::Warning, notice.as_bytes())?;
+        }
+        self.deletions.protection.take_fault().map_or(Ok(()), Err)
     }
 
     /// Whether the sender's I/O errors forbid deletions; says so once (03-transfer 8.3).
@@ -384,9 +394,7 @@ impl Generator {
         };
         let gone = fs::remove_tree(dir, name, path, options, &mut reaper);
         let (reports, failures) = (reaper.reports, reaper.failures);
-        if let Some(fault) = self.deletions.protection.take_fault() {
-            return Err(fault);
-        }
+        self.hear_rules()?;
         for (path, kind) in reports {
             self.report(&path, kind)?;
         }

@@ -101,6 +101,10 @@ pub trait Selection: std::marker::Send {
     fn hides(&mut self, root: u16, path: RelPath<'_>, is_dir: bool) -> bool;
     /// A rule file that cannot be used, found since the last call: it ends the run.
     fn take_fault(&mut self) -> Option<Error>;
+    /// What else is to be said about rule files since the last call, a line each.
+    fn take_notices(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Hides nothing.

@@ -181,6 +181,10 @@ impl Selection for Visible {
     fn take_fault(&mut self) -> Option<Error> {
         self.rules.take_fault()
     }
+
+    fn take_notices(&mut self) -> Vec<String> {
+        self.rules.take_notices()
+    }
 }
 
 /// `numeric ids`: no name goes out, though the client may expect a list of names.

@@ -68,6 +68,7 @@ const IDENTITY: [&str; 7] = [
 #[test]
 fn a_module_of_another_user() {
     if !is_root() {
+        testkit::skipped("a daemon that changes its identity needs root");
         return;
     }
     let parameters = "uid = 65534\ngid = 65534 12345\n";
@@ -99,6 +100,7 @@ fn a_module_of_another_user() {
 #[test]
 fn who_the_threads_are() {
     if !is_root() {
+        testkit::skipped("a daemon that changes its identity needs root");
         return;
     }
     // Without Landlock the thread could read its status itself; with it, ask the kernel from outside.
@@ -175,6 +177,7 @@ fn who_the_threads_are() {
 #[test]
 fn a_module_of_root_in_a_new_root() {
     if !is_root() {
+        testkit::skipped("a daemon that changes its identity needs root");
         return;
     }
     let parameters = "uid = root\ngid = root\nuse chroot = yes\n";
@@ -196,6 +199,7 @@ fn a_module_of_root_in_a_new_root() {
 #[test]
 fn regimes_without_chroot() {
     if !is_root() {
+        testkit::skipped("a daemon that changes its identity needs root");
         return;
     }
     let look = |request: &mut SessionRequest| {

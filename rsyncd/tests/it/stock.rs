@@ -40,6 +40,7 @@ fn with_users(recorder: &Arc<Recorder>) -> Daemon {
 fn list_and_refusals() {
     let rsync = testkit::require_rsync!();
     if !is_root() {
+        testkit::skipped("a daemon that changes its identity needs root");
         return;
     }
     let recorder = Arc::new(Recorder::default());
@@ -75,6 +76,7 @@ fn list_and_refusals() {
 fn logins_reach_the_session() {
     let rsync = testkit::require_rsync!();
     if !is_root() {
+        testkit::skipped("a daemon that changes its identity needs root");
         return;
     }
     let recorder = Arc::new(Recorder::default());
@@ -121,6 +123,7 @@ fn logins_reach_the_session() {
 fn arguments_reach_the_session() {
     let rsync = testkit::require_rsync!();
     if !is_root() {
+        testkit::skipped("a daemon that changes its identity needs root");
         return;
     }
     let recorder = Arc::new(Recorder::default());
@@ -197,6 +200,7 @@ fn waiting_runner() -> (
 fn max_connections() {
     let rsync = testkit::require_rsync!();
     if !is_root() {
+        testkit::skipped("a daemon that changes its identity needs root");
         return;
     }
     let (run, started, let_go) = waiting_runner();

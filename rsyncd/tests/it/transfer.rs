@@ -31,6 +31,7 @@ fn start(config: &str) -> Daemon {
 fn a_tree_goes_there_and_back_in_every_regime() {
     let rsync = testkit::require_rsync!();
     if !is_root() {
+        testkit::skipped("a daemon that changes its identity needs root");
         return;
     }
     let dir = testkit::temp_dir();
@@ -84,6 +85,7 @@ fn a_tree_goes_there_and_back_in_every_regime() {
 fn a_module_of_another_user_owns_what_it_gets() {
     let rsync = testkit::require_rsync!();
     if !is_root() {
+        testkit::skipped("a daemon that changes its identity needs root");
         return;
     }
     let config = "uid = 65534\ngid = 65534\n\
@@ -154,6 +156,7 @@ fn a_module_of_another_user_owns_what_it_gets() {
 fn what_a_module_hides_does_not_exist() {
     let rsync = testkit::require_rsync!();
     if !is_root() {
+        testkit::skipped("a daemon that changes its identity needs root");
         return;
     }
     let config = "uid = 65534\ngid = 65534\n\
@@ -239,6 +242,7 @@ fn files(tree: &std::path::Path) -> Vec<String> {
 fn the_log_of_a_transfer() {
     let rsync = testkit::require_rsync!();
     if !is_root() {
+        testkit::skipped("a daemon that changes its identity needs root");
         return;
     }
     let config =

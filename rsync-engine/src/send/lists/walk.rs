@@ -88,7 +88,7 @@ impl ListWriter {
             if let Some((parent, _)) = path.split().filter(|(parent, _)| !parent.is_root())
                 && let Ok(dir) = self.dir(root, parent)
             {
-                self.enter(root, parent, &dir)?;
+                self.enter(root, parent, &dir, out)?;
                 if self.selection.hides(root, path, stat.is_dir()) {
                     return Ok(());
                 }
@@ -254,7 +254,7 @@ impl ListWriter {
                 return Ok(below);
             }
         };
-        self.enter(root, path, &dir)?;
+        self.enter(root, path, &dir, out)?;
         let mut buf = std::mem::take(&mut self.list_buf);
         let done = self.listed(root, name, device, &dir, &mut buf, &mut below, list, out);
         self.list_buf = buf;
@@ -262,9 +262,18 @@ impl ListWriter {
     }
 
     /// Puts the rules of a directory in force.
-    fn enter(&mut self, root: u16, path: RelPath<'_>, dir: &Dir) -> Result<(), Error> {
+    fn enter(
+        &mut self,
+        root: u16,
+        path: RelPath<'_>,
+        dir: &Dir,
+        out: &mut WireOut,
+    ) -> Result<(), Error> {
         if let Some(of_root) = self.roots.get(usize::from(root)) {
             self.selection.enter(root, path, dir, &of_root.tree);
+        }
+        for notice in self.selection.take_notices() {
+            self.tell(TextKind::Warning, notice.as_bytes(), out)?;
         }
         self.selection.take_fault().map_or(Ok(()), Err)
     }
