@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, makedev};
+use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, RenameFlags, makedev};
 
 use super::context::Context;
 use super::{
@@ -33,14 +33,13 @@ impl Dir {
         Stat::read(self.context(), self.fd(), None)
     }
 
-    /// Whether names in it can be reached (the permission to search). One system call.
+    /// EACCES if names in it cannot be reached (the permission to search). One system call.
     pub fn check_search(&self) -> Result<()> {
-        rustix::fs::accessat(
-            self.fd(),
-            ".",
-            rustix::fs::Access::EXEC_OK,
-            AtFlags::EACCESS,
-        )
+        match rustix::fs::accessat(self.fd(), ".", Access::EXEC_OK, AtFlags::EACCESS) {
+            Err(Errno::ACCESS) => Err(Errno::ACCESS),
+            // Old kernels and some containers do not let us ask; the first use will tell.
+            _ => Ok(()),
+        }
     }
 
     /// Examines `name`, never following a link. One `statx`.
