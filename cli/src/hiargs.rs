@@ -223,9 +223,16 @@ fn split_operands(operands: &[Vec<u8>], list_only: bool) -> Result<Operands<'_>,
         [_] => Ok((operands, None)),
         // A last argument that only repeats the host is one more source: there is no destination.
         [.., last] if last.starts_with(b":") => Ok((operands, None)),
-        [sources @ .., _] if list_only => Ok((sources, None)),
+        // It would be ignored; two remote ends are told apart below.
+        [sources @ .., dest] if list_only && !(is_remote(&sources[0]) && is_remote(dest)) => {
+            Ok((sources, None))
+        }
         [sources @ .., dest] => Ok((sources, Some(dest))),
     }
+}
+
+fn is_remote(argument: &[u8]) -> bool {
+    HostSpec::parse(argument) != HostSpec::Local
 }
 
 /// The combination rules (06-client 1.3); the first argument decides.
@@ -233,10 +240,7 @@ fn find_job(sources: &[Vec<u8>], dest: Option<&[u8]>, port: Option<u16>) -> Resu
     let (first, further) = sources.split_first().ok_or_else(Failure::usage)?;
     match HostSpec::parse(first) {
         HostSpec::Local => {
-            if let Some(remote) = sources
-                .iter()
-                .find(|source| HostSpec::parse(source) != HostSpec::Local)
-            {
+            if let Some(remote) = sources.iter().find(|source| is_remote(source)) {
                 return Err(usage(Role::Sender, &[b"Unexpected remote arg: ", remote]));
             }
             local_sources(sources, dest, port)
@@ -359,7 +363,7 @@ fn check_sources(
 
 fn refuse_remote_dest(dest: Option<&[u8]>) -> Result<(), Failure> {
     match dest {
-        Some(dest) if HostSpec::parse(dest) != HostSpec::Local => Err(usage(
+        Some(dest) if is_remote(dest) => Err(usage(
             Role::Receiver,
             &[b"The source and destination cannot both be remote."],
         )),

@@ -1,5 +1,6 @@
-//! What a watch remembers from run to run: the moment until when a target is known to have every change. What
-//! changed later is compared by content at the next start, for size and time do not tell every change.
+//! What a watch remembers from run to run: the moment until when a target is known to have every change, and how many names the
+//! source had. What changed later is compared by content at the next start, for size and time do not tell every change; and a source
+//! that lost most of its names is no reason to delete them everywhere.
 
 use std::ffi::OsString;
 use std::io;
@@ -13,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_128;
 #[derive(Debug)]
 pub(crate) struct Memory {
     file: PathBuf,
-    stored: Option<Timestamp>,
+    stored: Option<(Timestamp, usize)>,
 }
 
 impl Memory {
@@ -43,28 +44,33 @@ impl Memory {
     }
 
     /// What was stored last; nothing if there is none or it cannot be read, which only costs certainty.
-    pub(crate) fn load(&mut self) -> Option<Timestamp> {
+    pub(crate) fn load(&mut self) -> Option<(Timestamp, usize)> {
         let text = std::fs::read_to_string(&self.file).ok()?;
-        let (secs, nsec) = text.trim().split_once('.')?;
-        self.stored = Some(Timestamp {
+        let (until, names) = text.trim().split_once(' ')?;
+        let (secs, nsec) = until.split_once('.')?;
+        let until = Timestamp {
             secs: secs.parse().ok()?,
             nsec: nsec.parse().ok().filter(|&nsec| nsec < 1_000_000_000)?,
-        });
+        };
+        self.stored = Some((until, names.parse().ok()?));
         self.stored
     }
 
-    /// Stores a later moment.
-    pub(crate) fn store(&mut self, until: Timestamp) -> io::Result<()> {
-        if self.stored == Some(until) {
+    /// Stores a later moment, and how many names the source has.
+    pub(crate) fn store(&mut self, until: Timestamp, names: usize) -> io::Result<()> {
+        if self.stored == Some((until, names)) {
             return Ok(());
         }
         if let Some(dir) = self.file.parent() {
             std::fs::create_dir_all(dir)?;
         }
         let temporary = self.file.with_extension("new");
-        std::fs::write(&temporary, format!("{}.{:09}\n", until.secs, until.nsec))?;
+        std::fs::write(
+            &temporary,
+            format!("{}.{:09} {names}\n", until.secs, until.nsec),
+        )?;
         std::fs::rename(&temporary, &self.file)?;
-        self.stored = Some(until);
+        self.stored = Some((until, names));
         Ok(())
     }
 }
@@ -87,10 +93,10 @@ mod tests {
             nsec: 5_000_000,
         };
         assert_eq!(memory("a").load(), None);
-        memory("a").store(until).unwrap();
-        assert_eq!(memory("a").load(), Some(until));
+        memory("a").store(until, 7).unwrap();
+        assert_eq!(memory("a").load(), Some((until, 7)));
         assert_eq!(memory("b").load(), None);
-        std::fs::write(memory("a").file, "1.9999999999").unwrap();
+        std::fs::write(memory("a").file, "1.9999999999 7").unwrap();
         assert_eq!(memory("a").load(), None);
     }
 

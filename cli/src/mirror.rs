@@ -56,9 +56,13 @@ pub(crate) fn run(plan: &WatchPlan) -> Result<(), Failure> {
         .targets
         .iter()
         .zip(&mut memories)
-        .map(|(target, memory)| TargetSpec {
-            pusher: Box::new(pusher(plan, target, &filters, &cancel)),
-            confirmed_until: memory.as_mut().and_then(Memory::load),
+        .map(|(target, memory)| {
+            let known = memory.as_mut().and_then(Memory::load);
+            TargetSpec {
+                pusher: Box::new(pusher(plan, target, &filters, &cancel)),
+                confirmed_until: known.map(|(until, _)| until),
+                known_names: known.map_or(0, |(_, names)| names),
+            }
         })
         .collect();
     let stop = Arc::new(AtomicBool::new(false));
@@ -118,9 +122,15 @@ pub(crate) fn run(plan: &WatchPlan) -> Result<(), Failure> {
 
 /// Stores until when each target has everything. A place that cannot be written is told once.
 fn remember(watcher: &Watcher, memories: &mut [Option<Memory>], screen: &Screen) {
-    for (status, slot) in watcher.status().targets.iter().zip(memories) {
-        let Some(memory) = slot else { continue };
-        if let Err(error) = memory.store(status.confirmed_until) {
+    let status = watcher.status();
+    if !status.watching || status.source_lost {
+        return;
+    }
+    for (target, slot) in status.targets.iter().zip(memories) {
+        let Some(memory) = slot.as_mut().filter(|_| target.held == 0) else {
+            continue;
+        };
+        if let Err(error) = memory.store(target.confirmed_until, status.entries) {
             screen.problem(&format!(
                 "cannot remember what is done ({error}); the next start compares by size and time only"
             ));

@@ -133,6 +133,7 @@ pub(crate) fn failure(error: &syncline::Error, role: Role) -> Failure {
         }
         // Why the password file cannot be used.
         Error::Password(text) => Failure::new(USAGE, role, text.as_bytes()),
+        Error::Filter { text, .. } => Failure::new(code, Role::Client, text.as_bytes()),
         Error::Session(Session::Disconnected { .. }) => {
             Failure::new(code, role, format!("rsync: {error} [{name}]"))
         }
@@ -225,13 +226,12 @@ fn open_sources(
     terminal: &Terminal,
 ) -> Result<Source, syncline::Error> {
     let (arguments, failures) = source::arguments(sources, options.relative)?;
-    let mut told = false;
-    for (path, errno) in failures {
-        told |= terminal.missing_source(&path, errno, options);
+    for (directory, errno) in &failures {
+        terminal.missing_source(directory, *errno);
     }
-    Ok(match told {
-        true => Source::Remaining(arguments),
-        false => Source::Arguments(arguments),
+    Ok(match failures.is_empty() {
+        true => Source::Arguments(arguments),
+        false => Source::Remaining(arguments),
     })
 }
 
@@ -290,18 +290,11 @@ impl Terminal {
         self.with(|report| report.header(header));
     }
 
-    /// Says that a source cannot be opened; false if that is allowed.
-    fn missing_source(&self, path: &[u8], errno: Errno, options: &TransferOptions) -> bool {
-        let may_miss = errno == Errno::NOENT && !path.ends_with(b"/");
-        if may_miss && (options.ignore_missing_args || options.delete_missing_args) {
-            return false;
-        }
+    /// Says that the directory of a source cannot be opened.
+    fn missing_source(&self, directory: &[u8], errno: Errno) {
         self.partial.store(true, Ordering::Relaxed);
-        let (op, path) = match path.strip_suffix(b"/") {
-            Some(path) => ("change_dir", path),
-            None => ("link_stat", path),
-        };
-        let mut line = format!("rsync: [sender] {op} \"").into_bytes();
+        let path = directory.strip_suffix(b"/").unwrap_or(directory);
+        let mut line = b"rsync: [sender] change_dir \"".to_vec();
         if !path.starts_with(b"/")
             && let Ok(here) = std::env::current_dir()
         {
@@ -311,7 +304,6 @@ impl Terminal {
         line.extend_from_slice(path);
         line.extend_from_slice(format!("\" failed: {}", describe(errno)).as_bytes());
         self.with(|report| report.error(&line));
-        true
     }
 
     /// The closing lines. Returns the exit code.

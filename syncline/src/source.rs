@@ -10,7 +10,7 @@ use rsync_proto::PeerText;
 
 use crate::TargetError;
 
-/// A path that cannot be opened, and why: that of a directory, with a slash at its end, or with `relative` the argument.
+/// A directory that cannot be opened, with a slash at its end, and why.
 pub type Unopened = (Vec<u8>, Errno);
 
 /// Opens the directories of source arguments. An argument whose directory cannot be opened is returned with the
@@ -26,7 +26,7 @@ pub fn arguments(
     let mut failures = Vec::new();
     for path in paths {
         let argument = if relative {
-            relative_argument(path)?.map_err(|errno| (path.clone(), errno))
+            relative_argument(path)?
         } else {
             argument(path)
         };
@@ -43,11 +43,7 @@ fn argument(path: &[u8]) -> Result<Argument, Unopened> {
         Split::Contents(dir) => (dir, None),
         Split::Named(dir, name) => (dir, Some(name)),
     };
-    let unopened = |errno| match dir.ends_with(b"/") {
-        true => (dir.to_vec(), errno),
-        false => ([dir, b"/"].concat(), errno),
-    };
-    let tree = open(dir).map_err(unopened)?;
+    let tree = open(dir)?;
     Ok(Argument {
         tree,
         links: Links::Refuse,
@@ -80,7 +76,7 @@ fn split(path: &[u8]) -> Split<'_> {
 }
 
 /// With `-R` the whole argument is the name; `/./` marks where it starts (02-file-list 14.3).
-fn relative_argument(path: &[u8]) -> Result<Result<Argument, Errno>, TargetError> {
+fn relative_argument(path: &[u8]) -> Result<Result<Argument, Unopened>, TargetError> {
     let cut = path.windows(3).position(|window| window == b"/./");
     let (dir, rest) = match cut {
         Some(at) => (&path[..at.max(1)], &path[at + 3..]),
@@ -132,10 +128,13 @@ fn relative_argument(path: &[u8]) -> Result<Result<Argument, Errno>, TargetError
 }
 
 /// A directory to change into, as rsync does: without the permission to search it there is nothing to be had of it.
-fn open(dir: &[u8]) -> Result<Tree, Errno> {
-    let tree = Tree::open(Path::new(OsStr::from_bytes(dir)))?;
-    tree.root().check_search()?;
-    Ok(tree)
+fn open(dir: &[u8]) -> Result<Tree, Unopened> {
+    let tree = Tree::open(Path::new(OsStr::from_bytes(dir)));
+    let tree = tree.and_then(|tree| tree.root().check_search().map(|()| tree));
+    tree.map_err(|errno| match dir.ends_with(b"/") {
+        true => (dir.to_vec(), errno),
+        false => ([dir, b"/"].concat(), errno),
+    })
 }
 
 /// A path from the root of the file system, as rsync's messages and rules have it.

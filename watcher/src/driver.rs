@@ -35,6 +35,9 @@ pub struct TargetSpec {
     /// Until when an earlier run is known to have brought everything to this target ([`TargetStatus::confirmed_until`]). What changed
     /// since is sent past the quick check of the first comparison, so that a crash between two writes of one second loses nothing.
     pub confirmed_until: Option<Timestamp>,
+    /// Names that the source had by then ([`Status::entries`]); 0 if that is not known. When most of them are missing at the start,
+    /// as with a file system that is not mounted, nothing is deleted without a word.
+    pub known_names: usize,
 }
 
 /// How a target is.
@@ -118,6 +121,7 @@ impl Watcher {
                 ..Subtree::FULL
             };
             target.set.subtree(&PathBytes::from(&b""[..]), first, now);
+            target.known_names = spec.known_names;
             target.next_audit = options.audit_interval.map(|interval| now.mono + interval);
             states.push(target);
             pushers.push(spec.pusher);

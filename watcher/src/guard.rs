@@ -12,6 +12,22 @@ pub struct DeleteLimit {
     pub percent: u8,
 }
 
+impl DeleteLimit {
+    /// Names that are missing since an earlier run, and names before, if that is above the limit. A tree that is empty all of a sudden
+    /// is suspicious however small it was.
+    pub(crate) fn missing(self, known: usize, count: usize) -> Option<(usize, usize)> {
+        let vanished = known.saturating_sub(count);
+        let too_many = self.is_exceeded(vanished, known) || (count == 0 && known > 0);
+        too_many.then_some((vanished, known))
+    }
+
+    fn is_exceeded(self, vanished: usize, known: usize) -> bool {
+        let percent = usize::from(self.percent);
+        let share = known / 100 * percent + known % 100 * percent / 100;
+        vanished > self.names && vanished > share
+    }
+}
+
 impl Default for DeleteLimit {
     fn default() -> Self {
         Self {
@@ -50,9 +66,9 @@ impl Shrinkage {
         self.note(count, now);
         let known = self.peaks.front()?.1;
         let vanished = known.saturating_sub(count);
-        let share = known / 100 * usize::from(limit.percent)
-            + known % 100 * usize::from(limit.percent) / 100;
-        (vanished > limit.names && vanished > share).then_some((vanished, known))
+        limit
+            .is_exceeded(vanished, known)
+            .then_some((vanished, known))
     }
 
     fn forget(&mut self, now: Duration) {
@@ -94,6 +110,12 @@ mod tests {
         // By now that is how it always was.
         assert_eq!(shrinkage.exceeds(limit, 7_000, at(66)), None);
         assert!(shrinkage.peaks.len() < 4);
+
+        // Since an earlier run.
+        assert_eq!(limit.missing(0, 0), None);
+        assert_eq!(limit.missing(3, 1), None);
+        assert_eq!(limit.missing(3, 0), Some((3, 3)));
+        assert_eq!(limit.missing(4_000, 2_999), Some((1_001, 4_000)));
 
         let mut small = Shrinkage::default();
         small.note(900, at(0));

@@ -29,7 +29,7 @@
 //! };
 //! let options = TransferOptions::archive();
 //! let mirror = Mirror::new(target, options, Filters::default(), true, Cancel::new());
-//! let spec = TargetSpec { pusher: Box::new(mirror), confirmed_until: None };
+//! let spec = TargetSpec { pusher: Box::new(mirror), confirmed_until: None, known_names: 0 };
 //! let (watcher, events) = Watcher::start("/home/alice/work".as_ref(), vec![spec], WatchOptions::default())?;
 //! for event in events {
 //!     if let WatchEvent::InSync { .. } = event {

@@ -332,6 +332,7 @@ impl Sender {
         let now = self.shared.now().mono;
         let exceeded = inner.state.shrinkage.exceeds(limit, entries, now);
         let target = &mut inner.state.targets[self.target];
+        let exceeded = exceeded.or_else(|| limit.missing(target.known_names, entries));
         if let Some((vanished, known)) = exceeded
             && !target.holding
             && !target.released(now)

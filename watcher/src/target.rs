@@ -51,6 +51,8 @@ pub(crate) struct Target {
     retry_at: Duration,
     down_since: Duration,
     deletes_refused: bool,
+    /// Names that the source had at the end of an earlier run, until the first session is over.
+    pub(crate) known_names: usize,
     /// The guard tripped: deletions wait until they are released.
     pub(crate) holding: bool,
     released_at: Option<Duration>,
@@ -85,6 +87,7 @@ impl Target {
             retry_at: Duration::ZERO,
             down_since: Duration::ZERO,
             deletes_refused: false,
+            known_names: 0,
             holding: false,
             released_at: None,
             in_sync: false,
@@ -153,6 +156,9 @@ impl Target {
     /// A session came to its clean end.
     pub(crate) fn succeeded(&mut self, now: Moment) -> Change {
         self.failures = 0;
+        if !self.holding {
+            self.known_names = 0;
+        }
         self.retry_at = Duration::ZERO;
         self.last_success = Some(now.mono);
         let before = std::mem::replace(&mut self.phase, Phase::Following);
@@ -191,6 +197,7 @@ impl Target {
     /// Lets held deletions go; what vanished before now does not trip the guard again.
     pub(crate) fn release(&mut self, now: Duration) {
         self.holding = false;
+        self.known_names = 0;
         self.released_at = Some(now);
         self.set.release();
     }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rsync_engine::filter::Chain;
@@ -25,7 +26,10 @@ pub(super) fn refuse_own_tail(
         // What is wrong with them is said when they are used.
         return Ok(());
     };
-    let inside = folder.strip_prefix(&source).is_ok_and(|path| {
+    // A bind mount shows the source under another path.
+    let shown = folder.ancestors().find(|above| is_same(above, &source));
+    let inside = shown.and_then(|above| folder.strip_prefix(above).ok());
+    let inside = inside.is_some_and(|path| {
         let path = path.as_os_str().as_bytes();
         path.is_empty() || !chain.excludes_path(path, true)
     });
@@ -39,6 +43,11 @@ pub(super) fn refuse_own_tail(
     };
     let text = format!("syncline watch: {}: {text}", target.name);
     Err(Failure::new(USAGE, Role::Client, text))
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let id = |path: &Path| path.metadata().map(|meta| (meta.dev(), meta.ino())).ok();
+    id(one).is_some_and(|one| id(other) == Some(one))
 }
 
 /// A path without links, though its end may not exist yet.

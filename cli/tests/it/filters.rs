@@ -319,3 +319,50 @@ fn over_long_rules_are_told() {
     assert_eq!(told[0].matches("discarding over-long filter").count(), 3);
     assert_eq!(told[0], told[1]);
 }
+
+/// What is deleted by name is still hidden and protected by rules, and its directory must be there.
+#[test]
+fn named_deletions_are_like_stock() {
+    let rsync = require_rsync!();
+    let cases: &[(&[&str], &str)] = &[
+        (&[], "./b"),
+        (&["--exclude=b"], "./b"),
+        (&["--exclude=b/"], "./b"),
+        (&["-fP b"], "./b"),
+        (&["-fP b/"], "./b"),
+        (&["-fP k"], "./b"),
+        (&["-fH b"], "./b"),
+        (&["-fno rule"], "./b"),
+        (&["-R"], "b"),
+        (&["-R"], "b/f"),
+        (&["-R"], "nosuch/./b"),
+        (&[], "nosuch/b"),
+        (&[], "b/"),
+        (&["--ignore-missing-args"], "nosuch/"),
+        (&["--ignore-missing-args"], "nosuch"),
+    ];
+    for (options, missing) in cases {
+        let told = [rsync.client(), syncline()].map(|program| {
+            let dir = testkit::temp_dir();
+            for file in ["src/a", "dst/b/k", "dst/b/f"] {
+                let path = dir.path().join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, file).unwrap();
+            }
+            let exit = program
+                .current_dir(dir.path())
+                .args(["-ri", "--delete-missing-args", "--force"])
+                .args(*options)
+                .args([missing, "src/a", "dst/"])
+                .run();
+            let left = fs::read_dir(dir.path().join("dst")).unwrap();
+            let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+            left.sort();
+            let told = told(&exit, &[dir.path().display().to_string()]);
+            let mut lines: Vec<_> = told.lines().map(str::to_owned).collect();
+            lines.sort();
+            (lines, left)
+        });
+        assert_eq!(told[0], told[1], "{options:?} {missing}");
+    }
+}

@@ -1,6 +1,7 @@
 //! The one-shot command beside stock rsync: both do the same to copies of one input, and say the same.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use testkit::tree::Change;
@@ -9,7 +10,7 @@ use testkit::{
     differences, require_rsync,
 };
 
-use crate::setup::{Mount, binary, told};
+use crate::setup::{Mount, binary, syncline, told};
 
 /// Options, and how the source is named: `.` stands for its contents.
 const CASES: &[(&[&str], &str)] = &[
@@ -272,34 +273,92 @@ fn like_stock(direction: Direction) {
     );
 }
 
-/// A source that is not there is no reason to delete what came from it.
+/// A source that cannot be opened is no reason to delete what came from it; one that is gone is.
 #[test]
 fn a_missing_source_deletes_nothing() {
     let rsync = require_rsync!();
-    let dir = testkit::temp_dir();
-    TreeSpec::new()
-        .file("file", "x")
-        .build(dir.path().join("there"));
-    let mut told_by = Vec::new();
-    for (name, program) in [
-        ("theirs", rsync.client()),
-        ("ours", crate::setup::syncline()),
+    for (missing, kept) in [
+        ("missing/", true),
+        ("missing/file", true),
+        ("missing", false),
     ] {
-        let destination = dir.path().join(name);
+        let dir = testkit::temp_dir();
         TreeSpec::new()
-            .file("from/the/other", "x")
-            .build(&destination);
-        let exit = program
-            .args(["-ri", "--delete"])
-            .args(["there/", "missing/"].map(|source| dir.path().join(source)))
-            .arg(&destination)
-            .run();
-        exit.assert_code(23);
-        assert!(destination.join("from/the/other").exists(), "{exit}");
-        assert!(destination.join("file").exists(), "{exit}");
-        told_by.push(told(&exit, &[]));
+            .file("file", "x")
+            .build(dir.path().join("there"));
+        let told = [("theirs", rsync.client()), ("ours", syncline())].map(|(name, program)| {
+            let destination = dir.path().join(name);
+            TreeSpec::new()
+                .file("from/the/other", "x")
+                .build(&destination);
+            let exit = program
+                .args(["-ri", "--delete"])
+                .args(["there/", missing].map(|source| dir.path().join(source)))
+                .arg(&destination)
+                .run();
+            exit.assert_code(23);
+            let found = destination.join("from/the/other").exists();
+            assert_eq!(found, kept, "{missing}: {exit}");
+            assert!(destination.join("file").exists(), "{exit}");
+            told(&exit, &[])
+        });
+        assert_eq!(told[0], told[1], "{missing}");
     }
-    assert_eq!(told_by[0], told_by[1]);
+}
+
+/// A single entry takes the name that does not exist yet, a directory too.
+#[test]
+fn what_does_not_exist_yet_is_named_as_asked() {
+    let rsync = require_rsync!();
+    let source = testkit::temp_dir();
+    TreeSpec::new()
+        .dir("empty")
+        .dir("full/empty")
+        .symlink("link", "nowhere")
+        .file("file", "x")
+        .build(source.path());
+    fs::set_permissions(
+        source.path().join("empty"),
+        PermissionsExt::from_mode(0o700),
+    )
+    .unwrap();
+    testkit::tree::set_mtime(&source.path().join("empty"), 1_000_000_000, 0);
+    for (options, from, to) in [
+        ("-ai", "empty/", "new"),
+        ("-ai", "empty", "new"),
+        ("-ai", "full/", "new"),
+        ("-ai", "full/empty", "new"),
+        ("-ain", "empty/", "new"),
+        ("-di", "empty/", "new"),
+        ("-di", "empty", "new"),
+        ("-ai", "link", "new"),
+        ("-ai", "file", "new"),
+        ("-ai", "empty/", "dangling"),
+        ("-ai", "empty", "dangling"),
+        ("-ai", "empty/", "new/"),
+    ] {
+        let made = [rsync.client(), syncline()].map(|program| {
+            let dir = testkit::temp_dir();
+            let place = dir.path().join("place");
+            fs::create_dir(&place).unwrap();
+            std::os::unix::fs::symlink("nowhere", place.join("dangling")).unwrap();
+            let exit = program
+                .arg(options)
+                .arg(source.path().join(from))
+                .arg(place.join(to))
+                .run();
+            testkit::tree::settle_times(dir.path());
+            (dir, told(&exit, &[place.display().to_string()]))
+        });
+        let [(theirs, told), (ours, we_told)] = made;
+        assert_eq!(told, we_told, "{options} {from} {to}");
+        let found = differences(theirs.path(), ours.path(), &Compare::exact());
+        let found: Vec<_> = found
+            .iter()
+            .filter(|line| !line.starts_with(": "))
+            .collect();
+        assert!(found.is_empty(), "{options} {from} {to}: {found:#?}");
+    }
 }
 
 /// What is mounted at the destination is not deleted, nor what lies in it.
@@ -309,10 +368,7 @@ fn one_file_system_holds_at_the_destination() {
     let dir = testkit::temp_dir();
     fs::create_dir_all(dir.path().join("source/mount")).unwrap();
     let mut told_by = Vec::new();
-    for (name, program) in [
-        ("theirs", rsync.client()),
-        ("ours", crate::setup::syncline()),
-    ] {
+    for (name, program) in [("theirs", rsync.client()), ("ours", syncline())] {
         let destination = dir.path().join(name);
         let mounts = ["mount", "gone/mount"].map(|mount| destination.join(mount));
         for mount in &mounts {

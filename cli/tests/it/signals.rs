@@ -63,6 +63,33 @@ fn deletions_are_not_held_if_that_is_daily_life() {
     much_vanishes(&["--hold-deletions=100"], |_, _| {});
 }
 
+/// As after a start of the machine at which the source was not mounted.
+#[test]
+fn a_source_that_is_empty_all_of_a_sudden_empties_no_mirror() {
+    let rsync = require_rsync!();
+    let pair = Pair::new();
+    fs::write(pair.source.join("file"), "x").unwrap();
+    let daemon = pair.daemon(&rsync);
+    let watch = || pair.watch(&["--delete"], &[&daemon.url_as(USER, "mirror")]);
+    let first = watch();
+    first.wait_output("in sync");
+    leaves(first);
+    fs::rename(&pair.source, pair.dir.path().join("mounted elsewhere")).unwrap();
+    fs::create_dir(&pair.source).unwrap();
+    // It does not forget by being started again.
+    for _ in 0..2 {
+        let second = watch();
+        second.wait_output("1 of 1 names vanished at once; deletions are held back");
+        assert!(pair.mirror.join("file").exists(), "{second}");
+        leaves(second);
+    }
+    let third = watch();
+    third.wait_output("deletions are held back");
+    third.signal(Signal::USR1);
+    pair.settles(&third, &|| "it is right".to_owned());
+    leaves(third);
+}
+
 #[test]
 fn hangup_ends_no_daemon() {
     let rsync = require_rsync!();

@@ -186,7 +186,7 @@ struct Level {
     id: FileId,
     /// Something stays.
     kept: bool,
-    /// What it was before it was made accessible.
+    /// What it was before it was made writable.
     opened_up: Option<Stat>,
     names: Vec<u8>,
     /// Where names start and end, in sort order: the last is deleted first.
@@ -230,28 +230,14 @@ struct Entering {
 impl Entering {
     fn enter(&mut self, parent: &Dir, name: Name<'_>) -> Result<Level> {
         let mut opened = None;
-        let dir = match parent.open_list(name) {
-            Err(Errno::ACCESS) if self.euid != 0 && !self.dry_run => {
-                let node = parent.open_node(name)?;
-                let stat = node.stat()?;
-                if !stat.is_dir()
-                    || stat.uid != self.euid
-                    || self.device.is_some_and(|device| device != stat.id.dev)
-                {
-                    return Err(Errno::ACCESS);
-                }
-                node.set_attrs(&full_access(&stat), &stat).ok()?;
-                opened = Some(stat);
-                parent.open_list(name)?
-            }
-            other => other?,
-        };
+        // What cannot be read is not opened up: somebody closed it.
+        let dir = parent.open_list(name)?;
         let stat = dir.self_stat()?;
         if self.device.is_some_and(|device| device != stat.id.dev) {
             return Err(Errno::XDEV);
         }
-        let locked = self.euid != 0 && stat.uid == self.euid && stat.mode & 0o700 != 0o700;
-        if locked && !self.dry_run && dir.set_attrs(&full_access(&stat), &stat).ok().is_ok() {
+        let locked = self.euid != 0 && stat.uid == self.euid && stat.mode & 0o200 == 0;
+        if locked && !self.dry_run && dir.set_attrs(&write_access(&stat), &stat).ok().is_ok() {
             opened = Some(stat);
         }
         let mut level = Level {
@@ -294,7 +280,7 @@ impl Entering {
     }
 }
 
-fn full_access(stat: &Stat) -> Attrs {
+fn write_access(stat: &Stat) -> Attrs {
     Attrs {
         mode: Some(opened_up(stat).permissions()),
         ..Attrs::default()
@@ -303,7 +289,7 @@ fn full_access(stat: &Stat) -> Attrs {
 
 fn opened_up(stat: &Stat) -> Stat {
     Stat {
-        mode: stat.mode | 0o700,
+        mode: stat.mode | 0o200,
         ..*stat
     }
 }

@@ -330,12 +330,24 @@ impl Generator {
         let Ok(Some(stat)) = dir.stat_opt(name) else {
             return Ok(());
         };
+        if self.is_protected(subject.path) {
+            return Ok(());
+        }
         if stat.is_dir() && !whole && !self.is_empty(&dir, name) {
             return self.tell_not_empty(subject.name);
         }
         self.reap(&dir, name, subject.path, None)?;
         self.changed_parent(subject.path);
         Ok(())
+    }
+
+    /// Whether the rules keep a name that the sender asked to delete; rsync takes it for that of a file.
+    fn is_protected(&mut self, path: RelPath<'_>) -> bool {
+        let protection = &mut self.deletions.protection;
+        if let (Some(tree), Some((parent, _))) = (&self.place.tree, path.split()) {
+            protection.enter(parent, tree);
+        }
+        protection.protects(path, false, false)
     }
 
     /// Removes a directory that is in the way of something else; without `--force` or `--delete` only an
@@ -404,6 +416,9 @@ impl Generator {
                 continue;
             }
             if kind == FileKind::Directory && errno == Errno::NOTEMPTY {
+                self.tell_not_empty(&path)?;
+            } else if kind == FileKind::Directory && errno == Errno::ACCESS {
+                self.fail(&super::failure("generator", "opendir", &path, errno))?;
                 self.tell_not_empty(&path)?;
             } else {
                 let op = if kind == FileKind::Directory {

@@ -113,7 +113,12 @@ impl Generator {
             return Ok(());
         };
         if first.is_dir() && list.base(&first) == b"." && list.dir_part(&first).is_empty() {
-            self.directory(list, &first, b".", RelPath::ROOT, gap)?;
+            // Alone in its list it may be the one that the destination names.
+            let path = match self.rel(b".") {
+                Ok(path) => path,
+                Err(errno) => return self.fail_stat(b".", errno),
+            };
+            self.directory(list, &first, b".", path.as_path(), gap)?;
         }
         Ok(())
     }

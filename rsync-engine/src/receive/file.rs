@@ -91,6 +91,10 @@ impl Receiver {
                     && partial
                     && moved.literal > 0
                 {
+                    if self.buffer.flush(output.temp.file()).is_err() {
+                        // A full disk: what was written counts.
+                        self.buffer.start(0);
+                    }
                     let _ = self.publish(output, entry, Time::Epoch);
                 }
                 return Err(error);

@@ -114,21 +114,16 @@ fn argument(module: &Tree, path: &[u8], relative: bool) -> Option<Argument> {
             })
         }
         // The path from the module's root fails in the same way, and the sender says so.
-        Err(_) => {
-            let name = join(top.as_bytes(), name);
-            let tree = module.clone();
-            let links = Links::Beneath;
-            Some(Argument {
-                tree,
-                links,
-                name,
-                implied: false,
-                contents,
-                shown,
-                absolute: Vec::new(),
-                place: Vec::new(),
-            })
-        }
+        Err(_) => Some(Argument {
+            tree: module.clone(),
+            links: Links::Beneath,
+            name: top.as_bytes().to_vec(),
+            implied: false,
+            contents: true,
+            shown: [top.as_bytes(), b"/"].concat(),
+            absolute: Vec::new(),
+            place: Vec::new(),
+        }),
     }
 }
 
@@ -222,7 +217,7 @@ mod tests {
             ("a/b/.", false, "a/b", ".", true),
             ("a/b", true, "", "a/b", false),
             ("a/./b", true, "a", "b", false),
-            ("none/b", false, "", "none/b", false),
+            ("none/b", false, "", "none", true),
             ("none/", false, "", "none", true),
         ] {
             let argument = argument(&tree, path.as_bytes(), relative).expect("argument");

@@ -142,6 +142,7 @@ fn run(seed: u64, by: By) {
                     Box::new(Mirror::new(&source, &mirrors[i], &controls[i], seed))
                 },
                 confirmed_until: stamps[i],
+                known_names: 0,
             })
             .collect();
         let (watcher, events) = Watcher::start_with(&source, targets, options.clone(), |applier| {

@@ -80,6 +80,7 @@ impl Setup {
             targets.push(TargetSpec {
                 pusher: Box::new(Mirror::new(&scene.source, &mirror, &control, i as u64)),
                 confirmed_until: None,
+                known_names: 0,
             });
             scene.mirrors.push(mirror);
             scene.controls.push(control);

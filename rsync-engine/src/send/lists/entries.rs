@@ -251,6 +251,17 @@ impl ListWriter {
         out: &mut WireOut,
     ) -> Result<(), Error> {
         self.session.trouble.io_error(IO_GENERAL);
+        self.absent(op, name, errno, out)
+    }
+
+    /// An entry that is not there: reported.
+    pub(super) fn absent(
+        &mut self,
+        op: &'static str,
+        name: &[u8],
+        errno: Errno,
+        out: &mut WireOut,
+    ) -> Result<(), Error> {
         self.report(
             FileFailure {
                 role: "sender",

@@ -44,6 +44,7 @@ impl ListWriter {
         let Ok(path) = RelPath::new(path) else {
             return self.problem("link_stat", &argument.shown, Errno::INVAL, out);
         };
+        let change_dir = argument.contents && !argument.implied;
         let stat = match self.stat(root, path) {
             Ok(stat) if argument.contents && stat.is_symlink() => {
                 argument.tree.stat(path, argument.links)
@@ -56,13 +57,18 @@ impl ListWriter {
         };
         let stat = match stat {
             Ok(stat) => stat,
-            Err(Errno::NOENT) if options.delete_missing_args => {
-                return self.missing(name, list, out);
+            // A directory to change into may not miss.
+            Err(Errno::NOENT) if options.delete_missing_args && !change_dir => {
+                return self.missing_argument(name, argument, list, out);
             }
-            Err(Errno::NOENT) if options.ignore_missing_args => return Ok(()),
+            Err(Errno::NOENT) if options.ignore_missing_args && !change_dir => return Ok(()),
             Err(errno) => {
                 return match argument.shown.strip_suffix(b"/") {
                     Some(dir) => self.problem("change_dir", dir, errno, out),
+                    // What is not there is no reason to keep other things; only what cannot be read is.
+                    None if errno == Errno::NOENT => {
+                        self.absent("link_stat", &argument.shown, errno, out)
+                    }
                     None => self.problem("link_stat", &argument.shown, errno, out),
                 };
             }
@@ -109,6 +115,31 @@ impl ListWriter {
             self.contents(root, name, stat.id.dev, list, out)?;
         }
         Ok(())
+    }
+
+    /// An argument that is not there is to be deleted, unless its directory is gone as well. Whether it is protected is for the
+    /// receiver to say.
+    fn missing_argument(
+        &mut self,
+        name: &[u8],
+        argument: &Argument,
+        list: &mut FileList,
+        out: &mut WireOut,
+    ) -> Result<(), Error> {
+        let Ok(path) = RelPath::new(relative(name)) else {
+            return Ok(());
+        };
+        if let Some((parent, _)) = path.split()
+            && !argument
+                .tree
+                .stat(parent, argument.links)
+                .is_ok_and(|stat| stat.is_dir())
+        {
+            let above = argument.shown.iter().rposition(|&byte| byte == b'/');
+            let above = &argument.shown[..above.unwrap_or(0)];
+            return self.vanished("link_stat", above, Errno::NOENT, out);
+        }
+        self.missing(name, list, out)
     }
 
     /// Adds the directories above a name that were not added yet. False if one of them is no directory any more.
