@@ -21,7 +21,7 @@ use crate::memory::Memory;
 use crate::transfer;
 use crate::watch::{DeletePolicy, WatchPlan, WatchTarget};
 
-use self::place::{identity, place, refuse_own_tail, source};
+use self::place::{identity, place, refuse_nested, refuse_own_tail, source};
 use self::screen::Screen;
 
 /// How often it is stored what the targets have.
@@ -42,6 +42,7 @@ pub(crate) fn run(plan: &WatchPlan) -> Result<(), Failure> {
     for target in &plan.targets {
         refuse_own_tail(plan, target, &chain)?;
     }
+    refuse_nested(plan)?;
     let cancel = Cancel::new();
     let mut memories: Vec<_> = plan
         .targets

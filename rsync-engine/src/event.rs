@@ -177,7 +177,7 @@ impl FileFailure {
             _ if self.vanished => ("file has vanished: \"".to_owned(), "\"".to_owned()),
             Some(source) => (
                 format!("[{}] {} \"", self.role, self.op),
-                match self.op.contains("failed to ") {
+                match self.op.contains("failed to ") || self.op.starts_with("read errors") {
                     true => format!("\": {}", SystemError(source)),
                     false => format!("\" failed: {}", SystemError(source)),
                 },

@@ -136,6 +136,12 @@ impl Filters {
         chain.set_root(root);
         chain
     }
+
+    /// The rules in force at the receiving side, to ask often: what they exclude is not deleted.
+    #[must_use]
+    pub fn receiver_chain(&self) -> Chain {
+        Chain::new(&self.rules, Role::Receiver)
+    }
 }
 
 fn own_role(sending: bool) -> Role {

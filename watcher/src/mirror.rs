@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use rsync_engine::filter::Chain;
 use rsync_engine::fs::Links;
 use rsync_engine::options::{Direction, TransferOptions};
 use rsync_engine::receive::Destination;
@@ -52,6 +53,8 @@ pub struct Mirror {
     target: MirrorTarget,
     options: TransferOptions,
     filters: Filters,
+    /// What names are not deleted at the target.
+    protected: Chain,
     /// See [`Mirror::source`].
     source: Vec<u8>,
     abilities: Abilities,
@@ -91,6 +94,7 @@ impl Mirror {
         Self {
             target,
             options,
+            protected: filters.receiver_chain(),
             filters,
             source: Vec::new(),
             abilities: Abilities::new(deletes),
@@ -267,7 +271,7 @@ impl Pusher for Mirror {
     fn push(&mut self, batch: &Batch, events: &mut dyn FnMut(PushEvent)) -> PushResult {
         let mut result = PushResult::default();
         self.renewals = 0;
-        let (content, attributes) = names::sort(batch, self.abilities.deletes);
+        let (content, attributes) = names::sort(batch, self.abilities.deletes, &self.protected);
         for (names, check) in [(content, Check::Off), (attributes, Check::On)] {
             if names.is_empty() {
                 continue;

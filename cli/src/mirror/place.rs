@@ -45,6 +45,27 @@ pub(super) fn refuse_own_tail(
     Err(Failure::new(USAGE, Role::Client, text))
 }
 
+/// Folders of which one lies in another: each would delete or change what the other keeps.
+pub(super) fn refuse_nested(plan: &WatchPlan) -> Result<(), Failure> {
+    let mut folders: Vec<(PathBuf, &str)> = Vec::new();
+    for target in &plan.targets {
+        let MirrorTarget::Local(folder) = place(plan, target) else {
+            continue;
+        };
+        let Some(folder) = real_path(&folder) else {
+            continue;
+        };
+        for (other, name) in &folders {
+            if folder.starts_with(other) || other.starts_with(&folder) {
+                let text = format!("syncline watch: {} and {name} overlap", target.name);
+                return Err(Failure::new(USAGE, Role::Client, text));
+            }
+        }
+        folders.push((folder, &target.name));
+    }
+    Ok(())
+}
+
 fn is_same(one: &Path, other: &Path) -> bool {
     let id = |path: &Path| path.metadata().map(|meta| (meta.dev(), meta.ino())).ok();
     id(one).is_some_and(|one| id(other) == Some(one))

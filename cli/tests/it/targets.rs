@@ -289,6 +289,26 @@ fn a_name_that_the_target_cannot_write_is_tried_again() {
 }
 
 #[test]
+fn what_is_protected_is_sent_and_not_deleted() {
+    let rsync = require_rsync!();
+    let pair = Pair::new();
+    for name in ["kept", "gone", "sub/kept"] {
+        TreeSpec::new().file(name, name).build(&pair.source);
+    }
+    let daemon = pair.daemon(&rsync);
+    let watch = pair.watch(&["-f", "P kept"], &[&daemon.url_as(USER, "mirror")]);
+    watch.wait_output("in sync");
+    assert!(pair.mirror.join("sub/kept").exists(), "{watch}");
+    for name in ["kept", "sub/kept", "gone"] {
+        fs::remove_file(pair.source.join(name)).unwrap();
+    }
+    wait::until("the deletion", || !pair.mirror.join("gone").exists());
+    assert!(pair.mirror.join("kept").exists(), "{watch}");
+    assert!(pair.mirror.join("sub/kept").exists(), "{watch}");
+    leaves(watch);
+}
+
+#[test]
 fn what_is_excluded_is_neither_sent_nor_deleted() {
     let rsync = require_rsync!();
     let pair = Pair::new();
@@ -358,6 +378,12 @@ fn a_target_in_the_source_is_refused() {
             .run();
         exit.assert_code(1);
         assert!(exit.err().contains(told), "{target:?}: {exit}");
+    }
+    let outer = pair.mirror.join("outer").display().to_string();
+    for (first, second) in [(&outer, &outer), (&outer, &format!("{outer}/in/it"))] {
+        let exit = syncline().args(["watch", &source, first, second]).run();
+        exit.assert_code(1);
+        assert!(exit.err().contains("overlap"), "{exit}");
     }
     // What is excluded is not copied.
     let sub = pair.source.join("sub").display().to_string();

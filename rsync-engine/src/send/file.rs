@@ -24,6 +24,10 @@ const SUMS_MAX: u32 = 1 << 24;
 /// Bytes between two looks at the cancel flag and two reports of progress.
 const STEP: u64 = 1 << 20;
 
+/// A file that ends before it did when it was opened. What was sent is neither its old content nor its new one, so the receiver
+/// is made to ask again.
+const SHRUNK: Errno = Errno::NODATA;
+
 impl Sender {
     /// Reads the block sums and sends the file.
     pub(super) fn answer(
@@ -211,7 +215,7 @@ impl Sender {
             )?;
             let got = read? as u64;
             if got == 0 {
-                break;
+                return Err(SendError::Read(SHRUNK));
             }
             left -= got;
             done += got;
@@ -256,7 +260,11 @@ impl Sender {
                 Err(errno) => break Err(SendError::Read(errno)),
             };
             if got == 0 {
-                break matcher.finish(&mut sink).map_err(SendError::Wire);
+                let finished = matcher.finish(&mut sink).map_err(SendError::Wire);
+                break match left {
+                    0 => finished,
+                    _ => finished.and(Err(SendError::Read(SHRUNK))),
+                };
             }
             hasher.update(matcher.filled(got));
             if let Err(error) = matcher.scan(&mut sink) {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use rsync_engine::filter::Chain;
 use rsync_engine::send::{PickedAction, PickedName};
 
 use crate::path::{self, PathBytes};
@@ -11,7 +12,11 @@ use crate::push::{Batch, EntryKind};
 const SMALL: u64 = 1 << 20;
 
 /// The names of a batch by the session that they need. Deletions go last.
-pub(super) fn sort(batch: &Batch, deletes: bool) -> (Vec<PickedName>, Vec<PickedName>) {
+pub(super) fn sort(
+    batch: &Batch,
+    deletes: bool,
+    protected: &Chain,
+) -> (Vec<PickedName>, Vec<PickedName>) {
     let picked = |path: &PathBytes, action| PickedName {
         path: path.to_vec(),
         action,
@@ -21,6 +26,8 @@ pub(super) fn sort(batch: &Batch, deletes: bool) -> (Vec<PickedName>, Vec<Picked
         match entry.kind {
             // Parents come with the names below them.
             EntryKind::Parent => {}
+            // A receiver that is given names asks no rules of ours.
+            EntryKind::Delete if protected.check(&entry.path, false).is_excluded() => {}
             EntryKind::Delete => gone.push(picked(&entry.path, PickedAction::Delete)),
             EntryKind::Attr
                 if entry

@@ -4,6 +4,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rsync_engine::fs::Errno;
 use rsync_engine::{Event, Events, TextKind};
 
 use super::blame::Named;
@@ -132,7 +133,11 @@ impl Events for News {
         };
         self.with(|news| match event {
             Event::Failed(failed) => {
-                let kind = if failed.vanished {
+                // It shrank while it was read.
+                let shrank = failed.source.as_ref().is_some_and(|error| {
+                    error.raw_os_error() == Some(Errno::NODATA.raw_os_error())
+                });
+                let kind = if failed.vanished || shrank {
                     FailureKind::Changed
                 } else {
                     FailureKind::Refused

@@ -47,12 +47,16 @@ impl ListWriter {
         let change_dir = argument.contents && !argument.implied;
         let stat = match self.stat(root, path) {
             Ok(stat) if argument.contents && stat.is_symlink() => {
-                argument.tree.stat(path, argument.links)
+                let target = argument.tree.stat(path, argument.links);
+                match argument.implied && !target.as_ref().is_ok_and(Stat::is_dir) {
+                    true => Ok(stat),
+                    false => target,
+                }
             }
             other => other,
         };
         let stat = match stat {
-            Ok(stat) if argument.contents && !stat.is_dir() => Err(Errno::NOTDIR),
+            Ok(stat) if change_dir && !stat.is_dir() => Err(Errno::NOTDIR),
             other => other,
         };
         let stat = match stat {
@@ -63,7 +67,8 @@ impl ListWriter {
             }
             Err(Errno::NOENT) if options.ignore_missing_args && !change_dir => return Ok(()),
             Err(errno) => {
-                return match argument.shown.strip_suffix(b"/") {
+                let shown = argument.shown.strip_suffix(b"/");
+                return match shown.filter(|_| change_dir) {
                     Some(dir) => self.problem("change_dir", dir, errno, out),
                     // What is not there is no reason to keep other things; only what cannot be read is.
                     None if errno == Errno::NOENT => {
