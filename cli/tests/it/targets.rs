@@ -6,7 +6,8 @@ use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt, chown};
 
 use testkit::{
-    Compare, Daemon, DaemonConf, Module, Program, Server, TreeSpec, require_rsync, spawned, wait,
+    Compare, Daemon, DaemonConf, Module, Program, Running, Server, TreeSpec, require_rsync,
+    spawned, wait,
 };
 
 use crate::setup::{Pair, USER, binary, everyday, leaves, no_story, settles, syncline};
@@ -394,12 +395,8 @@ fn a_target_in_the_source_is_refused() {
     leaves(watch);
 }
 
-#[test]
-fn a_local_folder_is_made_and_followed() {
-    let pair = Pair::new();
-    TreeSpec::sample(1).build(&pair.source);
-    fs::remove_dir(&pair.mirror).unwrap();
-    let watch = pair.watch(&["-H"], &[&pair.mirror.display().to_string()]);
+/// The mirror becomes equal after each of some rounds of random changes.
+fn follows_changes(pair: &Pair, watch: Running) {
     watch.wait_output("in sync");
     let mut mutator = everyday(&pair.source, 2);
     for _ in 0..10 {
@@ -410,19 +407,22 @@ fn a_local_folder_is_made_and_followed() {
 }
 
 #[test]
+fn a_local_folder_is_made_and_followed() {
+    let pair = Pair::new();
+    TreeSpec::sample(1).build(&pair.source);
+    fs::remove_dir(&pair.mirror).unwrap();
+    let watch = pair.watch(&["-H"], &[&pair.mirror.display().to_string()]);
+    follows_changes(&pair, watch);
+}
+
+#[test]
 fn our_own_daemon_is_followed_too() {
     let pair = Pair::new();
     TreeSpec::sample(1).build(&pair.source);
     let conf = DaemonConf::as_users_do("mirror", &pair.mirror);
     let daemon = Daemon::start(&Server::Ours(binary()), conf);
     let watch = pair.watch(&["-H"], &[&daemon.url_as(USER, "mirror")]);
-    watch.wait_output("in sync");
-    let mut mutator = everyday(&pair.source, 2);
-    for _ in 0..10 {
-        mutator.steps(30);
-        pair.settles(&watch, &|| mutator.told());
-    }
-    leaves(watch);
+    follows_changes(&pair, watch);
 }
 
 #[test]

@@ -160,18 +160,7 @@ impl Generator {
         }
         let differing = self.rules.differing(entry, &stat);
         if self.unchanged(subject, &stat)? {
-            if !self.set_existing(subject, &stat, differing)? {
-                return Ok(());
-            }
-            self.item(
-                subject.ndx,
-                differing,
-                None,
-                subject.list,
-                entry,
-                subject.name,
-            )?;
-            return self.in_place(subject);
+            return self.keep(subject, &stat, differing);
         }
         let mut flags = differing | ItemFlags::TRANSFER;
         if stat.size != entry.size {
@@ -231,8 +220,29 @@ impl Generator {
         self.acknowledge(subject.ndx)
     }
 
+    /// An object stays as it is but for what differs of its attributes.
+    pub(super) fn keep(
+        &mut self,
+        subject: &Subject<'_>,
+        stat: &Stat,
+        differing: ItemFlags,
+    ) -> Result<(), Error> {
+        if !self.set_existing(subject, stat, differing)? {
+            return Ok(());
+        }
+        self.item(
+            subject.ndx,
+            differing,
+            None,
+            subject.list,
+            subject.entry,
+            subject.name,
+        )?;
+        self.in_place(subject)
+    }
+
     /// Sets what differs on an existing object that stays. False when that failed and was reported.
-    pub(super) fn set_existing(
+    fn set_existing(
         &mut self,
         subject: &Subject<'_>,
         stat: &Stat,

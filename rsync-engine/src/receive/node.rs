@@ -26,18 +26,7 @@ impl Generator {
                 .is_ok_and(|present| present == target);
             if same {
                 let differing = self.rules.differing(subject.entry, &stat);
-                if !self.set_existing(subject, &stat, differing)? {
-                    return Ok(());
-                }
-                self.item(
-                    subject.ndx,
-                    differing,
-                    None,
-                    subject.list,
-                    subject.entry,
-                    subject.name,
-                )?;
-                return self.in_place(subject);
+                return self.keep(subject, &stat, differing);
             }
         }
         if !self.make_way(subject, found, "symlink")? {
@@ -78,18 +67,7 @@ impl Generator {
         });
         if let Some(stat) = present {
             let differing = self.rules.differing(entry, &stat);
-            if !self.set_existing(subject, &stat, differing)? {
-                return Ok(());
-            }
-            self.item(
-                subject.ndx,
-                differing,
-                None,
-                subject.list,
-                entry,
-                subject.name,
-            )?;
-            return self.in_place(subject);
+            return self.keep(subject, &stat, differing);
         }
         let kind = if entry.is_device() {
             "device file"

@@ -213,17 +213,22 @@ fn bytes(path: &Path) -> Vec<u8> {
     std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec()
 }
 
-/// A local copy by the library. Sources as on a command line.
-pub(crate) fn copy(words: &[&str], sources: &[&str], destination: &Path) -> Run {
-    let options = options(words);
-    let (collector, events) = collector(&options, true);
+/// Sources that are all there.
+fn arguments(sources: &[&str], options: &TransferOptions) -> Source {
     let sources: Vec<Vec<u8>> = sources
         .iter()
         .map(|path| path.as_bytes().to_vec())
         .collect();
-    let (source, missing) = source::arguments(&sources, options.relative).unwrap();
+    let (arguments, missing) = source::arguments(&sources, options.relative).unwrap();
     assert_eq!(missing, []);
-    let source = Source::Arguments(source);
+    Source::Arguments(arguments)
+}
+
+/// A local copy by the library. Sources as on a command line.
+pub(crate) fn copy(words: &[&str], sources: &[&str], destination: &Path) -> Run {
+    let options = options(words);
+    let (collector, events) = collector(&options, true);
+    let source = arguments(sources, &options);
     let destination = Destination::from(bytes(destination));
     let filters = filters(&options);
     let cancel = Cancel::new();
@@ -252,13 +257,7 @@ fn target(daemon: &Daemon) -> DaemonTarget {
 pub(crate) fn push(words: &[&str], sources: &[&str], daemon: &Daemon, path: &str) -> Run {
     let options = options(words);
     let (collector, events) = collector(&options, false);
-    let sources: Vec<Vec<u8>> = sources
-        .iter()
-        .map(|path| path.as_bytes().to_vec())
-        .collect();
-    let (source, missing) = source::arguments(&sources, options.relative).unwrap();
-    assert_eq!(missing, []);
-    let source = Source::Arguments(source);
+    let source = arguments(sources, &options);
     let result = OpenSession::open(
         &target(daemon),
         Direction::Push,

@@ -262,16 +262,7 @@ impl ListWriter {
         errno: Errno,
         out: &mut WireOut,
     ) -> Result<(), Error> {
-        self.report(
-            FileFailure {
-                role: "sender",
-                op,
-                name: name.to_vec(),
-                source: Some(errno.into()),
-                vanished: false,
-            },
-            out,
-        )
+        self.report(op, name, errno, false, out)
     }
 
     pub(super) fn listing_problem(
@@ -291,6 +282,7 @@ impl ListWriter {
         }
     }
 
+    /// An entry that was there a moment ago: reported.
     pub(super) fn vanished(
         &mut self,
         op: &'static str,
@@ -298,19 +290,24 @@ impl ListWriter {
         errno: Errno,
         out: &mut WireOut,
     ) -> Result<(), Error> {
-        self.report(
-            FileFailure {
-                role: "sender",
-                op,
-                name: name.to_vec(),
-                source: Some(errno.into()),
-                vanished: true,
-            },
-            out,
-        )
+        self.report(op, name, errno, true, out)
     }
 
-    pub(super) fn report(&mut self, failure: FileFailure, out: &mut WireOut) -> Result<(), Error> {
+    fn report(
+        &mut self,
+        op: &'static str,
+        name: &[u8],
+        errno: Errno,
+        vanished: bool,
+        out: &mut WireOut,
+    ) -> Result<(), Error> {
+        let failure = FileFailure {
+            role: "sender",
+            op,
+            name: name.to_vec(),
+            source: Some(errno.into()),
+            vanished,
+        };
         crate::send::report(&self.session, &failure, out)
     }
 
