@@ -63,7 +63,7 @@ impl Basis {
         sums.reset(layout);
         sums.push_blocks(data);
         let mut index = Index::new();
-        index.build(&sums);
+        index.build(&sums).expect("memory");
         Self { sums, index }
     }
 
@@ -72,7 +72,7 @@ impl Basis {
         let mut matcher = Matcher::new(&self.sums, &self.index, window);
         let mut count = Count::default();
         while !new.is_empty() {
-            let space = matcher.space();
+            let space = matcher.space().expect("memory");
             let len = space.len().min(new.len());
             let (now, later) = new.split_at(len);
             space[..len].copy_from_slice(now);
@@ -196,10 +196,10 @@ fn hostile(c: &mut Criterion) {
     sums.reset(layout);
     let digest = MD5.block_sum(SEED, &[0; 4096]);
     for _ in 0..layout.count() {
-        sums.push(0, &[!digest[0], 0]);
+        sums.push(0, &[!digest[0], 0]).expect("memory");
     }
     let mut index = Index::new();
-    index.build(&sums);
+    index.build(&sums).expect("memory");
     let basis = Basis { sums, index };
     let zeros = vec![0; FILE_LEN];
     let mut window = Window::new();

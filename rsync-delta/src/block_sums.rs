@@ -1,6 +1,7 @@
 //! The sums of all blocks of a basis file, in flat arrays.
 
-use crate::{Checksum, Digest, Layout, Rolling};
+use crate::memory::reserve;
+use crate::{Checksum, Digest, Layout, OutOfMemory, Rolling};
 
 /// Weak and strong sums of the blocks of one basis file, made from its data (generator) or received (sender).
 ///
@@ -47,7 +48,17 @@ impl BlockSums {
 
     /// Appends a received pair of sums. Of `strong` only the first [`BlockSums::strong_len`] bytes count; a shorter
     /// one is filled up with zeros.
-    pub fn push(&mut self, weak: u32, strong: &[u8]) {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]: the peer, not we, decides how many there are.
+    pub fn push(&mut self, weak: u32, strong: &[u8]) -> Result<(), OutOfMemory> {
+        reserve(&mut self.weak, 1)?;
+        reserve(&mut self.strong, self.strong_len)?;
+        self.append(weak, strong);
+        Ok(())
+    }
+
+    fn append(&mut self, weak: u32, strong: &[u8]) {
         self.weak.push(weak);
         let filled = self.strong.len() + self.strong_len;
         self.strong
@@ -71,12 +82,12 @@ impl BlockSums {
             self.checksum
                 .block_sums(self.seed, group, block_len, digests);
             for (block, digest) in group.chunks_exact(block_len).zip(digests) {
-                self.push(Rolling::new(block).value(), digest);
+                self.append(Rolling::new(block).value(), digest);
             }
         }
         if !short.is_empty() {
             let digest = self.checksum.block_sum(self.seed, short);
-            self.push(Rolling::new(short).value(), &digest);
+            self.append(Rolling::new(short).value(), &digest);
         }
     }
 

@@ -1,6 +1,7 @@
 //! From a weak sum to the blocks that have it.
 
-use crate::{BlockSums, Rolling};
+use crate::memory::refill;
+use crate::{BlockSums, OutOfMemory, Rolling};
 
 /// Lookup of blocks by weak sum: a bit filter small enough for the processor's caches, then a hash table.
 ///
@@ -35,19 +36,20 @@ impl Index {
     /// Indexes the full blocks of `sums`, in place of what was there before.
     ///
     /// The short last block is left out: it can only match the end of a file, where the matcher looks for it itself.
-    pub fn build(&mut self, sums: &BlockSums) {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; the index is of no use then.
+    pub fn build(&mut self, sums: &BlockSums) -> Result<(), OutOfMemory> {
         let full = sums.layout().full_blocks() as usize;
         let weak = &sums.weak()[..full.min(sums.len())];
 
         let words = (weak.len() * FILTER_WORDS_PER_BLOCK)
             .next_power_of_two()
             .clamp(MIN_FILTER_WORDS, MAX_FILTER_WORDS);
-        self.filter.clear();
-        self.filter.resize(words, 0);
+        refill(&mut self.filter, words, 0)?;
 
         let buckets = weak.len().next_power_of_two();
-        self.starts.clear();
-        self.starts.resize(buckets + 1, 0);
+        refill(&mut self.starts, buckets + 1, 0)?;
 
         // Counting sort: sizes, then ends, then each entry from the back to just before its bucket's end.
         for &sum in weak {
@@ -60,8 +62,7 @@ impl Index {
             end += *start;
             *start = end;
         }
-        self.entries.clear();
-        self.entries.resize(weak.len(), Entry::default());
+        refill(&mut self.entries, weak.len(), Entry::default())?;
         for (block, &weak) in weak.iter().enumerate().rev() {
             let start = &mut self.starts[hash(weak) as usize & (buckets - 1)];
             *start -= 1;
@@ -70,6 +71,7 @@ impl Index {
                 block: block as u32,
             };
         }
+        Ok(())
     }
 
     /// All blocks that have this weak sum, lowest first, among others of the same hash. At most `cap` of them.
@@ -182,7 +184,7 @@ mod tests {
         sums.reset(Layout::from_head(count, BLOCK as u32, 8, 0).unwrap());
         sums.push_blocks(basis);
         let mut index = Index::new();
-        index.build(&sums);
+        index.build(&sums).unwrap();
         (sums, index)
     }
 
@@ -201,7 +203,7 @@ mod tests {
             assert!(index.bucket(weak, 1).len() <= 1);
         }
         // Nothing of it is left after the next build.
-        index.build(&BlockSums::new(Checksum::Xxh64, 1));
+        index.build(&BlockSums::new(Checksum::Xxh64, 1)).unwrap();
         assert!(sums.weak().iter().all(|&weak| !index.may_contain(weak)));
         assert!(
             sums.weak()

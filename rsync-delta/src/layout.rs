@@ -102,6 +102,14 @@ impl Layout {
         self.remainder
     }
 
+    /// Whether a generator makes such blocks: none longer than [`MAX_BLOCK_LEN`], or than the length of the file that
+    /// they cover asks for at protocol 29 (03-transfer 4.2). Longer ones cost the sender a window of their length, and
+    /// sums of a file that large come with them only if they are about as many as a block has bytes.
+    pub fn is_usual(&self) -> bool {
+        let derived = derived_block_len(self.file_len(), MAX_BLOCK_LEN_OLD);
+        self.block_len <= derived.max(MAX_BLOCK_LEN)
+    }
+
     /// How many blocks, from the first on, have the full length.
     pub fn full_blocks(&self) -> u32 {
         self.count - u32::from(self.short_block().is_some())
@@ -189,6 +197,27 @@ mod tests {
         }
         let one = BlockRule::Fixed(NonZeroU32::MIN);
         assert_eq!(Layout::plan(1 << 31, one, 16, Pass::First), None);
+    }
+
+    #[test]
+    fn long_blocks_are_usual_for_long_files_only() {
+        let old = BlockRule::Derived {
+            max: MAX_BLOCK_LEN_OLD,
+        };
+        for file_len in [1, 70_000, 1 << 34, (1 << 40) + 12_345, 1 << 58] {
+            let layout = Layout::plan(file_len, old, 16, Pass::First).unwrap();
+            assert!(layout.is_usual(), "{layout:?}");
+        }
+        for (count, block_len, remainder, usual) in [
+            (1, MAX_BLOCK_LEN, 0, true),
+            (1, MAX_BLOCK_LEN + 1, 0, false),
+            (1, MAX_BLOCK_LEN_OLD, 5, false),
+            (1000, MAX_BLOCK_LEN_OLD, 0, false),
+            (0, MAX_BLOCK_LEN_OLD, 0, false),
+        ] {
+            let layout = Layout::from_head(count, block_len, 2, remainder).unwrap();
+            assert_eq!(layout.is_usual(), usual, "{layout:?}");
+        }
     }
 
     #[test]

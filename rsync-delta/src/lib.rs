@@ -8,7 +8,8 @@
 //! - receiver: [`BlockRuns`] turns block numbers into ranges of the basis file, a [`FileHasher`] checks the result.
 //!
 //! What this crate refuses to be: it reads no file and knows no wire format, has no thread and allocates only what its
-//! caller keeps and reuses ([`BlockSums`], [`Index`], [`Window`]). SIMD is chosen at run time where it pays; the scalar
+//! caller keeps and reuses ([`BlockSums`], [`Index`], [`Window`]); where a peer decides how much, failing is an error
+//! ([`OutOfMemory`]). SIMD is chosen at run time where it pays; the scalar
 //! code says the same.
 //!
 //! The sums find data that changed by accident. None of them is a defence against somebody who makes two files look
@@ -52,11 +53,11 @@
 //! // The sender: the same file with three bytes in front.
 //! let new = [&b"new"[..], &basis].concat();
 //! let (mut index, mut window, mut count) = (Index::new(), Window::new(), Count::default());
-//! index.build(&sums);
+//! index.build(&sums)?;
 //! let mut matcher = Matcher::new(&sums, &index, &mut window);
 //! let mut rest = &new[..];
 //! while !rest.is_empty() {
-//!     let space = matcher.space();
+//!     let space = matcher.space()?;
 //!     let len = space.len().min(rest.len());
 //!     space[..len].copy_from_slice(&rest[..len]);
 //!     matcher.filled(len);
@@ -82,6 +83,7 @@ mod matcher;
 #[cfg(target_arch = "x86_64")]
 mod md5_lanes;
 mod md5_serial;
+mod memory;
 mod patch;
 mod rolling;
 #[cfg(target_arch = "x86_64")]
@@ -95,6 +97,7 @@ pub use hasher::FileHasher;
 pub use index::Index;
 pub use layout::{BlockRule, Layout, MAX_BLOCK_LEN, MAX_BLOCK_LEN_OLD, Pass};
 pub use matcher::{Matcher, OpSink};
+pub use memory::OutOfMemory;
 pub use patch::{BlockRuns, PatchError, Run};
 pub use rolling::{Rolling, weak_sum};
 pub use window::{MAX_LITERAL, Window};

@@ -2,7 +2,7 @@
 
 use crate::block_sums::MAX_LANES;
 use crate::window::{MAX_LITERAL, Window};
-use crate::{BlockSums, Digest, Index, Rolling};
+use crate::{BlockSums, Digest, Index, OutOfMemory, Rolling};
 
 /// Takes what a [`Matcher`] finds, in the order of the new file.
 pub trait OpSink {
@@ -14,6 +14,11 @@ pub trait OpSink {
 
     /// A block of the basis.
     fn copy(&mut self, block: u32) -> Result<(), Self::Error>;
+
+    /// Called now and then while much is hashed and nothing found. An error ends the search.
+    fn working(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
 }
 
 /// Searches one new file for blocks of a basis.
@@ -62,7 +67,10 @@ impl<'s> Matcher<'s> {
     }
 
     /// Where to put the next bytes of the file, never empty. The more of it is filled the better.
-    pub fn space(&mut self) -> &mut [u8] {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]: the peer decides how long blocks are.
+    pub fn space(&mut self) -> Result<&mut [u8], OutOfMemory> {
         let room = self
             .block_len
             .saturating_mul(MAX_LANES)
@@ -196,6 +204,9 @@ impl<'s> Matcher<'s> {
             Some(block) => self.put_match(block, sink),
             None => {
                 self.rolling = Some(rolling);
+                if self.effort.reaches_step() {
+                    sink.working()?;
+                }
                 Ok(())
             }
         }
@@ -271,17 +282,20 @@ impl<'s> Matcher<'s> {
 struct Effort {
     /// Bytes that may still be hashed in vain; below 0 the search is in debt and looks nothing up.
     left: i64,
+    /// Bytes hashed in vain since the sink was last asked whether to go on.
+    unasked: i64,
 }
 
 impl Effort {
     fn new(block_len: usize) -> Self {
         Self {
-            left: 1024 * (block_len as i64).max(1),
+            left: (1024 * (block_len as i64).max(1)).min(EFFORT_MAX),
+            unasked: 0,
         }
     }
 
     fn allow(&mut self, bytes: usize) {
-        self.left = self.left.saturating_add(EFFORT_PER_BYTE * bytes as i64);
+        self.left = (self.left + EFFORT_PER_BYTE * bytes as i64).min(EFFORT_MAX);
     }
 
     fn exhausted(&self) -> bool {
@@ -290,12 +304,30 @@ impl Effort {
 
     fn spend(&mut self, hashed: usize, entries: usize) {
         // Looking at a table entry costs about as much as hashing 8 bytes.
-        self.left -= hashed as i64 + 8 * entries as i64;
+        let spent = hashed as i64 + 8 * entries as i64;
+        self.left -= spent;
+        self.unasked += spent;
+    }
+
+    /// Whether enough was spent to ask the sink again.
+    fn reaches_step(&mut self) -> bool {
+        let reached = self.unasked >= EFFORT_STEP;
+        if reached {
+            self.unasked = 0;
+        }
+        reached
     }
 }
 
 /// Bytes hashed in vain per byte of the file, on average.
 const EFFORT_PER_BYTE: i64 = 32;
+
+/// Most that may be hashed in vain before the next byte of the file comes: a fraction of a second. However long the
+/// blocks are, and however much of the file matched before.
+const EFFORT_MAX: i64 = 256 << 20;
+
+/// Bytes hashed in vain between two questions to the sink.
+const EFFORT_STEP: i64 = 1 << 20;
 
 /// Table entries looked at per offset, against basis files full of blocks with the same weak sum.
 const MAX_CANDIDATES: usize = 1024;

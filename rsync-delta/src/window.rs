@@ -1,5 +1,8 @@
 //! The buffer through which the new file passes.
 
+use crate::OutOfMemory;
+use crate::memory::reserve;
+
 /// Longest literal that a [`Matcher`](crate::Matcher) yields, in bytes. Some receivers refuse longer ones.
 pub const MAX_LITERAL: usize = 32 * 1024;
 
@@ -27,17 +30,20 @@ impl Window {
 
     /// Room behind the held bytes, at least `room` long. Moves the held bytes to the front if need be and grows only
     /// with what they are, never by a number a peer sent.
-    pub(crate) fn space(&mut self, room: usize) -> &mut [u8] {
+    pub(crate) fn space(&mut self, room: usize) -> Result<&mut [u8], OutOfMemory> {
         if self.buf.len() - self.end < room {
             self.buf.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
             if self.buf.len() - self.end < room {
                 // Twice what is held, so that a long block is moved only a few times until it is complete.
-                self.buf.resize(2 * self.end + room, 0);
+                let len = 2 * self.end + room;
+                let more = len - self.buf.len();
+                reserve(&mut self.buf, more)?;
+                self.buf.resize(len, 0);
             }
         }
-        &mut self.buf[self.end..]
+        Ok(&mut self.buf[self.end..])
     }
 
     /// Takes `len` bytes of [`Window::space`] as filled and returns them.

@@ -130,12 +130,12 @@ impl Delta {
 /// Searches `new`, fed in pieces of `read` bytes.
 pub(super) fn search(sums: &BlockSums, new: &[u8], read: usize) -> Delta {
     let mut index = Index::new();
-    index.build(sums);
+    index.build(sums).expect("memory");
     let (mut window, mut delta) = (Window::new(), Delta::default());
     let mut matcher = Matcher::new(sums, &index, &mut window);
     let mut rest = new;
     while !rest.is_empty() {
-        let space = matcher.space();
+        let space = matcher.space().expect("memory");
         let len = read.min(space.len()).min(rest.len());
         let (now, later) = rest.split_at(len);
         space[..len].copy_from_slice(now);

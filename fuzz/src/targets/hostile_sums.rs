@@ -26,7 +26,7 @@ pub fn run(data: &[u8]) {
         let Ok(BlockSum { weak, strong }) = BlockSum::decode(&mut cursor, &head) else {
             break;
         };
-        sums.push(weak, strong);
+        sums.push(weak, strong).expect("memory");
     }
     runs(layout, cursor.rest());
     if sums.len() < head.count as usize {

@@ -47,12 +47,12 @@ fn sums_of(basis: &[u8], layout: Layout, checksum: Checksum, seed: i32) -> Block
 /// Feeds `new` in the given read sizes, over and over.
 fn delta(sums: &BlockSums, window: &mut Window, new: &[u8], reads: &[usize]) -> Delta {
     let mut index = Index::new();
-    index.build(sums);
+    index.build(sums).unwrap();
     let mut matcher = Matcher::new(sums, &index, window);
     let mut delta = Delta::default();
     let mut rest = new;
     for &read in reads.iter().cycle() {
-        let space = matcher.space();
+        let space = matcher.space().unwrap();
         let len = read.min(space.len()).min(rest.len());
         let (now, later) = rest.split_at(len);
         space[..len].copy_from_slice(now);
@@ -223,7 +223,7 @@ proptest! {
         let mut pushed = BlockSums::new(checksum, seed);
         pushed.reset(layout);
         for (weak, strong) in single.iter() {
-            pushed.push(weak, strong);
+            pushed.push(weak, strong).unwrap();
         }
         prop_assert!(together.iter().eq(pushed.iter()));
     }

@@ -163,10 +163,10 @@ fn delta_of_the_captures() {
     let (weak, strong) = sums.iter().next().unwrap();
     assert_eq!((weak, strong.len()), (0xf78e_078b, 2));
     let mut index = Index::new();
-    index.build(&sums);
+    index.build(&sums).unwrap();
     let mut window = Window::new();
     let mut matcher = Matcher::new(&sums, &index, &mut window);
-    matcher.space()[..new.len()].copy_from_slice(&new);
+    matcher.space().unwrap()[..new.len()].copy_from_slice(&new);
     matcher.filled(new.len());
     let mut ops = Delta::default();
     matcher.finish(&mut ops).unwrap();
