@@ -102,12 +102,10 @@ impl Layout {
         self.remainder
     }
 
-    /// Whether a generator makes such blocks: none longer than [`MAX_BLOCK_LEN`], or than the length of the file that
-    /// they cover asks for at protocol 29 (03-transfer 4.2). Longer ones cost the sender a window of their length, and
-    /// sums of a file that large come with them only if they are about as many as a block has bytes.
+    /// Whether a generator makes such blocks: none is longer than [`longest_block`] of the file that they cover. So a
+    /// peer that names long blocks has to send about as many sums as a block has bytes.
     pub fn is_usual(&self) -> bool {
-        let derived = derived_block_len(self.file_len(), MAX_BLOCK_LEN_OLD);
-        self.block_len <= derived.max(MAX_BLOCK_LEN)
+        self.block_len <= longest_block(self.file_len())
     }
 
     /// How many blocks, from the first on, have the full length.
@@ -141,6 +139,12 @@ impl Layout {
         let full = u64::from(self.full_blocks()) * u64::from(self.block_len);
         full + self.short_block().map_or(0, |(_, len)| u64::from(len))
     }
+}
+
+/// The longest block, in bytes, that a generator makes of a file of `file_len` bytes: [`MAX_BLOCK_LEN`], or more where
+/// protocol 29 derives it from the file's length (03-transfer 4.2).
+pub fn longest_block(file_len: u64) -> u32 {
+    derived_block_len(file_len, MAX_BLOCK_LEN_OLD).max(MAX_BLOCK_LEN)
 }
 
 fn derived_block_len(file_len: u64, max: u32) -> u32 {

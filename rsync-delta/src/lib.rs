@@ -95,7 +95,7 @@ pub use checksum::Checksum;
 pub use digest::Digest;
 pub use hasher::FileHasher;
 pub use index::Index;
-pub use layout::{BlockRule, Layout, MAX_BLOCK_LEN, MAX_BLOCK_LEN_OLD, Pass};
+pub use layout::{BlockRule, Layout, MAX_BLOCK_LEN, MAX_BLOCK_LEN_OLD, Pass, longest_block};
 pub use matcher::{Matcher, OpSink};
 pub use memory::OutOfMemory;
 pub use patch::{BlockRuns, PatchError, Run};

@@ -9,6 +9,9 @@ use std::io::{self, Read};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::io_clock::IoClock;
+use crate::peer_end::End;
+
 /// Bytes queued at most. Requests and block sums of a whole terabyte file are a fraction of it; a peer that
 /// sends more without reading its answers waits.
 const CAPACITY: usize = 64 << 20;
@@ -42,17 +45,23 @@ pub(crate) enum Taken {
 }
 
 impl Inbox {
-    /// Starts a thread that drains `source` and returns the queue it fills.
+    /// Starts a thread that drains `source` and returns the queue it fills. Of the stream `received` bytes came before;
+    /// its end is noted in `clock`.
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub(crate) fn start(source: Box<dyn Read + Send>, name: &str) -> io::Result<Self> {
+    pub(crate) fn start(
+        source: Box<dyn Read + Send>,
+        name: &str,
+        received: u64,
+        clock: Arc<IoClock>,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let filler = Arc::clone(&shared);
         std::thread::Builder::new()
             .name(format!("{name} in"))
             .stack_size(256 << 10)
-            .spawn(move || fill(source, &filler))?;
+            .spawn(move || fill(source, &filler, received, &clock))?;
         Ok(Self(shared))
     }
 
@@ -111,7 +120,7 @@ impl Drop for Inbox {
     }
 }
 
-fn fill(mut source: Box<dyn Read + Send>, shared: &Shared) {
+fn fill(mut source: Box<dyn Read + Send>, shared: &Shared, mut received: u64, clock: &IoClock) {
     let mut buf = vec![0; CHUNK];
     loop {
         let got = match source.read(&mut buf) {
@@ -120,12 +129,19 @@ fn fill(mut source: Box<dyn Read + Send>, shared: &Shared) {
         };
         let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
         match got {
-            Ok(0) => state.end = Some(Ok(())),
+            Ok(0) => {
+                clock.peer().set(End::Closed(received));
+                state.end = Some(Ok(()));
+            }
             Ok(n) => {
+                received += n as u64;
                 state.bytes += n;
                 state.chunks.push_back(buf[..n].to_vec());
             }
-            Err(error) => state.end = Some(Err(error)),
+            Err(error) => {
+                clock.peer().set(End::Failed((&error).into()));
+                state.end = Some(Err(error));
+            }
         }
         shared.changed.notify_all();
         while state.bytes >= CAPACITY && !state.taker_gone {

@@ -1,9 +1,13 @@
-//! The I/O timeout and the moment of the last traffic, shared by both directions of a connection.
+//! What both directions of a connection share: the I/O timeout, the moment of the last traffic, the end of the peer.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// When a connection last moved bytes, and how long it may stand still.
+use crate::error::Error;
+use crate::peer_end::{End, PeerEnd};
+
+/// When a connection last moved bytes, how long it may stand still, and whether the peer ended it.
 ///
 /// The timeout can change while a session runs (a daemon announces its own with MSG_IO_TIMEOUT, 01-session
 /// 10.3), so transports ask again before each wait.
@@ -12,6 +16,7 @@ pub struct IoClock {
     start: Instant,
     last_ms: AtomicU64,
     timeout_s: AtomicU64,
+    peer: PeerEnd,
 }
 
 impl IoClock {
@@ -22,6 +27,7 @@ impl IoClock {
             start: Instant::now(),
             last_ms: AtomicU64::new(0),
             timeout_s: AtomicU64::new(0),
+            peer: PeerEnd::default(),
         };
         clock.set_timeout(timeout);
         clock
@@ -56,10 +62,45 @@ impl IoClock {
             .saturating_sub(Duration::from_millis(self.last_ms.load(Ordering::Relaxed)))
     }
 
+    /// How long the connection may still stand still; `None` is for ever.
+    #[must_use]
+    pub fn left(&self) -> Option<Duration> {
+        self.timeout()
+            .map(|timeout| timeout.saturating_sub(self.idle()))
+    }
+
     /// Whether the connection stood still for longer than the timeout.
     #[must_use]
     pub fn expired(&self) -> bool {
-        self.timeout().is_some_and(|timeout| self.idle() >= timeout)
+        self.left().is_some_and(|left| left.is_zero())
+    }
+
+    /// An error once the peer is gone, for long work between two reads. Costs no system call.
+    ///
+    /// # Errors
+    /// That of the next read: [`Error::Disconnected`], [`Error::Timeout`], [`Error::Connection`]. In a generator
+    /// [`Error::Internal`], as its receiver knows the reason.
+    pub fn check_peer(&self) -> Result<(), Error> {
+        match self.peer.reason() {
+            None => Ok(()),
+            Some(End::Closed(received)) => Err(Error::Disconnected { received }),
+            Some(End::Failed(failed)) => Err(self.failed("read", failed.into())),
+            Some(End::Receiver) => Err(Error::Internal { role: "receiver" }),
+        }
+    }
+
+    pub(crate) fn peer(&self) -> &PeerEnd {
+        &self.peer
+    }
+
+    /// A failed read or write as the end of the session.
+    pub(crate) fn failed(&self, op: &'static str, source: io::Error) -> Error {
+        match source.kind() {
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Error::Timeout {
+                seconds: self.timeout().map_or(0, |timeout| timeout.as_secs()),
+            },
+            _ => Error::Connection { op, source },
+        }
     }
 }
 

@@ -69,6 +69,7 @@ mod io_clock;
 mod list;
 pub mod options;
 mod outcome;
+mod peer_end;
 pub mod pipe;
 pub mod receive;
 pub mod rules;

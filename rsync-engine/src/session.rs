@@ -52,6 +52,15 @@ impl Session {
         self.negotiated.protocol
     }
 
+    /// Whether the session may go on; long work asks this often. Two loads, no system call.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`], or why the peer is gone ([`IoClock::check_peer`]).
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.cancel.check()?;
+        self.clock.check_peer()
+    }
+
     /// How long to wait for the peer before a keep-alive is due.
     #[must_use]
     pub fn keep_alive_wait(&self) -> Option<Duration> {

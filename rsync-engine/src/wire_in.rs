@@ -107,7 +107,7 @@ impl WireIn {
     pub fn read_ahead(&mut self, name: &str) -> Result<(), Error> {
         if let Source::Direct(source) = &mut self.source {
             let source = std::mem::replace(source, Box::new(io::empty()));
-            let inbox = Inbox::start(source, name)
+            let inbox = Inbox::start(source, name, self.received, Arc::clone(&self.clock))
                 .map_err(|source| Error::Connection { op: "read", source })?;
             self.source = Source::Queued(inbox);
         }
@@ -139,6 +139,7 @@ impl WireIn {
             self.pos = 0;
             self.end = chunk.len();
             self.chunk = chunk;
+            self.advance(0);
         }
     }
 
@@ -201,7 +202,7 @@ impl WireIn {
                 received: self.received,
             }),
             Ok(Taken::Nothing) => Ok(false),
-            Err(source) => Err(self.failed(source)),
+            Err(source) => Err(self.clock.failed("read", source)),
         }
     }
 
@@ -346,11 +347,18 @@ impl WireIn {
     }
 
     fn consume(&mut self, n: usize) {
-        self.pos += n;
+        self.advance(n);
         self.used += n as u64;
         if let Mode::Framed(_, left) = &mut self.mode {
             *left -= n;
         }
+    }
+
+    /// Passes bytes of the connection.
+    fn advance(&mut self, n: usize) {
+        self.pos += n;
+        let unread = (self.end - self.pos) as u64;
+        self.clock.peer().set_used(self.received - unread);
     }
 
     /// Makes stream bytes available at `pos` and says how many; handles the messages before them.
@@ -402,7 +410,7 @@ impl WireIn {
             let n = out.len().min(self.end - self.pos);
             let (head, rest) = out.split_at_mut(n);
             head.copy_from_slice(&self.chunk[self.pos..self.pos + n]);
-            self.pos += n;
+            self.advance(n);
             out = rest;
         }
         Ok(())
@@ -431,20 +439,11 @@ impl WireIn {
                             self.clock.touch();
                         }
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                        Err(error) => return Err(self.failed(error)),
+                        Err(error) => return Err(self.clock.failed("read", error)),
                     }
                 }
             }
         }
         Ok(())
-    }
-
-    fn failed(&self, source: io::Error) -> Error {
-        match source.kind() {
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Error::Timeout {
-                seconds: self.clock.timeout().map_or(0, |t| t.as_secs()),
-            },
-            _ => Error::Connection { op: "read", source },
-        }
     }
 }

@@ -10,6 +10,7 @@ use rsync_proto::mux::{FrameHeader, KEEP_ALIVE, Message, Tag};
 
 use crate::error::Error;
 use crate::io_clock::IoClock;
+use crate::peer_end::Failed;
 
 /// Bytes collected before they are written. One write of this size costs little more than one of 8 KiB.
 const FLUSH_AT: usize = 64 << 10;
@@ -32,6 +33,8 @@ pub struct WireOut {
     put: u64,
     last_write: Instant,
     clock: Arc<IoClock>,
+    /// How writing failed. What would be written behind it could not be understood.
+    failed: Option<Failed>,
 }
 
 impl fmt::Debug for WireOut {
@@ -56,6 +59,7 @@ impl WireOut {
             put: 0,
             last_write: Instant::now(),
             clock,
+            failed: None,
         }
     }
 
@@ -143,8 +147,9 @@ impl WireOut {
         Ok(())
     }
 
-    /// To be called now and then in long work: what has waited for a while goes out, and a peer that heard nothing
-    /// for half the I/O timeout gets an empty data frame (01-session 10.5).
+    /// To be called now and then in long work: what has waited for a while goes out, and a peer that got nothing
+    /// for half the I/O timeout gets an empty data frame (01-session 10.5). A peer that closed its direction gets one
+    /// sooner: if it closed both, the write fails.
     ///
     /// # Errors
     /// When writing fails.
@@ -156,17 +161,14 @@ impl WireOut {
                 Ok(())
             };
         }
-        let due = self
-            .clock
-            .timeout()
-            .is_some_and(|timeout| self.last_write.elapsed() * 2 >= timeout);
+        let quiet = match self.clock.peer().is_set() {
+            true => Some(LINGER),
+            false => self.clock.timeout().map(|timeout| timeout / 2),
+        };
+        let due = quiet.is_some_and(|quiet| self.last_write.elapsed() >= quiet);
         if self.framed.is_some() && due {
-            self.last_write = Instant::now();
-            self.sink
-                .write_all(&KEEP_ALIVE)
-                .and_then(|()| self.sink.flush())
-                .map_err(|e| self.failed(e))?;
-            self.sent += KEEP_ALIVE.len() as u64;
+            self.buf.extend_from_slice(&KEEP_ALIVE);
+            self.write_out(false)?;
         }
         Ok(())
     }
@@ -180,35 +182,40 @@ impl WireOut {
             return Ok(());
         }
         self.close_frame();
-        let mut written = 0;
-        while written < self.buf.len() {
-            match self.sink.write(&self.buf[written..]) {
-                Ok(0) => return Err(self.failed(io::ErrorKind::WriteZero.into())),
-                Ok(n) => {
-                    written += n;
-                    self.clock.touch();
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.failed(error)),
-            }
+        self.write_out(true)
+    }
+
+    /// Writes the buffer. `progress`: it is more than a sign of life.
+    fn write_out(&mut self, progress: bool) -> Result<(), Error> {
+        if let Some(failed) = self.failed {
+            return Err(self.clock.failed("write", failed.into()));
         }
-        self.sink.flush().map_err(|e| self.failed(e))?;
+        self.try_write_out(progress).map_err(|error| {
+            self.failed = Some((&error).into());
+            self.clock.failed("write", error)
+        })?;
         self.last_write = Instant::now();
         self.sent += self.buf.len() as u64;
         self.buf.clear();
         Ok(())
     }
 
-    fn failed(&self, source: io::Error) -> Error {
-        match source.kind() {
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Error::Timeout {
-                seconds: self.clock.timeout().map_or(0, |t| t.as_secs()),
-            },
-            _ => Error::Connection {
-                op: "write",
-                source,
-            },
+    fn try_write_out(&mut self, progress: bool) -> io::Result<()> {
+        let mut written = 0;
+        while written < self.buf.len() {
+            match self.sink.write(&self.buf[written..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => {
+                    written += n;
+                    if progress {
+                        self.clock.touch();
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
+        self.sink.flush()
     }
 
     fn open_frame(&mut self) {

@@ -46,6 +46,11 @@ pub trait Deleter {
         entry.remove().map(|()| true)
     }
 
+    /// Whether the walk may go on; asked before each entry. Otherwise it ends with ECANCELED.
+    fn may_go_on(&self) -> bool {
+        true
+    }
+
     /// The entry stays because of an error: ENOTEMPTY for a directory of which something stays,
     /// EXDEV for a mount point with [`RemoveOptions::one_file_system`]. The walk goes on.
     fn failed(&mut self, entry: &Doomed<'_>, errno: Errno);
@@ -66,7 +71,7 @@ pub struct RemoveOptions {
 ///
 /// There is no recursion, and at most 32 handles are held at any depth: a parent that was let go is
 /// opened again as `..`, and must be the same directory. An error of this function itself is about
-/// `name` not being there, or ESTALE if directories were moved about meanwhile. For a file `statx`
+/// `name` not being there, ESTALE if directories were moved about meanwhile, or ECANCELED. For a file `statx`
 /// and `unlinkat`; for a directory `statx`, `openat2`, `statx`, `getdents64`, `close`, `unlinkat`.
 pub fn remove_tree(
     dir: &Dir,
@@ -105,6 +110,9 @@ pub fn remove_tree(
     };
     let mut path = path.to_buf();
     while let Some(level) = levels.last_mut() {
+        if !deleter.may_go_on() {
+            return Err(Errno::CANCELED);
+        }
         if let Some(kind) = level.next(&mut path) {
             let entry = level.entry(&path, kind);
             let gone = if deleter.protects(&entry) {

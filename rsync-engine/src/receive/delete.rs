@@ -14,6 +14,7 @@ use crate::fs::{
 use crate::list::{FileEntry, FileList};
 use crate::options::Delete;
 use crate::outcome::{IO_DELETE_LIMIT, IO_GENERAL};
+use crate::session::Session;
 
 use super::attributes::time_of;
 use super::entry::Subject;
@@ -102,6 +103,7 @@ struct Reaper<'a> {
     top: RelPath<'a>,
     tree: Option<&'a Tree>,
     dry_run: bool,
+    session: &'a Session,
     reports: Vec<(Vec<u8>, FileKind)>,
     failures: Vec<(Vec<u8>, FileKind, Errno)>,
 }
@@ -145,6 +147,10 @@ impl Deleter for Reaper<'_> {
         Ok(true)
     }
 
+    fn may_go_on(&self) -> bool {
+        self.session.check().is_ok()
+    }
+
     fn failed(&mut self, entry: &Doomed<'_>, errno: Errno) {
         self.failures
             .push((entry.path.as_bytes().to_vec(), entry.kind, errno));
@@ -165,6 +171,7 @@ impl Generator {
         }
         let extras = match self.extras(list, name, path) {
             Ok(extras) => extras,
+            Err(Errno::CANCELED) => return self.session.check().map(|()| false),
             Err(errno) => {
                 self.session.trouble.io_error(IO_GENERAL);
                 self.fail(&super::failure("generator", "opendir", name, errno))?;
@@ -206,7 +213,8 @@ impl Generator {
         *self.deletions.device.get_or_insert(stat.id.dev) == stat.id.dev
     }
 
-    /// What lies in the directory and is neither listed nor protected, in the order of deletion.
+    /// What lies in the directory and is neither listed nor protected, in the order of deletion. ECANCELED if the session
+    /// is at its end.
     fn extras(
         &mut self,
         list: &FileList,
@@ -222,6 +230,9 @@ impl Generator {
         }
         let mut listing = dir.list(&mut self.list_buf)?;
         while let Some(found) = listing.next() {
+            if self.session.check().is_err() {
+                return Err(Errno::CANCELED);
+            }
             let found = found?;
             let Ok(found_name) = Name::new(found.name) else {
                 continue;
@@ -283,6 +294,7 @@ impl Generator {
             return Ok(());
         };
         for entry in list.entries() {
+            self.session.check()?;
             if !entry.is_dir() || entry.cleared() || entry.no_content() {
                 continue;
             }
@@ -306,6 +318,7 @@ impl Generator {
     /// Carries out what `--delete-delay` found.
     pub(super) fn delete_delayed(&mut self) -> Result<(), Error> {
         for (path, _) in std::mem::take(&mut self.deletions.delayed) {
+            self.session.check()?;
             self.delete_path(path.as_path())?;
         }
         Ok(())
@@ -397,6 +410,7 @@ impl Generator {
             top: path,
             tree: self.place.tree.as_ref(),
             dry_run: self.session.options.dry_run,
+            session: &self.session,
             reports: Vec::new(),
             failures: Vec::new(),
         };
@@ -432,6 +446,7 @@ impl Generator {
         match gone {
             Ok(gone) => Ok(gone),
             Err(Errno::NOENT) => Ok(true),
+            Err(Errno::CANCELED) => self.session.check().map(|()| false),
             Err(errno) => {
                 self.fail(&super::failure(
                     "generator",

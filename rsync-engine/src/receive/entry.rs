@@ -194,12 +194,12 @@ impl Generator {
             let Some(listed) = subject.list.checksum(subject.entry) else {
                 return Ok(false);
             };
-            let own = self.parent(subject.path).and_then(|(dir, name)| {
-                let (cancel, out) = (&self.session.cancel, &mut self.out);
-                // A connection that fails here fails again at the next write.
-                let go_on = || !cancel.is_cancelled() && out.tick().is_ok();
-                super::digest_of(&dir, name, self.list_checksum, go_on)
-            });
+            let Ok((dir, name)) = self.parent(subject.path) else {
+                return Ok(false);
+            };
+            let (session, out) = (&self.session, &mut self.out);
+            let go_on = || session.check().and_then(|()| out.tick());
+            let own = super::digest_of(&dir, name, self.list_checksum, go_on)?;
             return Ok(own.is_ok_and(|own| own.as_ref() == listed));
         }
         if options.size_only {

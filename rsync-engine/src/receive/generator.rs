@@ -226,6 +226,17 @@ impl Generator {
         }
     }
 
+    /// After the receiver broke: passes on the texts that it left behind.
+    pub(super) fn pass_on_texts(&mut self) {
+        for message in self.inbox.try_iter().flatten() {
+            if let ToGenerator::Tell { kind, text } = message {
+                let text = PeerText(&text[..]);
+                // A connection that fails here is what broke the receiver, or fails again at the farewell.
+                let _ = self.out.message(&Message::Text { kind, text });
+            }
+        }
+    }
+
     /// Handles the entries of all lists in the order they came.
     fn scan_lists(&mut self) -> Result<(), Error> {
         loop {

@@ -79,25 +79,28 @@ mod checksum_of_file {
 
     use rsync_delta::{Checksum, Digest};
 
+    use crate::error::Error;
     use crate::fs::{Atime, Dir, Errno, Name};
 
-    /// Reads and hashes the file `name`. `go_on` is asked now and then.
+    /// Reads and hashes the file `name`. `go_on` is asked before each read; its error ends the run.
     pub(crate) fn digest_of(
         dir: &Dir,
         name: Name<'_>,
         checksum: Checksum,
-        mut go_on: impl FnMut() -> bool,
-    ) -> Result<Digest, Errno> {
-        let mut file = dir.open_read(name, Atime::Update)?;
+        mut go_on: impl FnMut() -> Result<(), Error>,
+    ) -> Result<Result<Digest, Errno>, Error> {
+        let mut file = match dir.open_read(name, Atime::Update) {
+            Ok(file) => file,
+            Err(errno) => return Ok(Err(errno)),
+        };
         let mut hasher = checksum.list_hasher();
         let mut buf = vec![0; 256 << 10];
         loop {
-            if !go_on() {
-                return Err(Errno::CANCELED);
-            }
-            match file.read(&mut buf)? {
-                0 => return Ok(hasher.finish()),
-                n => hasher.update(&buf[..n]),
+            go_on()?;
+            match file.read(&mut buf) {
+                Ok(0) => return Ok(Ok(hasher.finish())),
+                Ok(n) => hasher.update(&buf[..n]),
+                Err(errno) => return Ok(Err(errno)),
             }
         }
     }
@@ -280,6 +283,7 @@ pub fn receive(
         return Err(error);
     };
     if receiver_broke && let Err(error) = received {
+        generator.pass_on_texts();
         farewell::send(&mut generator.out, protocol, role, &error);
         hear_out(receiver.input, &error);
         session.cancel.cancel();

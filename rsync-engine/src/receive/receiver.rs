@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::event::{Event, FileFailure};
 use crate::fs::{DirCache, WriteBuffer};
 use crate::list::FileList;
+use crate::peer_end::End;
 use crate::session::Session;
 use crate::wire_in::WireIn;
 
@@ -73,6 +74,8 @@ impl Receiver {
         let last = if done.is_ok() {
             ToGenerator::Finished
         } else {
+            // The generator may be deep in work in which it takes no messages.
+            self.session.clock.peer().set(End::Receiver);
             ToGenerator::Broken
         };
         self.tell_generator(last);

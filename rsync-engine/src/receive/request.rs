@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use rsync_delta::{BlockRule, Layout, Pass};
+use rsync_delta::{BlockRule, Layout, Pass, longest_block};
 use rsync_proto::item::ItemFlags;
 use rsync_proto::ndx::Ndx;
 use rsync_proto::sums::{BlockSum, SumHead};
@@ -81,7 +81,7 @@ impl Generator {
         self.sums.reset(layout);
         let (mut offset, mut left) = (0, layout.file_len());
         while left > 0 {
-            self.session.cancel.check()?;
+            self.session.check()?;
             let want = usize::try_from(left)
                 .unwrap_or(usize::MAX)
                 .min(self.window.len());
@@ -102,11 +102,14 @@ impl Generator {
 
     fn layout(&self, len: u64, redo: bool) -> Option<Layout> {
         let max = self.session.protocol().max_block_len();
-        let rule = match self.session.options.block_size.and_then(NonZeroU32::new) {
-            Some(fixed) => BlockRule::Fixed(fixed),
-            None => BlockRule::Derived { max },
-        };
         let pass = if redo { Pass::Redo } else { Pass::First };
-        Layout::plan(len, rule, self.checksum.digest_len(), pass)
+        let plan = |rule| Layout::plan(len, rule, self.checksum.digest_len(), pass);
+        // A whole block is held in memory here and at the sender: protocol 29 would let a client ask for half a gigabyte.
+        let fixed = self.session.options.block_size;
+        let fixed = fixed.map(|size| size.min(longest_block(len)));
+        match fixed.and_then(NonZeroU32::new) {
+            Some(fixed) => plan(BlockRule::Fixed(fixed)),
+            None => plan(BlockRule::Derived { max }),
+        }
     }
 }

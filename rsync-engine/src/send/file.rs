@@ -1,6 +1,6 @@
 //! Answers one request: the file's data as matches and literals, and the sum of all of it (03-transfer 2.4, 5).
 
-use rsync_delta::{FileHasher, Layout, Matcher, OpSink};
+use rsync_delta::{FileHasher, Layout, Matcher, OpSink, OutOfMemory};
 use rsync_proto::item::ItemHeader;
 use rsync_proto::mux::Message;
 use rsync_proto::ndx::Ndx;
@@ -12,6 +12,7 @@ use crate::event::{Cost, Event, FileFailure, Progress};
 use crate::fs::{Atime, Errno, ReadFile, RelPath};
 use crate::outcome::{IO_GENERAL, IO_VANISHED};
 use crate::receive::{Teller, item_of};
+use crate::session::Session;
 use crate::wire_out::WireOut;
 
 use super::Sender;
@@ -19,7 +20,8 @@ use super::lists::relative;
 
 /// Literal bytes of one token at most: 3.4.3 and its like abort above (03-transfer 5.1).
 const LITERAL_MAX: usize = 32 << 10;
-/// Block sums kept in memory for one file; above it they are read and dropped, and all data is sent.
+/// Block sums kept in memory for one file. Above it, or with a block length that no receiver makes, they are read and
+/// dropped, and all data is sent.
 const SUMS_MAX: u32 = 1 << 24;
 /// Bytes between two looks at the cancel flag and two reports of progress.
 const STEP: u64 = 1 << 20;
@@ -171,7 +173,7 @@ impl Sender {
 
     fn read_sums(&mut self, head: &SumHead) -> Result<(), Error> {
         let layout = Layout::from_head(head.count, head.block_len, head.strong_len, head.remainder)
-            .filter(|_| head.count <= SUMS_MAX);
+            .filter(|layout| head.count <= SUMS_MAX && layout.is_usual());
         let keep = layout.is_some();
         self.sums.reset(layout.unwrap_or(Layout::EMPTY));
         for _ in 0..head.count {
@@ -179,11 +181,12 @@ impl Sender {
             let (session, out) = (&self.session, &mut self.out);
             super::record(session, &mut self.input, out, |cursor| {
                 let sum = BlockSum::decode(cursor, head)?;
-                if keep {
-                    sums.push(sum.weak, sum.strong);
-                }
-                Ok(())
-            })?;
+                Ok(match keep {
+                    true => sums.push(sum.weak, sum.strong),
+                    false => Ok(()),
+                })
+            })?
+            .map_err(out_of_memory)?;
         }
         Ok(())
     }
@@ -236,12 +239,13 @@ impl Sender {
         size: u64,
         head: &SumHead,
     ) -> Result<(), SendError> {
-        self.index.build(&self.sums);
+        self.index.build(&self.sums).map_err(out_of_memory)?;
         let mut left = file.stat().size;
         let mut done = 0;
         let mut next_step = STEP;
         let mut window = std::mem::take(&mut self.window);
         let mut sink = Tokens {
+            session: &self.session,
             out: &mut self.out,
             head,
             literal: 0,
@@ -249,7 +253,10 @@ impl Sender {
         };
         let mut matcher = Matcher::new(&self.sums, &self.index, &mut window);
         let result = loop {
-            let space = matcher.space();
+            let space = match matcher.space() {
+                Ok(space) => space,
+                Err(error) => break Err(SendError::Wire(out_of_memory(error))),
+            };
             let max = usize::try_from(left).unwrap_or(usize::MAX).min(space.len());
             let got = match max {
                 0 => Ok(0),
@@ -274,7 +281,7 @@ impl Sender {
             done += got as u64;
             if done >= next_step {
                 next_step = done + STEP;
-                if let Err(error) = self.session.cancel.check() {
+                if let Err(error) = self.session.check() {
                     break Err(SendError::Wire(error));
                 }
             }
@@ -290,7 +297,7 @@ impl Sender {
     }
 
     fn step(&mut self, name: &[u8], done: u64, size: u64) -> Result<(), Error> {
-        self.session.cancel.check()?;
+        self.session.check()?;
         if self.session.events.wants_progress() {
             self.progress(name, done, size, false);
         }
@@ -309,6 +316,14 @@ impl Sender {
             entries,
             more: self.lists.more(),
         }));
+    }
+}
+
+/// No memory for what the receiver's sums ask for.
+fn out_of_memory(OutOfMemory { bytes }: OutOfMemory) -> Error {
+    Error::OutOfMemory {
+        what: "the search for blocks",
+        bytes: bytes as u64,
     }
 }
 
@@ -332,6 +347,7 @@ impl From<Error> for SendError {
 
 /// Writes what the matcher finds as plain tokens.
 struct Tokens<'a> {
+    session: &'a Session,
     out: &'a mut WireOut,
     head: &'a SumHead,
     literal: u64,
@@ -352,5 +368,10 @@ impl OpSink for Tokens<'_> {
     fn copy(&mut self, block: u32) -> Result<(), Error> {
         self.matched += u64::from(self.head.block_len_of(block));
         self.out.data(|buf| put_match(buf, block))
+    }
+
+    fn working(&mut self) -> Result<(), Error> {
+        self.session.check()?;
+        self.out.tick()
     }
 }

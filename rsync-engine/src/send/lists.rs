@@ -141,6 +141,7 @@ impl ListWriter {
         let before = out.sent();
         let mut list = self.start(None);
         for argument in arguments {
+            self.session.check()?;
             self.argument(&argument, &mut list, out)?;
         }
         self.finish(list, out, started, before)
@@ -160,6 +161,7 @@ impl ListWriter {
         let marks = self.marks_of(b"");
         self.directory_entry(root, b".", marks, &mut list, out)?;
         for name in &names {
+            self.session.check()?;
             let parent = Marks::PARENT;
             if !self.parents(root, &name.path, &mut seen, parent, &mut list, out)? {
                 // A receiver does not know what to do with a name whose directory is not in the list.

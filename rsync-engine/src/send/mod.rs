@@ -182,7 +182,7 @@ impl Sender {
     fn requests(&mut self) -> Result<(), Error> {
         let mut phase = 0;
         loop {
-            self.session.cancel.check()?;
+            self.session.check()?;
             self.look_ahead()?;
             let ndx = self.read_ndx()?;
             self.acknowledgements();

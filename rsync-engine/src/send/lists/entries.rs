@@ -113,10 +113,8 @@ impl ListWriter {
         }
         let mut digest = None;
         if self.session.options.checksum && stat.is_file() {
-            let cancel = &self.session.cancel;
-            // A connection that fails here fails again at the next write.
-            let go_on = || !cancel.is_cancelled() && out.tick().is_ok();
-            digest = crate::receive::digest_of(dir, base, self.list_checksum, go_on).ok();
+            let go_on = || self.session.check().and_then(|()| out.tick());
+            digest = crate::receive::digest_of(dir, base, self.list_checksum, go_on)?.ok();
         }
         let digest = digest.as_deref();
         self.put_stat(

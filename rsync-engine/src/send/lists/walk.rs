@@ -260,7 +260,7 @@ impl ListWriter {
     ) -> Result<(), Error> {
         let mut todo = vec![name.to_vec()];
         while let Some(name) = todo.pop() {
-            self.session.cancel.check()?;
+            self.session.check()?;
             let mut below = self.directory_contents(root, &name, device, list, out)?;
             if self.session.options.recursive && !self.options.inc_recurse {
                 below.reverse();
@@ -343,6 +343,7 @@ impl ListWriter {
         }
         let prefix = path.len();
         while let Some(found) = listing.next() {
+            self.session.check()?;
             out.tick()?;
             let found = match found {
                 Ok(found) => found,
