@@ -21,6 +21,10 @@ pub(crate) struct Role {
 
 /// Tells the peer why we end: a text if it is the client, and the exit code where the protocol has it.
 pub(crate) fn send(out: &mut WireOut, protocol: Protocol, role: Role, error: &Error) {
+    if matches!(error, Error::Timeout { .. }) {
+        // The peer had its time.
+        out.wait_no_more();
+    }
     // What cannot be written any more is lost, as the connection is anyway.
     let _ = try_send(out, protocol, role, error);
 }

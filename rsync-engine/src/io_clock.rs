@@ -1,7 +1,7 @@
 //! What both directions of a connection share: the I/O timeout, the moment of the last traffic, the end of the peer.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
@@ -16,6 +16,7 @@ pub struct IoClock {
     start: Instant,
     last_ms: AtomicU64,
     timeout_s: AtomicU64,
+    over: AtomicBool,
     peer: PeerEnd,
 }
 
@@ -27,6 +28,7 @@ impl IoClock {
             start: Instant::now(),
             last_ms: AtomicU64::new(0),
             timeout_s: AtomicU64::new(0),
+            over: AtomicBool::new(false),
             peer: PeerEnd::default(),
         };
         clock.set_timeout(timeout);
@@ -62,11 +64,26 @@ impl IoClock {
             .saturating_sub(Duration::from_millis(self.last_ms.load(Ordering::Relaxed)))
     }
 
-    /// How long the connection may still stand still; `None` is for ever.
+    /// The timeout has ended the session: from now on nothing waits for the peer.
+    pub(crate) fn give_up(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// How long a wait that begins now may take; `None` is for ever. It has the whole timeout, since it may be we that
+    /// moved nothing before.
+    #[must_use]
+    pub fn patience(&self) -> Option<Duration> {
+        match self.over.load(Ordering::Relaxed) {
+            true => Some(Duration::ZERO),
+            false => self.timeout(),
+        }
+    }
+
+    /// How long a wait may take that lasts already: until nothing has moved for the timeout.
     #[must_use]
     pub fn left(&self) -> Option<Duration> {
-        self.timeout()
-            .map(|timeout| timeout.saturating_sub(self.idle()))
+        self.patience()
+            .map(|patience| patience.saturating_sub(self.idle()))
     }
 
     /// Whether the connection stood still for longer than the timeout.

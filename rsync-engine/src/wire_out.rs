@@ -185,6 +185,11 @@ impl WireOut {
         self.write_out(true)
     }
 
+    /// From here on no write waits for the peer; what it does not take at once is lost.
+    pub(crate) fn wait_no_more(&self) {
+        self.clock.give_up();
+    }
+
     /// Writes the buffer. `progress`: it is more than a sign of life.
     fn write_out(&mut self, progress: bool) -> Result<(), Error> {
         if let Some(failed) = self.failed {

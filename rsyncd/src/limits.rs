@@ -26,6 +26,19 @@ pub(crate) const LOG_QUEUE: usize = 4096;
 /// Log lines of one session in a second, transfer log apart (05-security 18).
 pub(crate) const SESSION_LOG_LINES: u32 = 100;
 
+/// Work that the wildcards of one request may cost, in bytes compared or copied and what costs as much: about a second.
+/// Enough for 200 patterns in a directory of 20,000 names.
+pub(crate) const WILDCARD_WORK: u64 = 1 << 28;
+
+/// What opening a directory costs in that unit.
+pub(crate) const DIRECTORY_WORK: u64 = 1024;
+
+/// What reading a name of a directory costs in that unit.
+pub(crate) const NAME_WORK: u64 = 64;
+
+/// Bytes of all paths that a request means.
+pub(crate) const PATH_BYTES: usize = 16 << 20;
+
 /// How long a name lookup may take; then the client has no name (04-daemon 8.4).
 pub(crate) const LOOKUP: Duration = Duration::from_secs(5);
 

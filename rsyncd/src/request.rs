@@ -2,32 +2,47 @@
 //!
 //! Nothing here is ever an option, and no path leads above the module.
 
+use std::ops::ControlFlow;
+
 use rsync_engine::fs::{FileKind, Links, ListBuf, RelPath, Tree};
 use rsync_proto::limits::ARGUMENTS;
 
+use crate::limits::{DIRECTORY_WORK, NAME_WORK, PATH_BYTES, WILDCARD_WORK};
 use crate::wildcard;
 
 /// The visible names of a module's directories: what the daemon's filter hides is not there.
 pub trait ModuleNames {
-    /// Calls `each` with the names in a directory of the module and whether each is itself a directory. The
-    /// path is relative and clean; empty is the module's root. A directory that cannot be read has no names.
-    fn names(&mut self, directory: &[u8], each: &mut dyn FnMut(&[u8], bool));
+    /// Calls `each` with the names in a directory of the module and whether each is itself a directory, until it
+    /// breaks. The path is relative and clean; empty is the module's root. A directory that cannot be read has no names.
+    fn names(&mut self, directory: &[u8], each: &mut dyn FnMut(&[u8], bool) -> ControlFlow<()>);
+
+    /// Whether the paths are still wanted; asked now and then.
+    fn go_on(&mut self) -> bool {
+        true
+    }
 }
 
 /// The names of a module's tree.
 pub struct TreeNames<'a> {
     tree: &'a Tree,
     hidden: &'a dyn Fn(&[u8], bool) -> bool,
+    wanted: &'a dyn Fn() -> bool,
     buffer: ListBuf,
 }
 
 impl<'a> TreeNames<'a> {
-    /// `hidden` says whether the module's filter excludes a path, and whether that is a directory.
+    /// `hidden` says whether the module's filter excludes a path, given whether that is a directory; `wanted`, whether
+    /// anybody still waits for the paths.
     #[must_use]
-    pub fn new(tree: &'a Tree, hidden: &'a dyn Fn(&[u8], bool) -> bool) -> Self {
+    pub fn new(
+        tree: &'a Tree,
+        hidden: &'a dyn Fn(&[u8], bool) -> bool,
+        wanted: &'a dyn Fn() -> bool,
+    ) -> Self {
         Self {
             tree,
             hidden,
+            wanted,
             buffer: ListBuf::default(),
         }
     }
@@ -42,7 +57,7 @@ impl std::fmt::Debug for TreeNames<'_> {
 }
 
 impl ModuleNames for TreeNames<'_> {
-    fn names(&mut self, directory: &[u8], each: &mut dyn FnMut(&[u8], bool)) {
+    fn names(&mut self, directory: &[u8], each: &mut dyn FnMut(&[u8], bool) -> ControlFlow<()>) {
         let Ok(path) = RelPath::new(directory) else {
             return;
         };
@@ -63,32 +78,96 @@ impl ModuleNames for TreeNames<'_> {
                 }),
                 Some(_) => false,
             };
-            if !(self.hidden)(&full, is_directory) {
-                each(entry.name, is_directory);
+            if !(self.hidden)(&full, is_directory) && each(entry.name, is_directory).is_break() {
+                return;
             }
         }
     }
+
+    fn go_on(&mut self) -> bool {
+        (self.wanted)()
+    }
 }
 
-/// More paths than a client may ask for.
+/// Why a request has no paths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the request means more than {ARGUMENTS} paths")]
-pub struct TooManyPaths;
+pub enum PathsError {
+    /// More than a client may ask for.
+    #[error(
+        "the request means more than {ARGUMENTS} paths, or more than {PATH_BYTES} bytes of them"
+    )]
+    TooMany,
+    /// Too many names to compare with, or too long patterns.
+    #[error("the wildcards of the request cost too much: ask for fewer at a time")]
+    TooMuchWork,
+    /// [`ModuleNames::go_on`] said no.
+    #[error("the paths of the request are not wanted any more")]
+    Unwanted,
+}
+
+/// The work that the wildcards of one request may still cost.
+#[derive(Debug)]
+struct Budget {
+    left: u64,
+    /// Work left at which the names are asked whether to go on.
+    ask_at: u64,
+}
+
+impl Budget {
+    fn spend(&mut self, work: u64) -> Result<(), PathsError> {
+        let left = self.left.checked_sub(work);
+        self.left = left.ok_or(PathsError::TooMuchWork)?;
+        Ok(())
+    }
+
+    /// Whether it is time to ask again.
+    fn asks(&mut self) -> bool {
+        let asks = self.left <= self.ask_at;
+        if asks {
+            self.ask_at = self.left.saturating_sub(ASK_EVERY);
+        }
+        asks
+    }
+}
+
+/// Paths, not too many.
+#[derive(Debug, Default)]
+struct Found {
+    paths: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Found {
+    fn push(&mut self, path: Vec<u8>) -> Result<(), PathsError> {
+        self.bytes += path.len();
+        if self.paths.len() == ARGUMENTS || self.bytes > PATH_BYTES {
+            return Err(PathsError::TooMany);
+        }
+        self.paths.push(path);
+        Ok(())
+    }
+}
+
+/// Work between two questions whether the paths are still wanted: some milliseconds.
+const ASK_EVERY: u64 = 1 << 20;
 
 /// The paths of a request, relative to the module: `.` is its root, a slash at the end stays. Wildcards are
 /// expanded against `names`; what matches nothing stays as it is. `split`: the client did not use secluded
 /// arguments, so one argument may hold several paths, each with the module's name in front.
 ///
 /// # Errors
-///
-/// [`TooManyPaths`].
+/// [`PathsError`].
 pub fn paths(
     arguments: &[Vec<u8>],
     module: &[u8],
     split: bool,
     names: &mut dyn ModuleNames,
-) -> Result<Vec<Vec<u8>>, TooManyPaths> {
-    let mut out = Vec::new();
+) -> Result<Vec<Vec<u8>>, PathsError> {
+    let mut out = Found::default();
+    let mut budget = Budget {
+        left: WILDCARD_WORK,
+        ask_at: WILDCARD_WORK,
+    };
     for argument in arguments {
         let mut rest = strip_module(argument, module);
         loop {
@@ -98,7 +177,7 @@ pub fn paths(
                 (rest, None)
             };
             if !path.is_empty() {
-                expand(path, names, &mut out)?;
+                expand(path, names, &mut budget, &mut out)?;
             }
             match next {
                 Some(next) => rest = next,
@@ -106,7 +185,7 @@ pub fn paths(
             }
         }
     }
-    Ok(out)
+    Ok(out.paths)
 }
 
 /// The request as the log shows it: the raw arguments.
@@ -154,35 +233,28 @@ fn clean(path: &[u8]) -> (Vec<&[u8]>, bool) {
 fn expand(
     path: &[u8],
     names: &mut dyn ModuleNames,
-    out: &mut Vec<Vec<u8>>,
-) -> Result<(), TooManyPaths> {
+    budget: &mut Budget,
+    out: &mut Found,
+) -> Result<(), PathsError> {
     let (parts, slash) = clean(path);
-    let mut found: Vec<Vec<u8>> = vec![Vec::new()];
+    let mut found = vec![Vec::new()];
     for (i, part) in parts.iter().enumerate() {
-        if wildcard::is_pattern(part) {
-            let last = i + 1 == parts.len() && !slash;
-            let mut matching = Vec::new();
-            for directory in &found {
-                let clean_directory = without_dots(directory);
-                names.names(&clean_directory, &mut |name, is_directory| {
-                    // One too many is enough to know.
-                    if (last || is_directory)
-                        && matching.len() <= ARGUMENTS
-                        && wildcard::matches(part, name)
-                    {
-                        matching.push(join(directory, name));
-                    }
-                });
-            }
-            found = matching;
-        } else {
-            for path in &mut found {
-                *path = join(path, part);
+        let mut next = Found::default();
+        let pattern = wildcard::is_pattern(part);
+        let last = i + 1 == parts.len() && !slash;
+        for directory in &found {
+            if pattern {
+                budget.spend(DIRECTORY_WORK)?;
+                if budget.asks() && !names.go_on() {
+                    return Err(PathsError::Unwanted);
+                }
+                matching_names(part, last, directory, names, budget, &mut next)?;
+            } else {
+                budget.spend((directory.len() + part.len()) as u64)?;
+                next.push(join(directory, part))?;
             }
         }
-        if found.len() > ARGUMENTS {
-            return Err(TooManyPaths);
-        }
+        found = next.paths;
     }
     if found.is_empty() {
         found = vec![parts.join(&b'/')];
@@ -193,12 +265,35 @@ fn expand(
         } else if slash {
             path.push(b'/');
         }
-        if out.len() == ARGUMENTS {
-            return Err(TooManyPaths);
-        }
-        out.push(path);
+        out.push(path)?;
     }
     Ok(())
+}
+
+/// Adds the paths in a directory whose names match; directories only, unless it is the `last` part of a path.
+fn matching_names(
+    pattern: &[u8],
+    last: bool,
+    directory: &[u8],
+    names: &mut dyn ModuleNames,
+    budget: &mut Budget,
+    matching: &mut Found,
+) -> Result<(), PathsError> {
+    let mut done = Ok(());
+    names.names(&without_dots(directory), &mut |name, is_directory| {
+        let mut work = NAME_WORK;
+        let mut added = Ok(());
+        if (last || is_directory) && wildcard::matches_counting(pattern, name, &mut work) {
+            work += directory.len() as u64;
+            added = matching.push(join(directory, name));
+        }
+        done = added.and_then(|()| budget.spend(work));
+        match done {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    });
+    done
 }
 
 fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
@@ -224,7 +319,11 @@ mod tests {
     struct Files(Vec<String>);
 
     impl ModuleNames for Files {
-        fn names(&mut self, directory: &[u8], each: &mut dyn FnMut(&[u8], bool)) {
+        fn names(
+            &mut self,
+            directory: &[u8],
+            each: &mut dyn FnMut(&[u8], bool) -> ControlFlow<()>,
+        ) {
             let mut names: Vec<(String, bool)> = Vec::new();
             let prefix = match directory {
                 b"" => String::new(),
@@ -241,7 +340,9 @@ mod tests {
             names.sort();
             names.dedup();
             for (name, is_directory) in names {
-                each(name.as_bytes(), is_directory);
+                if each(name.as_bytes(), is_directory).is_break() {
+                    return;
+                }
             }
         }
     }
@@ -335,7 +436,7 @@ mod tests {
         let many = Files((0..=ARGUMENTS).map(|i| format!("f{i}")).collect::<Vec<_>>());
         assert_eq!(
             paths(&[b"m/*".to_vec()], b"m", true, &mut { many }),
-            Err(TooManyPaths)
+            Err(PathsError::TooMany)
         );
     }
 
@@ -375,7 +476,7 @@ mod tests {
                 &[argument.into()],
                 b"m",
                 true,
-                &mut TreeNames::new(&tree, &hidden),
+                &mut TreeNames::new(&tree, &hidden, &|| true),
             )
             .expect("few");
             let mut found: Vec<_> = found
@@ -385,6 +486,67 @@ mod tests {
             found.sort();
             assert_eq!(found, expected, "{argument}");
         }
+    }
+
+    /// A large directory, and a client that leaves after so many questions.
+    struct Large {
+        names: Vec<String>,
+        read: u64,
+        patience: u64,
+    }
+
+    impl Large {
+        fn new(patience: u64) -> Self {
+            Self {
+                names: (0..20_000).map(|number| format!("file{number}")).collect(),
+                read: 0,
+                patience,
+            }
+        }
+
+        fn paths(&mut self, count: usize, pattern: &str) -> Result<Vec<Vec<u8>>, PathsError> {
+            paths(&vec![pattern.as_bytes().to_vec(); count], b"m", true, self)
+        }
+    }
+
+    impl ModuleNames for Large {
+        fn names(&mut self, _: &[u8], each: &mut dyn FnMut(&[u8], bool) -> ControlFlow<()>) {
+            for name in &self.names {
+                self.read += 1;
+                if each(name.as_bytes(), false).is_break() {
+                    return;
+                }
+            }
+        }
+
+        fn go_on(&mut self) -> bool {
+            self.patience = self.patience.saturating_sub(1);
+            self.patience > 0
+        }
+    }
+
+    #[test]
+    fn wildcards_that_match_nothing_cost_a_bounded_amount() {
+        let mut honest = Large::new(u64::MAX);
+        let found = honest.paths(20, "m/*.dat").expect("cheap");
+        assert_eq!((found.len(), honest.read), (20, 400_000));
+        let mut greedy = Large::new(u64::MAX);
+        let costly = "m/*f*i*l*e*0*1*2*3*4*5*6*7*8*9*x";
+        assert_eq!(greedy.paths(3000, costly), Err(PathsError::TooMuchWork));
+        assert!(greedy.read < WILDCARD_WORK / NAME_WORK, "{}", greedy.read);
+        let mut gone = Large::new(3);
+        assert_eq!(gone.paths(3000, "m/[ab]*x"), Err(PathsError::Unwanted));
+        assert!(gone.read < 100_000, "{}", gone.read);
+    }
+
+    #[test]
+    fn paths_take_a_bounded_amount_of_memory() {
+        let mut files = Files((0..10_000).map(|i| format!("dir{i}/x")).collect());
+        let long = format!("m/*/{}", "a".repeat(4000));
+        assert_eq!(
+            paths(&[long.into_bytes()], b"m", true, &mut files),
+            Err(PathsError::TooMany)
+        );
     }
 
     proptest::proptest! {

@@ -22,11 +22,13 @@ use rsync_proto::PeerText;
 use rsync_proto::mux::Message;
 use rsync_proto::setup::Negotiated;
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use syncline::tcp::{TcpReader, TcpWriter};
 
 use self::events::Logged;
 use crate::limits;
-use crate::request::{self, TreeNames};
+use crate::request::{self, PathsError, TreeNames};
 use crate::session::{Regime, Rejection, SessionEnd, SessionRequest, SessionRunner};
 
 /// How long a refused client may take to read why.
@@ -47,7 +49,16 @@ impl SessionRunner for EngineRunner {
         let stream = request.stream.try_clone();
         let result = run(request);
         if let Ok(stream) = stream {
-            close(&stream);
+            match &result {
+                // Nobody is there to read our last bytes, or nobody reads.
+                Err(
+                    Error::Timeout { .. } | Error::Connection { .. } | Error::Disconnected { .. },
+                ) => {
+                    // Closed already: the aim.
+                    let _ = stream.shutdown(Shutdown::Both);
+                }
+                _ => close(&stream),
+            }
         }
         match result {
             Ok(outcome) => end(role, outcome.exit_code(), &outcome),
@@ -359,7 +370,7 @@ fn receive(
     rules: &RuleList,
     module: Chain,
 ) -> Result<Outcome, Error> {
-    let (path, rel) = match destination(request, &asked, &module) {
+    let (path, rel) = match destination(request, &asked, &module, &ready.input) {
         Ok(found) => found,
         Err(error) => return Err(give_up(ready, request, error)),
     };
@@ -405,8 +416,9 @@ fn destination(
     request: &SessionRequest,
     asked: &ServerRequest,
     module: &Chain,
+    input: &WireIn,
 ) -> Result<(Vec<u8>, RelPathBuf), Error> {
-    let path = paths(request, asked, module)?.into_iter().next();
+    let path = paths(request, asked, module, input)?.into_iter().next();
     let path = path.unwrap_or_else(|| b".".to_vec());
     let rel = RelPathBuf::resolve(RelPath::ROOT, &path).map_err(|error| Error::Request {
         text: error.to_string(),
@@ -425,14 +437,35 @@ fn paths(
     request: &SessionRequest,
     asked: &ServerRequest,
     module: &Chain,
+    input: &WireIn,
 ) -> Result<Vec<Vec<u8>>, Error> {
     let hidden = |path: &[u8], is_dir: bool| module.excludes_path(path, is_dir);
-    let mut names = TreeNames::new(&request.root, &hidden);
+    let wanted = || client_waits(request, input);
+    let mut names = TreeNames::new(&request.root, &hidden, &wanted);
     let name = &request.module.name;
-    request::paths(&asked.paths, name, !asked.secluded, &mut names).map_err(|error| {
-        Error::Request {
-            text: error.to_string(),
+    let found = request::paths(&asked.paths, name, !asked.secluded, &mut names);
+    found.map_err(|error| match error {
+        PathsError::Unwanted => disconnected(input),
+        PathsError::TooMany | PathsError::TooMuchWork => Error::Request {
+            text: format!("ERROR: {error}"),
             code: 1,
-        }
+        },
     })
+}
+
+/// Whether the client is still there, while no thread reads the connection. One that closed its direction is, as long as
+/// something is left to be read: that may be all it has to say.
+fn client_waits(request: &SessionRequest, input: &WireIn) -> bool {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    input.ready()
+        || match rustix::net::recv(&request.stream, &mut [0], flags) {
+            Ok((_, bytes)) => bytes > 0,
+            Err(errno) => matches!(errno, Errno::AGAIN | Errno::INTR),
+        }
+}
+
+/// The error for a client that does not wait any more.
+fn disconnected(input: &WireIn) -> Error {
+    let received = input.received();
+    Error::Disconnected { received }
 }

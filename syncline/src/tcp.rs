@@ -7,6 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rsync_engine::IoClock;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
 
 use crate::error::Error;
 use crate::pace::Pace;
@@ -78,26 +81,33 @@ impl TcpReader {
             set: None,
         })
     }
+
+    fn wait_at_most(&mut self, wait: Option<Duration>) -> io::Result<()> {
+        let wait = wait.map(|wait| wait.max(LEAST_WAIT));
+        if wait != self.set {
+            self.stream.set_read_timeout(wait)?;
+            self.set = wait;
+        }
+        Ok(())
+    }
 }
 
 impl Read for TcpReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.wait_at_most(self.clock.patience())?;
         loop {
-            let timeout = self.clock.timeout();
-            if timeout != self.set {
-                self.stream.set_read_timeout(timeout)?;
-                self.set = timeout;
-            }
             // Not sticky: the kernel falls back to delayed ACKs by itself.
             #[cfg(target_os = "linux")]
             rustix::net::sockopt::set_tcp_quickack(&self.stream, true)?;
             match self.stream.read(buf) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // What went out in the meantime counts as life too.
-                Err(error)
-                    if error.kind() == io::ErrorKind::WouldBlock && !self.clock.expired() => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Err(io::ErrorKind::TimedOut.into());
+                    // What went out in the meantime counts as life too; the count began anew with it.
+                    let left = self.clock.left();
+                    if left.is_some_and(|left| left < LEAST_WAIT) {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                    self.wait_at_most(left)?;
                 }
                 done => return done,
             }
@@ -110,23 +120,73 @@ impl Read for TcpReader {
 pub struct TcpWriter {
     stream: TcpStream,
     clock: Arc<IoClock>,
-    set: Option<Duration>,
     pace: Option<Pace>,
+    /// The kernel holds little that was not sent yet.
+    shallow: bool,
+    /// How often a write waited for the peer.
+    #[cfg(test)]
+    waits: u32,
 }
 
 impl TcpWriter {
     /// Writes `stream` with the timeout of `clock`, and at most `limit` bytes a second.
     ///
     /// # Errors
-    /// When the socket refuses a timeout.
+    /// When the socket refuses to wait without a timeout of its own.
     pub fn new(stream: TcpStream, clock: Arc<IoClock>, limit: Option<u64>) -> io::Result<Self> {
         stream.set_write_timeout(None)?;
         Ok(Self {
             stream,
             clock,
-            set: None,
             pace: limit.filter(|&limit| limit > 0).map(Pace::new),
+            shallow: false,
+            #[cfg(test)]
+            waits: 0,
         })
+    }
+
+    /// Writes what the kernel takes, after waiting for the time that `clock` allows until it takes something.
+    ///
+    /// A timeout of the socket would not do: the kernel would use it up to have the whole of `piece`, and then say that
+    /// some of it was written.
+    fn write_in_time(&mut self, piece: &[u8]) -> io::Result<usize> {
+        let mut wait = self.clock.patience();
+        loop {
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            match rustix::net::send(&self.stream, piece, flags) {
+                Ok(written) => return Ok(written),
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+            if wait.is_some_and(|wait| wait < LEAST_WAIT) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.wait(wait)?;
+            // Other traffic may have begun the count anew.
+            wait = self.clock.left();
+        }
+    }
+
+    /// Waits until the kernel takes more.
+    fn wait(&mut self, wait: Option<Duration>) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if !self.shallow {
+            // A slow peer must be seen to take something within the timeout. Without this the kernel takes more only
+            // when a third of its buffer is free, which may be megabytes.
+            socket2::SockRef::from(&self.stream).set_tcp_notsent_lowat(UNSENT)?;
+            self.shallow = true;
+        }
+        #[cfg(test)]
+        {
+            self.waits += 1;
+        }
+        let wait = wait.and_then(|wait| Timespec::try_from(wait).ok());
+        let mut poll = [PollFd::new(&self.stream, PollFlags::OUT)];
+        match rustix::event::poll(&mut poll, wait.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
     }
 }
 
@@ -136,22 +196,9 @@ impl Write for TcpWriter {
             Some(pace) => &buf[..buf.len().min(pace.piece())],
             None => buf,
         };
-        let written = loop {
-            let timeout = self.clock.timeout();
-            if timeout != self.set {
-                self.stream.set_write_timeout(timeout)?;
-                self.set = timeout;
-            }
-            match self.stream.write(piece) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // A peer that sends is alive, even if it does not read yet.
-                Err(error)
-                    if error.kind() == io::ErrorKind::WouldBlock && !self.clock.expired() => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-                done => break done?,
-            }
+        let written = match self.clock.timeout() {
+            None => self.stream.write(piece)?,
+            Some(_) => self.write_in_time(piece)?,
         };
         if let Some(pace) = &mut self.pace {
             pace.wrote(written);
@@ -163,6 +210,14 @@ impl Write for TcpWriter {
         self.stream.flush()
     }
 }
+
+/// Less is no wait: the clock counts milliseconds.
+const LEAST_WAIT: Duration = Duration::from_millis(1);
+
+/// Bytes that the kernel holds unsent at most while a timeout is in force: enough for a fast line until we wake, and
+/// little enough for a slow one to send half of it within any timeout.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 128 << 10;
 
 /// What ends a connection from another thread.
 pub(crate) fn closer(stream: &TcpStream) -> io::Result<impl FnOnce() + Send + 'static> {

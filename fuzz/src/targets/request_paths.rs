@@ -1,6 +1,7 @@
 //! The paths that a client asks a daemon for, and its login (04-daemon 9, 11).
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use rsyncd::auth::UserRules;
 use rsyncd::request::{ModuleNames, logged, paths};
@@ -36,7 +37,7 @@ fn header_limit(arguments: &[Vec<u8>]) -> usize {
 struct Module;
 
 impl ModuleNames for Module {
-    fn names(&mut self, directory: &[u8], each: &mut dyn FnMut(&[u8], bool)) {
+    fn names(&mut self, directory: &[u8], each: &mut dyn FnMut(&[u8], bool) -> ControlFlow<()>) {
         assert!(directory.split(|&byte| byte == b'/').all(|part| part != b".." && part != b"."));
         let prefix = if directory.is_empty() { Vec::new() } else { [directory, b"/"].concat() };
         let below = FILES.iter().filter_map(|file| file.as_bytes().strip_prefix(&prefix[..]));
@@ -46,7 +47,8 @@ impl ModuleNames for Module {
                 None => (rest, false),
             })
             .collect();
-        names.into_iter().for_each(|(name, is_dir)| each(name, is_dir));
+        // It may have enough before the end.
+        let _ = names.into_iter().try_for_each(|(name, is_dir)| each(name, is_dir));
     }
 }
 

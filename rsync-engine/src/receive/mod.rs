@@ -273,7 +273,9 @@ pub fn receive(
         && !receiver_broke
     {
         farewell::send(&mut generator.out, protocol, role, error);
-        generator.last_words();
+        if !matches!(error, Error::Timeout { .. }) {
+            generator.last_words();
+        }
         session.cancel.cancel();
     }
     let Ok((received, receiver)) = thread.join() else {

@@ -532,7 +532,16 @@ fn record<T>(
             return Ok(value);
         }
         out.flush()?;
+        let began = Instant::now();
         while !input.wait(session.keep_alive_wait())? {
+            // The thread that reads began its wait before a timeout that the peer announced since.
+            if session.clock.expired()
+                && let Some(timeout) = session.clock.timeout()
+                && began.elapsed() >= timeout
+            {
+                let seconds = timeout.as_secs();
+                return Err(Error::Timeout { seconds });
+            }
             out.tick()?;
         }
     }

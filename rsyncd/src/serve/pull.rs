@@ -9,7 +9,7 @@ use rsync_engine::{Error, IO_GENERAL, Outcome, TextKind};
 use rsync_proto::PeerText;
 use rsync_proto::mux::Message;
 
-use super::{Ready, give_up, paths, session};
+use super::{Ready, client_waits, disconnected, give_up, paths, session};
 use crate::session::SessionRequest;
 
 pub(super) fn send(
@@ -19,13 +19,16 @@ pub(super) fn send(
     rules: &RuleList,
     module: Chain,
 ) -> Result<Outcome, Error> {
-    let paths = match paths(request, &asked, &module) {
+    let paths = match paths(request, &asked, &module, &ready.input) {
         Ok(paths) => paths,
         Err(error) => return Err(give_up(ready, request, error)),
     };
     let mut arguments = Vec::new();
     let mut hidden = Vec::new();
     for path in &paths {
+        if !client_waits(request, &ready.input) {
+            return Err(disconnected(&ready.input));
+        }
         let Some(argument) = argument(&request.root, path, asked.options.relative) else {
             continue;
         };
