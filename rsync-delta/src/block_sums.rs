@@ -45,6 +45,23 @@ impl BlockSums {
         self.strong.clear();
     }
 
+    /// Bytes on the heap once `more` sums have room beside those held: see [`BlockSums::reserve`].
+    pub fn memory_with(&self, more: usize) -> usize {
+        let sums = self.weak.len().saturating_add(more);
+        let weak = sums.saturating_mul(4).max(self.weak.capacity() * 4);
+        weak.saturating_add(
+            sums.saturating_mul(self.strong_len)
+                .max(self.strong.capacity()),
+        )
+    }
+
+    /// Makes room for exactly `more` sums.
+    pub fn reserve(&mut self, more: usize) {
+        self.weak.reserve_exact(more);
+        self.strong
+            .reserve_exact(more.saturating_mul(self.strong_len));
+    }
+
     /// Appends a received pair of sums. Of `strong` only the first [`BlockSums::strong_len`] bytes count; a shorter
     /// one is filled up with zeros.
     pub fn push(&mut self, weak: u32, strong: &[u8]) {
