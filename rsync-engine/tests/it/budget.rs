@@ -65,7 +65,7 @@ fn meet(
 fn assert_named(
     (result, answers): (Result<Outcome, Error>, Vec<u8>),
     what: &str,
-    told: bool,
+    sends_text: bool,
     all: &Budget,
     case: &str,
 ) {
@@ -79,7 +79,7 @@ fn assert_named(
             let seen = answers
                 .windows(text.len())
                 .any(|window| window == text.as_bytes());
-            assert_eq!(seen, told, "{case}");
+            assert_eq!(seen, sends_text, "{case}");
         }
         other => panic!("{case}: {other:?}"),
     }
