@@ -197,6 +197,7 @@ pub(crate) fn connect(
         credentials,
         connect_timeout: connection.contimeout,
         io_timeout: options.timeout,
+        ..Connect::default()
     }
 }
 

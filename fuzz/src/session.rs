@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rsync_engine::options::{Delete, TransferOptions};
-use rsync_engine::{Cancel, Event, Events, IoClock, Session, Trouble, WireIn, WireOut};
+use rsync_engine::{Budget, Cancel, Event, Events, IoClock, Session, Trouble, WireIn, WireOut};
 use rsync_proto::flist::EntryOptions;
 use rsync_proto::mux::{Peer, put_data};
 use rsync_proto::setup::{
@@ -120,6 +120,7 @@ impl Agreed {
             cancel: Cancel::new(),
             clock: Arc::new(IoClock::new(None)),
             trouble: Arc::new(Trouble::default()),
+            budget: Budget::unlimited(),
         }
     }
 

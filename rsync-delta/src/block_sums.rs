@@ -1,6 +1,6 @@
 //! The sums of all blocks of a basis file, in flat arrays.
 
-use crate::memory::reserve;
+use crate::memory::{reserve, reserve_exact};
 use crate::{Checksum, Digest, Layout, OutOfMemory, Rolling};
 
 /// Weak and strong sums of the blocks of one basis file, made from its data (generator) or received (sender).
@@ -44,6 +44,25 @@ impl BlockSums {
     pub fn clear(&mut self) {
         self.weak.clear();
         self.strong.clear();
+    }
+
+    /// Bytes on the heap once `more` sums have room beside those held: see [`BlockSums::reserve`].
+    pub fn memory_with(&self, more: usize) -> usize {
+        let sums = self.weak.len().saturating_add(more);
+        let weak = sums.saturating_mul(4).max(self.weak.capacity() * 4);
+        weak.saturating_add(
+            sums.saturating_mul(self.strong_len)
+                .max(self.strong.capacity()),
+        )
+    }
+
+    /// Makes room for exactly `more` sums.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]: the peer, not we, decides how many there are.
+    pub fn reserve(&mut self, more: usize) -> Result<(), OutOfMemory> {
+        reserve_exact(&mut self.weak, more)?;
+        reserve_exact(&mut self.strong, more.saturating_mul(self.strong_len))
     }
 
     /// Appends a received pair of sums. Of `strong` only the first [`BlockSums::strong_len`] bytes count; a shorter

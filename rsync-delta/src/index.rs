@@ -33,6 +33,12 @@ impl Index {
         }
     }
 
+    /// Bytes on the heap of an index of so many blocks.
+    pub fn memory(blocks: usize) -> usize {
+        4 * (filter_words(blocks) + blocks.next_power_of_two() + 1)
+            + blocks.saturating_mul(size_of::<Entry>())
+    }
+
     /// Indexes the full blocks of `sums`, in place of what was there before.
     ///
     /// The short last block is left out: it can only match the end of a file, where the matcher looks for it itself.
@@ -43,9 +49,7 @@ impl Index {
         let full = sums.layout().full_blocks() as usize;
         let weak = &sums.weak()[..full.min(sums.len())];
 
-        let words = (weak.len() * FILTER_WORDS_PER_BLOCK)
-            .next_power_of_two()
-            .clamp(MIN_FILTER_WORDS, MAX_FILTER_WORDS);
+        let words = filter_words(weak.len());
         refill(&mut self.filter, words, 0)?;
 
         let buckets = weak.len().next_power_of_two();
@@ -131,6 +135,12 @@ impl Default for Index {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn filter_words(blocks: usize) -> usize {
+    (blocks * FILTER_WORDS_PER_BLOCK)
+        .next_power_of_two()
+        .clamp(MIN_FILTER_WORDS, MAX_FILTER_WORDS)
 }
 
 /// Where in a filter of so many words (a power of two) a weak sum has its bit: the word from the hash's highest bits,

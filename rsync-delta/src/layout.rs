@@ -122,6 +122,11 @@ impl Layout {
             .map(|last| (last, self.remainder))
     }
 
+    /// Length of the shortest block: no file below it has data of any.
+    pub fn shortest_block(&self) -> u32 {
+        self.short_block().map_or(self.block_len, |(_, len)| len)
+    }
+
     /// Offset and length in bytes of block `block`; `None` if there is no such block.
     pub fn block(&self, block: u32) -> Option<(u64, u32)> {
         if block >= self.count {

@@ -1,7 +1,7 @@
 //! Search for blocks of the basis in the new file (03-transfer 5.1, 5.3).
 
 use crate::block_sums::MAX_LANES;
-use crate::window::{MAX_LITERAL, Window};
+use crate::window::{MAX_LITERAL, Window, room_for};
 use crate::{BlockSums, Digest, Index, OutOfMemory, Rolling};
 
 /// Takes what a [`Matcher`] finds, in the order of the new file.
@@ -71,11 +71,7 @@ impl<'s> Matcher<'s> {
     /// # Errors
     /// [`OutOfMemory`]: the peer decides how long blocks are.
     pub fn space(&mut self) -> Result<&mut [u8], OutOfMemory> {
-        let room = self
-            .block_len
-            .saturating_mul(MAX_LANES)
-            .clamp(MIN_ROOM, MAX_ROOM);
-        self.window.space(room)
+        self.window.space(room_for(self.block_len))
     }
 
     /// Takes the first `len` bytes of [`space`](Self::space) as the next bytes of the file, and returns them, for the
@@ -331,12 +327,6 @@ const EFFORT_STEP: i64 = 1 << 20;
 
 /// Table entries looked at per offset, against basis files full of blocks with the same weak sum.
 const MAX_CANDIDATES: usize = 1024;
-
-/// Least free space offered to the caller: large enough to make the cost of a read call small.
-const MIN_ROOM: usize = 256 * 1024;
-
-/// Most free space asked for on account of long blocks: 16 of the longest of protocol 30.
-const MAX_ROOM: usize = 2 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -10,12 +10,21 @@ pub struct OutOfMemory {
 
 /// Makes room for `more` further elements, with some to spare if the vector grows bit by bit.
 pub(crate) fn reserve<T>(vec: &mut Vec<T>, more: usize) -> Result<(), OutOfMemory> {
-    vec.try_reserve(more).map_err(|_| OutOfMemory {
+    vec.try_reserve(more).map_err(|_| failed(vec, more))
+}
+
+/// Makes room for exactly `more` further elements.
+pub(crate) fn reserve_exact<T>(vec: &mut Vec<T>, more: usize) -> Result<(), OutOfMemory> {
+    vec.try_reserve_exact(more).map_err(|_| failed(vec, more))
+}
+
+fn failed<T>(vec: &[T], more: usize) -> OutOfMemory {
+    OutOfMemory {
         bytes: vec
             .len()
             .saturating_add(more)
             .saturating_mul(size_of::<T>()),
-    })
+    }
 }
 
 /// Replaces the content by `len` times `value`.

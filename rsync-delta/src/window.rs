@@ -1,6 +1,7 @@
 //! The buffer through which the new file passes.
 
 use crate::OutOfMemory;
+use crate::block_sums::MAX_LANES;
 use crate::memory::reserve;
 
 /// Longest literal that a [`Matcher`](crate::Matcher) yields, in bytes. Some receivers refuse longer ones.
@@ -16,10 +17,38 @@ pub struct Window {
     end: usize,
 }
 
+/// Free space offered to who reads the file, on account of the block length: many blocks, so that their sums run in
+/// parallel lanes.
+pub(crate) fn room_for(block_len: usize) -> usize {
+    block_len
+        .saturating_mul(MAX_LANES)
+        .clamp(MIN_ROOM, MAX_ROOM)
+}
+
+/// Least free space offered to the caller: large enough to make the cost of a read call small.
+const MIN_ROOM: usize = 256 * 1024;
+
+/// Most free space asked for on account of long blocks: 16 of the longest of protocol 30.
+pub(crate) const MAX_ROOM: usize = 2 * 1024 * 1024;
+
 impl Window {
     /// An empty window; memory comes with the first use.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Bytes on the heap, at most, for a file of `file_len` bytes that is compared with blocks of `block_len`.
+    pub fn memory(block_len: u32, file_len: u64) -> usize {
+        let room = room_for(block_len as usize);
+        let file_len = usize::try_from(file_len).unwrap_or(usize::MAX);
+        // A block that is not complete, a literal that is not either, and what is being read.
+        let held = (block_len as usize + MAX_LITERAL + room).min(file_len);
+        2 * held + room
+    }
+
+    /// Bytes on the heap now.
+    pub fn capacity(&self) -> usize {
+        self.buf.capacity()
     }
 
     /// Empties the window.

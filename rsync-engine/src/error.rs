@@ -73,6 +73,16 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// The peer makes us hold more memory than [`crate::Budget`] allows.
+    #[error("{what}: the memory budget of {scope} ({limit} bytes) is used up")]
+    Budget {
+        /// What was to be held.
+        what: &'static str,
+        /// Whose budget it is.
+        scope: &'static str,
+        /// The budget in bytes.
+        limit: u64,
+    },
     /// The system has no memory left.
     #[error("{what}: out of memory: {bytes} bytes cannot be allocated")]
     OutOfMemory {
@@ -101,7 +111,7 @@ impl Error {
             Self::Timeout { .. } => 30,
             Self::Remote { code } | Self::File { code, .. } | Self::Request { code, .. } => *code,
             Self::Cancelled => 20,
-            Self::Limit { .. } | Self::OutOfMemory { .. } => 22,
+            Self::Limit { .. } | Self::Budget { .. } | Self::OutOfMemory { .. } => 22,
             Self::Internal { .. } => 14,
         }
     }

@@ -9,21 +9,27 @@ use std::io::{self, Read};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::budget::{Budget, Charge};
 use crate::io_clock::IoClock;
 use crate::peer_end::End;
 
-/// Bytes queued at most. Requests and block sums of a whole terabyte file are a fraction of it; a peer that
-/// sends more without reading its answers waits.
-const CAPACITY: usize = 64 << 20;
+/// Bytes queued at most, and never more than the session's budget allows; a peer that sends more without reading its
+/// answers waits. Requests of a hundred thousand files fit. A sender of stock rsync reads less than a hundredth of it
+/// ahead, so that no receiver needs more.
+const CAPACITY: usize = 8 << 20;
 /// What one read takes at most.
 const CHUNK: usize = 64 << 10;
 
 #[derive(Debug, Default)]
 struct State {
     chunks: VecDeque<Vec<u8>>,
+    /// What the chunks take.
     bytes: usize,
+    charge: Charge,
     end: Option<Result<(), io::Error>>,
     taker_gone: bool,
+    /// The reading thread waits for room.
+    is_full: bool,
 }
 
 #[derive(Debug, Default)]
@@ -45,8 +51,8 @@ pub(crate) enum Taken {
 }
 
 impl Inbox {
-    /// Starts a thread that drains `source` and returns the queue it fills. Of the stream `received` bytes came before;
-    /// its end is noted in `clock`.
+    /// Starts a thread that drains `source` and returns the queue it fills, whose memory `budget` counts. Of the stream
+    /// `received` bytes came before; its end is noted in `clock`.
     ///
     /// # Errors
     /// When the thread cannot be started.
@@ -55,8 +61,15 @@ impl Inbox {
         name: &str,
         received: u64,
         clock: Arc<IoClock>,
+        budget: &Budget,
     ) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                charge: budget.charge("queued requests"),
+                ..State::default()
+            }),
+            changed: Condvar::new(),
+        });
         let filler = Arc::clone(&shared);
         std::thread::Builder::new()
             .name(format!("{name} in"))
@@ -70,9 +83,10 @@ impl Inbox {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(chunk) = state.chunks.pop_front() {
-                let was_full = state.bytes >= CAPACITY;
-                state.bytes -= chunk.len();
-                if was_full {
+                state.bytes -= chunk.capacity();
+                let held = chunk.capacity();
+                state.charge.sub(held);
+                if std::mem::take(&mut state.is_full) {
                     self.0.changed.notify_all();
                 }
                 return Ok(Taken::Chunk(chunk));
@@ -111,11 +125,11 @@ impl Inbox {
 
 impl Drop for Inbox {
     fn drop(&mut self) {
-        self.0
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .taker_gone = true;
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.taker_gone = true;
+        state.chunks.clear();
+        state.charge = Charge::default();
+        drop(state);
         self.0.changed.notify_all();
     }
 }
@@ -135,8 +149,13 @@ fn fill(mut source: Box<dyn Read + Send>, shared: &Shared, mut received: u64, cl
             }
             Ok(n) => {
                 received += n as u64;
-                state.bytes += n;
-                state.chunks.push_back(buf[..n].to_vec());
+                while !state.taker_gone && !state.add(&buf[..n]) {
+                    state.is_full = true;
+                    state = shared
+                        .changed
+                        .wait(state)
+                        .unwrap_or_else(PoisonError::into_inner);
+                }
             }
             Err(error) => {
                 clock.peer().set(End::Failed((&error).into()));
@@ -144,14 +163,110 @@ fn fill(mut source: Box<dyn Read + Send>, shared: &Shared, mut received: u64, cl
             }
         }
         shared.changed.notify_all();
-        while state.bytes >= CAPACITY && !state.taker_gone {
-            state = shared
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
         if state.taker_gone || state.end.is_some() {
             return;
         }
+    }
+}
+
+impl State {
+    /// Queues bytes if there is room. Few of them go to the last chunk, so that a peer that sends them one by one fills
+    /// no more memory than others.
+    fn add(&mut self, bytes: &[u8]) -> bool {
+        let last = self.chunks.back_mut();
+        if let Some(last) = last.filter(|last| last.capacity() - last.len() >= bytes.len()) {
+            last.extend_from_slice(bytes);
+            return true;
+        }
+        // One chunk is always allowed. One that waits behind another is the first of many.
+        let only = self.chunks.is_empty();
+        let size = if only { bytes.len() } else { CHUNK };
+        let charged = self.bytes + size <= CAPACITY && self.charge.add(size).is_ok();
+        if !charged && !only {
+            return false;
+        }
+        let mut chunk = Vec::with_capacity(size);
+        chunk.extend_from_slice(bytes);
+        self.bytes += chunk.capacity();
+        self.chunks.push_back(chunk);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives a byte at a time.
+    struct Drops(usize);
+
+    impl Read for Drops {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            if self.0 == 0 {
+                return Ok(0);
+            }
+            self.0 -= 1;
+            buf[0] = self.0 as u8;
+            Ok(1)
+        }
+    }
+
+    fn ended(inbox: &Inbox) -> bool {
+        inbox.0.state.lock().expect("no panic").end.is_some()
+    }
+
+    fn wait_for(condition: impl Fn() -> bool) {
+        for _ in 0..10_000 {
+            if condition() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        panic!("it does not come");
+    }
+
+    fn start(source: impl Read + Send + 'static, budget: &Budget) -> Inbox {
+        let clock = Arc::new(IoClock::new(None));
+        Inbox::start(Box::new(source), "test", 0, clock, budget).expect("a thread")
+    }
+
+    #[test]
+    fn bytes_that_come_one_by_one_take_no_more_than_others() {
+        let budget = Budget::unlimited().session(0);
+        let inbox = start(Drops(100_000), &budget);
+        wait_for(|| ended(&inbox));
+        assert!(budget.used() < 300_000, "{}", budget.used());
+        let mut bytes = Vec::new();
+        while let Taken::Chunk(chunk) = inbox.take(None).expect("no error") {
+            bytes.extend(chunk);
+        }
+        let expected: Vec<u8> = (0..100_000).rev().map(|n| n as u8).collect();
+        assert!(bytes == expected);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn above_the_budget_the_peer_waits() {
+        for limit in [1, 100_000, 1 << 20] {
+            let budget = Budget::unlimited().session(limit);
+            let source = io::repeat(7).take(4 << 20);
+            let inbox = start(source, &budget);
+            wait_for(|| inbox.0.state.lock().expect("no panic").is_full);
+            let mut bytes = 0;
+            while let Taken::Chunk(chunk) = inbox.take(None).expect("no error") {
+                bytes += chunk.len();
+            }
+            assert_eq!((bytes, budget.used()), (4 << 20, 0));
+        }
+    }
+
+    #[test]
+    fn a_queue_that_nobody_takes_from_any_more_holds_nothing() {
+        let budget = Budget::unlimited().session(0);
+        let inbox = start(io::repeat(7), &budget);
+        wait_for(|| inbox.0.state.lock().expect("no panic").is_full);
+        assert_eq!(budget.used(), CAPACITY as u64);
+        drop(inbox);
+        assert_eq!(budget.used(), 0);
     }
 }

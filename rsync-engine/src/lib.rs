@@ -56,6 +56,7 @@
     )
 )]
 
+mod budget;
 mod cancel;
 mod checksums;
 mod error;
@@ -79,6 +80,7 @@ pub mod setup;
 pub mod wire_in;
 pub mod wire_out;
 
+pub use budget::{Budget, Charge};
 pub use cancel::Cancel;
 pub use error::Error;
 pub use event::{

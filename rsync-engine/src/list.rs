@@ -1,9 +1,12 @@
-//! The file list in memory: one arena of names with shared directories, about 64 bytes an entry plus its name.
+//! The file list in memory: one arena of names with shared directories, 56 bytes an entry plus its name.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 
-use rsync_proto::flist::{self, DirFlags, Entry};
+use rsync_proto::flist::{self, DirFlags, Entry, ListName};
 
+use crate::budget::{Budget, Charge};
 use crate::error::Error;
 
 /// Entries of one list at most; above it the peer is hostile or the tree wants incremental recursion.
@@ -44,14 +47,20 @@ pub(crate) struct FileEntry {
 }
 
 /// What only few entries have.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Extra {
-    link_target: Option<Box<[u8]>>,
-    rdev: Option<(u32, u32)>,
-    /// Number of the hard-link group, unique in the session.
-    group: Option<i64>,
-    checksum: Option<Box<[u8]>>,
+    /// Number of the hard-link group, unique in the session; [`NO_GROUP`] for none.
+    group: i64,
+    rdev: (u32, u32),
+    /// Where the link target begins among the names, and behind it the checksum; empty is none.
+    texts: u32,
+    target_len: u16,
+    checksum_len: u8,
+    has_rdev: bool,
 }
+
+/// In no hard-link group. Groups have the numbers of entries.
+const NO_GROUP: i64 = -1;
 
 /// No extras.
 const NO_EXTRA: u32 = u32::MAX;
@@ -116,18 +125,39 @@ pub(crate) struct FileList {
     pub(crate) of: Option<ListOf>,
     entries: Vec<FileEntry>,
     names: Vec<u8>,
+    /// Where the names of directories lie among the names. None stands twice.
     dirs: Vec<(u32, u32)>,
+    /// The directory of the last entry.
+    last_dir: u32,
+    /// Directories by the hash of their name, once there are two.
+    dirs_by_hash: HashMap<u64, u32>,
+    /// Nobody can choose names of one hash.
+    hasher: RandomState,
     extras: Vec<Extra>,
+    /// How many entries are directories.
+    dir_entries: usize,
+    budget: Budget,
+    charge: Charge,
 }
 
+/// What errors call a list.
+pub(crate) const HELD_AS: &str = "file list";
+
 impl FileList {
-    /// An empty list.
-    pub(crate) fn new(ndx_start: i32, of: Option<ListOf>) -> Self {
-        Self {
+    /// An empty list, whose memory `budget` counts.
+    ///
+    /// # Errors
+    /// [`Error::Budget`].
+    pub(crate) fn new(ndx_start: i32, of: Option<ListOf>, budget: &Budget) -> Result<Self, Error> {
+        let mut charge = budget.charge(HELD_AS);
+        charge.set(size_of::<Self>() + of.as_ref().map_or(0, |of| of.path.len()))?;
+        Ok(Self {
             ndx_start,
             of,
+            budget: budget.clone(),
+            charge,
             ..Self::default()
-        }
+        })
     }
 
     /// Number of entries, cleared ones included.
@@ -192,22 +222,32 @@ impl FileList {
 
     /// Target of a symlink.
     pub(crate) fn link_target(&self, entry: &FileEntry) -> Option<&[u8]> {
-        self.extra(entry)?.link_target.as_deref()
+        let extra = self.extra(entry)?;
+        self.text(extra.texts, extra.target_len)
     }
 
     /// Major and minor number of a device.
     pub(crate) fn rdev(&self, entry: &FileEntry) -> Option<(u32, u32)> {
-        self.extra(entry)?.rdev
+        let extra = self.extra(entry)?;
+        extra.has_rdev.then_some(extra.rdev)
     }
 
     /// Hard-link group.
     pub(crate) fn group(&self, entry: &FileEntry) -> Option<i64> {
-        self.extra(entry)?.group
+        let group = self.extra(entry)?.group;
+        (group != NO_GROUP).then_some(group)
     }
 
     /// Whole-file checksum of `--checksum`.
     pub(crate) fn checksum(&self, entry: &FileEntry) -> Option<&[u8]> {
-        self.extra(entry)?.checksum.as_deref()
+        let extra = self.extra(entry)?;
+        let start = extra.texts + u32::from(extra.target_len);
+        self.text(start, extra.checksum_len.into())
+    }
+
+    fn text(&self, start: u32, len: u16) -> Option<&[u8]> {
+        let start = start as usize;
+        (len > 0).then(|| &self.names[start..start + usize::from(len)])
     }
 
     fn extra(&self, entry: &FileEntry) -> Option<&Extra> {
@@ -231,7 +271,10 @@ impl FileList {
                 limit: ENTRIES_MAX as u64,
             });
         }
-        if self.names.len() + entry.name.len() >= NAMES_MAX {
+        let target = entry.link_target.unwrap_or_default();
+        let checksum = entry.checksum.unwrap_or_default();
+        let texts = entry.name.len() + target.len() + checksum.len();
+        if self.names.len() + texts >= NAMES_MAX {
             return Err(Error::Limit {
                 what: "bytes of names of one file list",
                 limit: NAMES_MAX as u64,
@@ -242,27 +285,34 @@ impl FileList {
             Some(0) | None => (&entry.name[..0], entry.name),
             Some(slash) => (&entry.name[..slash], &entry.name[slash + 1..]),
         };
-        let Ok(base_len) = u16::try_from(base.len()) else {
+        let (Ok(base_len), Ok(target_len), Ok(checksum_len)) = (
+            u16::try_from(base.len()),
+            u16::try_from(target.len()),
+            u8::try_from(checksum.len()),
+        ) else {
             return Err(Error::Limit {
-                what: "length of one path component",
+                what: "length of one path component, link target or checksum",
                 limit: u16::MAX.into(),
             });
         };
-        let dir = self.dir_number(dir);
+        self.charge.reserve(&mut self.entries, 1)?;
+        self.charge.reserve(&mut self.names, texts)?;
+        let dir = self.dir_number(dir)?;
         let base_at = self.names.len() as u32;
         self.names.extend_from_slice(base);
-        let extra = Extra {
-            link_target: entry.link_target.map(Into::into),
-            rdev: entry.rdev,
-            group,
-            checksum: entry.checksum.map(Into::into),
-        };
-        let has_extra = extra.link_target.is_some()
-            || extra.rdev.is_some()
-            || group.is_some()
-            || extra.checksum.is_some();
+        let has_extra = texts > entry.name.len() || entry.rdev.is_some() || group.is_some();
         let extra_at = if has_extra {
-            self.extras.push(extra);
+            self.charge.reserve(&mut self.extras, 1)?;
+            self.extras.push(Extra {
+                group: group.unwrap_or(NO_GROUP),
+                rdev: entry.rdev.unwrap_or_default(),
+                texts: self.names.len() as u32,
+                target_len,
+                checksum_len,
+                has_rdev: entry.rdev.is_some(),
+            });
+            self.names.extend_from_slice(target);
+            self.names.extend_from_slice(checksum);
             self.extras.len() as u32 - 1
         } else {
             NO_EXTRA
@@ -288,20 +338,47 @@ impl FileList {
             dir,
             extra: extra_at,
         });
+        self.dir_entries += usize::from(entry.is_dir());
         Ok(())
     }
 
-    fn dir_number(&mut self, dir: &[u8]) -> u32 {
+    /// The number of a directory, whose name is kept once. The names have room for it.
+    fn dir_number(&mut self, dir: &[u8]) -> Result<u32, Error> {
         // Entries of one directory come in a row, nearly always.
-        if let Some(&(start, end)) = self.dirs.last()
-            && &self.names[start as usize..end as usize] == dir
+        if self.dir_is(self.last_dir, dir) {
+            return Ok(self.last_dir);
+        }
+        if self.dirs.len() == 1 {
+            self.charge.reserve_key(&self.dirs_by_hash)?;
+            let (start, end) = self.dirs[0];
+            let hash = self
+                .hasher
+                .hash_one(&self.names[start as usize..end as usize]);
+            self.dirs_by_hash.insert(hash, 0);
+        }
+        let hash = self.hasher.hash_one(dir);
+        if let Some(&known) = self.dirs_by_hash.get(&hash)
+            && self.dir_is(known, dir)
         {
-            return self.dirs.len() as u32 - 1;
+            self.last_dir = known;
+            return Ok(known);
+        }
+        self.charge.reserve(&mut self.dirs, 1)?;
+        let number = self.dirs.len() as u32;
+        if number > 0 {
+            self.charge.reserve_key(&self.dirs_by_hash)?;
+            self.dirs_by_hash.insert(hash, number);
         }
         let start = self.names.len() as u32;
         self.names.extend_from_slice(dir);
         self.dirs.push((start, self.names.len() as u32));
-        self.dirs.len() as u32 - 1
+        self.last_dir = number;
+        Ok(number)
+    }
+
+    fn dir_is(&self, number: u32, dir: &[u8]) -> bool {
+        let found = self.dirs.get(number as usize);
+        found.is_some_and(|&(start, end)| &self.names[start as usize..end as usize] == dir)
     }
 
     /// Asks which names of one directory this sorted list has. `dir`: the directory part, without slash.
@@ -324,25 +401,54 @@ impl FileList {
     }
 
     /// Sorts by 02-file-list 8.3. Both ends do this, so that positions are the same.
-    pub(crate) fn sort(&mut self) {
-        let names = SortNames::of(self);
-        let order = flist::sort(self.entries.len(), |at| {
-            (names.get(self, at), self.entries[at].is_dir())
-        });
-        drop(names);
+    ///
+    /// # Errors
+    /// [`Error::Budget`] when that takes too much memory.
+    pub(crate) fn sort(&mut self) -> Result<(), Error> {
+        let folders = self.dirs.len() + self.dir_entries;
+        let mut passing = self.budget.charge(HELD_AS);
+        passing.set(
+            self.entries.len() * flist::SORT_ENTRY_BYTES + folders * flist::SORT_FOLDER_BYTES,
+        )?;
+        let order = flist::sort(self.entries.len(), |at| self.sort_name(at));
         permute(&mut self.entries, order);
+        Ok(())
+    }
+
+    /// Name and "is a directory" of the entry at a position.
+    fn sort_name(&self, at: usize) -> (ListName<'_>, bool) {
+        let entry = &self.entries[at];
+        let (dir, base) = (self.dir_part(entry), self.base(entry));
+        let name = match dir {
+            b"" => ListName::from(base),
+            dir => ListName::numbered(dir, base, entry.dir),
+        };
+        (name, entry.is_dir())
     }
 
     /// Marks what lost against another entry of the same name (02-file-list 8.4). The list is sorted. Only the
     /// receiving side does this.
-    pub(crate) fn clear_duplicates(&mut self) {
-        let names = SortNames::of(self);
-        let mut losers = Vec::new();
-        let name_of = |at: usize| (names.get(self, at), self.entries[at].is_dir());
-        flist::find_duplicates(self.entries.len(), name_of, |loser, winner| {
-            losers.push((loser, winner))
-        });
+    ///
+    /// # Errors
+    /// [`Error::Budget`] when there are too many of them.
+    pub(crate) fn clear_duplicates(&mut self) -> Result<(), Error> {
+        let mut passing = self.budget.charge(HELD_AS);
+        let (mut losers, mut room) = (Vec::<(u32, u32)>::new(), Ok(()));
+        flist::find_duplicates(
+            self.entries.len(),
+            |at| self.sort_name(at),
+            |loser, winner| {
+                if room.is_ok() {
+                    room = passing.reserve(&mut losers, 1);
+                }
+                if room.is_ok() {
+                    losers.push((loser as u32, winner as u32));
+                }
+            },
+        );
+        room?;
         for (loser, winner) in losers {
+            let (loser, winner) = (loser as usize, winner as usize);
             let (a, b) = (self.entries[winner], self.entries[loser]);
             if a.is_dir() && b.is_dir() {
                 let flags = |entry: FileEntry| DirFlags {
@@ -361,17 +467,20 @@ impl FileList {
             }
             self.entries[loser].flags |= bits::CLEARED;
         }
+        Ok(())
     }
 
     /// Whether an entry's parent directory is missing from this flat list (02-file-list 13.3). A deletion
     /// (mode 0) may lack its parents: there is nothing to write through then.
     pub(crate) fn has_orphan(&self) -> bool {
-        let names = SortNames::of(self);
         let mut found = false;
-        let name_of = |at: usize| (names.get(self, at), self.entries[at].is_dir());
-        flist::find_orphans(self.entries.len(), name_of, |at| {
-            found |= self.entries[at].mode != 0 && !self.entries[at].cleared();
-        });
+        flist::find_orphans(
+            self.entries.len(),
+            |at| self.sort_name(at),
+            |at| {
+                found |= self.entries[at].mode != 0 && !self.entries[at].cleared();
+            },
+        );
         found
     }
 }
@@ -435,44 +544,13 @@ impl Lookup<'_> {
     }
 }
 
-/// Whole names of a list in a row, for sorting. The names of one directory need no copy: their last components
-/// sort alike.
-enum SortNames {
-    OneDirectory,
-    Whole { names: Vec<u8>, ends: Vec<usize> },
-}
-
-impl SortNames {
-    fn of(list: &FileList) -> Self {
-        if list.dirs.len() < 2 {
-            return Self::OneDirectory;
-        }
-        let mut names = Vec::new();
-        let mut ends = Vec::with_capacity(list.len());
-        let mut path = Vec::new();
-        for entry in &list.entries {
-            list.path_into(entry, &mut path);
-            names.extend_from_slice(&path);
-            ends.push(names.len());
-        }
-        Self::Whole { names, ends }
-    }
-
-    fn get<'a>(&'a self, list: &'a FileList, at: usize) -> &'a [u8] {
-        match self {
-            Self::OneDirectory => list.base(&list.entries[at]),
-            Self::Whole { names, ends } => &names[if at == 0 { 0 } else { ends[at - 1] }..ends[at]],
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_directory_of_the_list_is_no_name_in_itself() {
-        let mut list = FileList::new(0, None);
+        let mut list = FileList::new(0, None, &Budget::unlimited()).expect("no limit");
         let entry = Entry {
             name: b"n",
             mode: 0o040_755,
@@ -485,7 +563,7 @@ mod tests {
 
     #[test]
     fn sorting_permutes_in_place_and_lookups_find_every_type() {
-        let mut list = FileList::new(0, None);
+        let mut list = FileList::new(0, None, &Budget::unlimited()).expect("no limit");
         for name in ["b", "d/z", "d", "a", "d/a", "dd", "."] {
             let mode = match name {
                 "d" | "." => 0o040_755,
@@ -498,7 +576,7 @@ mod tests {
             };
             list.push(&entry, None, 0).expect("few entries");
         }
-        list.sort();
+        list.sort().expect("no limit");
         let names: Vec<_> = list
             .entries()
             .iter()

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rsync_proto::PeerText;
 
+use crate::budget::{Budget, Charge};
 use crate::error::Error;
 use crate::filter::{Chain, Notice, Place, Requested, RequestedNames, SentRules};
 use crate::fs::{Atime, Dir, Errno, Links, Name, ReadFile, RelPath, Tree};
@@ -13,6 +14,9 @@ use crate::send::Selection;
 
 /// Bytes of one per-directory rule file at most.
 const RULE_FILE_MAX: u64 = 1 << 20;
+
+/// What errors call the rules.
+pub const HELD_AS: &str = "filter rules";
 
 /// Where per-directory rule files may be read.
 #[derive(Debug, Clone)]
@@ -39,6 +43,7 @@ pub struct SelectionRules {
     at: Option<u16>,
     /// A per-directory file that cannot be used ends the run.
     fault: Option<Error>,
+    charge: Charge,
 }
 
 /// Rules at the receiving side.
@@ -48,6 +53,7 @@ pub struct ProtectionRules {
     files: RuleFiles,
     module: Option<ModuleRules>,
     fault: Option<Error>,
+    charge: Charge,
 }
 
 /// The rules of a daemon's module; names below the transfer root lie below `prefix` in the module.
@@ -85,7 +91,16 @@ impl SelectionRules {
             roots: Vec::new(),
             at: None,
             fault: None,
+            charge: Charge::default(),
         }
+    }
+
+    /// Counts the rules and those of per-directory files in `budget`.
+    #[must_use]
+    pub fn counted_in(mut self, budget: &Budget) -> Self {
+        self.charge = budget.charge(HELD_AS);
+        account(&mut self.charge, &self.chain, &mut self.fault);
+        self
     }
 
     /// Goes to a root; the directories of the one before are left.
@@ -107,7 +122,16 @@ impl ProtectionRules {
             files,
             module,
             fault: None,
+            charge: Charge::default(),
         }
+    }
+
+    /// Counts the rules and those of per-directory files in `budget`.
+    #[must_use]
+    pub fn counted_in(mut self, budget: &Budget) -> Self {
+        self.charge = budget.charge(HELD_AS);
+        account(&mut self.charge, &self.chain, &mut self.fault);
+        self
     }
 }
 
@@ -131,6 +155,7 @@ impl Selection for SelectionRules {
             self.fault
                 .get_or_insert_with(|| Error::request(error.exit_code(), error.to_string()));
         }
+        account(&mut self.charge, &self.chain, &mut self.fault);
     }
 
     fn hides(&mut self, root: u16, path: RelPath<'_>, is_dir: bool) -> bool {
@@ -169,6 +194,7 @@ impl Protection for ProtectionRules {
             self.fault
                 .get_or_insert_with(|| Error::request(error.exit_code(), error.to_string()));
         }
+        account(&mut self.charge, &self.chain, &mut self.fault);
     }
 
     fn protects(&mut self, path: RelPath<'_>, is_dir: bool, whole: bool) -> bool {
@@ -210,6 +236,13 @@ pub fn worth_telling(notices: Vec<Notice>) -> Vec<String> {
         .iter()
         .filter(|notice| !matches!(notice, Notice::TrailingBlank(_)));
     told.map(Notice::to_string).collect()
+}
+
+/// Charges the rules in force.
+fn account(charge: &mut Charge, chain: &Chain, fault: &mut Option<Error>) {
+    if let Err(error) = charge.set(chain.memory()) {
+        fault.get_or_insert(error);
+    }
 }
 
 /// A file of rules that is looked for.

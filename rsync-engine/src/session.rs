@@ -10,6 +10,7 @@ use rsync_proto::Protocol;
 use rsync_proto::mux::{Message, TextKind, exit_code_of_peer};
 use rsync_proto::setup::Negotiated;
 
+use crate::budget::Budget;
 use crate::cancel::Cancel;
 use crate::error::Error;
 use crate::event::{Event, Events, FileFailure};
@@ -34,6 +35,8 @@ pub struct Session {
     pub clock: Arc<IoClock>,
     /// What went wrong so far, on either side.
     pub trouble: Arc<Trouble>,
+    /// Memory that the peer may make us hold.
+    pub budget: Budget,
 }
 
 impl fmt::Debug for Session {

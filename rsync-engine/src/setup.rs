@@ -181,19 +181,25 @@ pub fn send_filter_rules(out: &mut WireOut, rules: &[Vec<u8>]) -> Result<(), Err
     out.data(filter::put_end)
 }
 
-/// Reads the filter list of a client (02-file-list 2).
+/// Reads the filter list of a client (02-file-list 2), and gives each rule to `take` as it comes.
 ///
 /// # Errors
-/// A rule that no client may send, or a failed connection.
-pub fn read_filter_rules(input: &mut WireIn) -> Result<Vec<Vec<u8>>, Error> {
+/// A rule that no client may send, or a failed connection; what `take` says.
+pub fn read_filter_rules(
+    input: &mut WireIn,
+    mut take: impl FnMut(&[u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
     let mut reader = FilterReader::new();
-    let mut rules = Vec::new();
-    while let Some(rule) =
-        input.record(|cursor| reader.read(cursor).map(|rule| rule.map(<[u8]>::to_vec)))?
-    {
-        rules.push(rule);
+    let mut rule = Vec::new();
+    while input.record(|cursor| {
+        let found = reader.read(cursor)?;
+        rule.clear();
+        rule.extend_from_slice(found.unwrap_or_default());
+        Ok(found.is_some())
+    })? {
+        take(&rule)?;
     }
-    Ok(rules)
+    Ok(())
 }
 
 /// Whether a filter list goes from client to server (02-file-list 2.1). `sending`: the client sends files.

@@ -9,6 +9,7 @@ use rsync_proto::mux::{Demux, FrameHeader, Message, Peer, Tag, exit_code_of_peer
 use rsync_proto::wire::Cursor;
 use rsync_proto::{DecodeError, Protocol, Violation};
 
+use crate::budget::Budget;
 use crate::error::Error;
 use crate::inbox::{Inbox, Taken};
 use crate::io_clock::IoClock;
@@ -100,14 +101,14 @@ impl WireIn {
     }
 
     /// From here on a thread of its own reads the connection, so that waiting for the peer to read never
-    /// keeps the peer waiting for us.
+    /// keeps the peer waiting for us. `budget` counts what it has read ahead.
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn read_ahead(&mut self, name: &str) -> Result<(), Error> {
+    pub fn read_ahead(&mut self, name: &str, budget: &Budget) -> Result<(), Error> {
         if let Source::Direct(source) = &mut self.source {
             let source = std::mem::replace(source, Box::new(io::empty()));
-            let inbox = Inbox::start(source, name, self.received, Arc::clone(&self.clock))
+            let inbox = Inbox::start(source, name, self.received, Arc::clone(&self.clock), budget)
                 .map_err(|source| Error::Connection { op: "read", source })?;
             self.source = Source::Queued(inbox);
         }

@@ -27,6 +27,7 @@ use crate::admission::Permit;
 use crate::auth::Access;
 use crate::config::{Config, Module, describe};
 use crate::confine::Entered;
+use crate::limits;
 use crate::line::{LineError, TextStream};
 use crate::log::Log;
 use crate::motd;
@@ -398,6 +399,10 @@ impl Connection {
             self.shared.names.clone(),
             Arc::clone(&self.shared.runner),
         );
+        let limit = module
+            .max_session_memory
+            .unwrap_or_else(limits::session_memory);
+        let budget = self.shared.budget.session(limit);
         let protocol = agreed.protocol;
         let shared_log = self.log.clone();
         Box::new(move |text, permit| {
@@ -428,6 +433,7 @@ impl Connection {
                 log,
                 stream,
                 unread,
+                budget,
             };
             waiting.go(session, runner, permit);
         })

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rsync_engine::fs::machine_memory;
+
 /// Nesting of `&include` and `&merge` (04-daemon 4.8).
 pub(crate) const INCLUDE_DEPTH: usize = 16;
 
@@ -57,6 +59,19 @@ pub(crate) const FAILURE_TABLE: usize = 4096;
 
 /// Stack of a session's first thread (05-security 19).
 pub(crate) const SESSION_STACK: usize = 2 << 20;
+
+/// The most memory of a session unless the machine is small.
+const SESSION_MEMORY: u64 = 4 << 30;
+
+/// The default of `max session memory`, in bytes: a quarter of what there is, at most [`SESSION_MEMORY`].
+pub(crate) fn session_memory() -> u64 {
+    (machine_memory() / 4).min(SESSION_MEMORY)
+}
+
+/// The default of `max memory`, in bytes: half of what there is.
+pub(crate) fn all_memory() -> u64 {
+    machine_memory() / 2
+}
 
 /// What a daemon allows; every number can be changed, 0 switches a count off.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,13 +10,14 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rsync_engine::filter::{Chain, CvsSources, Role, RuleList, RuleSettings};
+use rsync_engine::filter::{Chain, CvsSources, FilterError, Role, RuleList, RuleSettings};
 use rsync_engine::fs::{IdMapper, IdPolicy, Links, RelPath, RelPathBuf};
 use rsync_engine::options::{ServerRequest, TransferOptions};
 use rsync_engine::receive::{Destination, LinkTargets, Receive};
-use rsync_engine::rules::{ModuleRules, ProtectionRules, RuleFiles};
+use rsync_engine::rules::{self, ModuleRules, ProtectionRules, RuleFiles};
 use rsync_engine::{
-    Cancel, Error, IoClock, Outcome, Session, TextKind, Trouble, WireIn, WireOut, exit_text, setup,
+    Cancel, Charge, Error, IoClock, Outcome, Session, TextKind, Trouble, WireIn, WireOut,
+    exit_text, setup,
 };
 use rsync_proto::PeerText;
 use rsync_proto::mux::Message;
@@ -132,7 +133,11 @@ fn run(request: SessionRequest) -> Result<Outcome, Error> {
         .is_some_and(|rejection| rejection.compression);
     let mut ready = set_up(&request, &asked, compression)?;
     if let Some(rejection) = rejection {
-        return Err(reject(ready, &request, &rejection));
+        reject(ready, &request, &rejection);
+        return Err(Error::Request {
+            text: rejection.text,
+            code: rejection.exit_code,
+        });
     }
     if let Some(timeout) = request
         .timeout
@@ -144,8 +149,8 @@ fn run(request: SessionRequest) -> Result<Outcome, Error> {
     }
     // In this role whatever the direction, since the rules are read before it is known (07-filters 13).
     let module = Chain::new(&request.filter, Role::Receiver);
-    let rules = match read_rules(&mut ready, &request, &asked, &module) {
-        Ok(rules) => rules,
+    let (rules, _charge) = match read_rules(&mut ready, &request, &asked, &module) {
+        Ok(read) => read,
         Err(error) => return Err(give_up(ready, &request, error)),
     };
     if asked.sender {
@@ -158,7 +163,8 @@ fn run(request: SessionRequest) -> Result<Outcome, Error> {
 /// Tells the client of an error that is ours to tell; other errors need no words or cannot have any.
 fn give_up(mut ready: Ready, request: &SessionRequest, error: Error) -> Error {
     match error {
-        Error::Request { text, code } => {
+        Error::Request { .. } | Error::Budget { .. } | Error::OutOfMemory { .. } => {
+            let (text, code) = (error.to_string(), error.exit_code());
             let sender = request.request.as_ref().is_ok_and(|asked| asked.sender);
             let rejection = Rejection {
                 text,
@@ -167,7 +173,8 @@ fn give_up(mut ready: Ready, request: &SessionRequest, error: Error) -> Error {
                 capabilities: None,
                 compression: false,
             };
-            reject(ready, request, &rejection)
+            reject(ready, request, &rejection);
+            error
         }
         // The client failed and waits for this answer (01-session 12.2).
         Error::Remote { .. } => {
@@ -257,7 +264,7 @@ fn set_up(
 }
 
 /// Tells a client why nothing happens, and gives it time to read that.
-fn reject(mut ready: Ready, request: &SessionRequest, rejection: &Rejection) -> Error {
+fn reject(mut ready: Ready, request: &SessionRequest, rejection: &Rejection) {
     let code = rejection.exit_code;
     let version = env!("CARGO_PKG_VERSION");
     let role = if rejection.sender {
@@ -288,39 +295,38 @@ fn reject(mut ready: Ready, request: &SessionRequest, rejection: &Rejection) -> 
         ready.clock.set_timeout(Some(LAST_WORDS));
         let _ = ready.input.drain();
     }
-    Error::Request {
-        text: rejection.text.clone(),
-        code,
-    }
 }
 
+/// The rules that the client sends, and what their memory is charged to.
 fn read_rules(
     ready: &mut Ready,
     request: &SessionRequest,
     asked: &ServerRequest,
     module: &Chain,
-) -> Result<RuleList, Error> {
-    let texts = if setup::wants_filter_rules(&asked.options, !asked.sender) {
-        setup::read_filter_rules(&mut ready.input)?
-    } else {
-        Vec::new()
-    };
+) -> Result<(RuleList, Charge), Error> {
     let settings = RuleSettings {
         delete_excluded: asked.options.delete_excluded,
         cvs: cvs_sources(request, module),
         ..RuleSettings::default()
     };
-    let list = RuleList::from_wire(&texts, settings).and_then(|mut list| {
-        // A client that sends has sent these rules (07-filters 9).
-        if asked.sender && asked.options.cvs_exclude {
-            list.add_cvs_exclude(request.protocol, Role::Sender)?;
-        }
-        Ok(list)
-    });
-    list.map_err(|error| Error::Request {
+    let unusable = |error: FilterError| Error::Request {
         code: error.exit_code(),
         text: error.to_string(),
-    })
+    };
+    let mut list = RuleList::of_peer(settings);
+    let mut charge = request.budget.charge(rules::HELD_AS);
+    if setup::wants_filter_rules(&asked.options, !asked.sender) {
+        setup::read_filter_rules(&mut ready.input, |rule| {
+            list.add_wire_rule(rule).map_err(unusable)?;
+            charge.set(list.memory())
+        })?;
+    }
+    // A client that sends has sent these rules (07-filters 9).
+    if asked.sender && asked.options.cvs_exclude {
+        list.add_cvs_exclude(request.protocol, Role::Sender)
+            .map_err(unusable)?;
+    }
+    Ok((list, charge))
 }
 
 /// What adds to the rules of `-C` here: in a chroot the home is its root (07-filters 9), elsewhere it is out of the
@@ -360,6 +366,7 @@ fn session(
         cancel: ready.cancel.clone(),
         clock: Arc::clone(&ready.clock),
         trouble: Arc::new(Trouble::default()),
+        budget: request.budget.clone(),
     }
 }
 
@@ -395,14 +402,17 @@ fn receive(
             path: rel,
         }),
         asked_for: None,
-        protection: Box::new(ProtectionRules::new(
-            chain,
-            RuleFiles::Module {
-                tree: request.root.clone(),
-                hidden: Box::new(module.clone()),
-            },
-            ModuleRules::new(module, prefix),
-        )),
+        protection: Box::new(
+            ProtectionRules::new(
+                chain,
+                RuleFiles::Module {
+                    tree: request.root.clone(),
+                    hidden: Box::new(module.clone()),
+                },
+                ModuleRules::new(module, prefix),
+            )
+            .counted_in(&request.budget),
+        ),
         ids: IdMapper::new(policy, Box::new(request.names.clone())),
         root,
         umask: request.umask,

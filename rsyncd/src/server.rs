@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rsync_engine::Budget;
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -81,6 +82,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) fences: Fences,
     pub(crate) admission: Arc<Admission>,
+    /// Memory of all sessions together.
+    pub(crate) budget: Budget,
     pub(crate) runner: Arc<dyn SessionRunner>,
     pub(crate) names: HostNames,
     /// A password that nobody has.
@@ -127,6 +130,7 @@ impl Server {
         let mut decoy = [0; 32];
         getrandom::fill(&mut decoy).map_err(io::Error::other)?;
         let shared = Shared {
+            budget: Budget::of_all_sessions(loaded.memory_of_all()),
             limits: options.limits.clone(),
             fences: options.fences,
             admission: Admission::new(options.limits.clone()),
@@ -367,6 +371,7 @@ impl Shared {
         if current.config.is_outdated() {
             match Config::load(&self.config_path) {
                 Ok(config) => {
+                    self.budget.set_limit(config.memory_of_all());
                     current.config = Arc::new(config);
                     current.complaint = None;
                     self.log_notices(&current.config);

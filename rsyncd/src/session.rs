@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use rsync_engine::Budget;
 use rsync_engine::filter::RuleList;
 use rsync_engine::fs::Tree;
 use rsync_engine::options::ServerRequest;
@@ -109,6 +110,8 @@ pub struct SessionRequest {
     pub stream: TcpStream,
     /// Bytes that were read from it already.
     pub unread: Vec<u8>,
+    /// Memory that the client may make the session hold.
+    pub budget: Budget,
 }
 
 /// Why a client's arguments are not carried out. It is told after the set-up, in a message; then the session

@@ -216,6 +216,7 @@ impl Client {
             credentials,
             connect_timeout: self.connect_timeout,
             io_timeout: self.io_timeout,
+            ..Connect::default()
         }
     }
 }

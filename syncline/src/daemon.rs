@@ -4,12 +4,13 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rsync_engine::fs::umask;
+use rsync_engine::fs::{machine_memory, umask};
 use rsync_engine::options::{self, Direction, TransferOptions};
 use rsync_engine::receive::{Destination, LinkTargets, Receive};
 use rsync_engine::send::{Send, Source};
 use rsync_engine::{
-    Cancel, Event, Events, IoClock, Outcome, Session, TextKind, Trouble, WireIn, WireOut, setup,
+    Budget, Cancel, Event, Events, IoClock, Outcome, Session, TextKind, Trouble, WireIn, WireOut,
+    setup,
 };
 use rsync_proto::args::put_arguments;
 use rsync_proto::setup::{Capabilities, Negotiated};
@@ -31,6 +32,8 @@ pub struct Connect {
     pub connect_timeout: Option<Duration>,
     /// How long nothing may move, before and during the session.
     pub io_timeout: Option<Duration>,
+    /// Bytes of memory that the daemon may make a session hold (file lists, block sums); 0 is no limit.
+    pub max_memory: u64,
 }
 
 impl Default for Connect {
@@ -39,6 +42,8 @@ impl Default for Connect {
             credentials: Credentials::none(),
             connect_timeout: None,
             io_timeout: None,
+            // The user's own list may be long, but the machine should live.
+            max_memory: machine_memory() / 4 * 3,
         }
     }
 }
@@ -76,6 +81,7 @@ pub struct OpenSession {
     out: WireOut,
     clock: Arc<IoClock>,
     cancel: Cancel,
+    budget: Budget,
     /// For looking whether the daemon has closed meanwhile.
     stream: TcpStream,
 }
@@ -166,6 +172,7 @@ impl OpenSession {
             out,
             clock,
             cancel,
+            budget: Budget::unlimited().session(connect.max_memory),
             stream: granted.stream,
         })
     }
@@ -208,6 +215,7 @@ impl OpenSession {
             cancel: self.cancel.clone(),
             clock: Arc::clone(&self.clock),
             trouble: Arc::new(Trouble::default()),
+            budget: self.budget.clone(),
         }
     }
 

@@ -9,7 +9,8 @@ use rsync_engine::pipe::{PipeCloser, pipe};
 use rsync_engine::receive::{Destination, LinkTargets, Receive};
 use rsync_engine::send::{Send, Source};
 use rsync_engine::{
-    Cancel, Event, Events, IoClock, NoEvents, Outcome, Session, Trouble, WireIn, WireOut, setup,
+    Budget, Cancel, Event, Events, IoClock, NoEvents, Outcome, Session, Trouble, WireIn, WireOut,
+    setup,
 };
 use rsync_proto::mux::Peer;
 use rsync_proto::setup::{Capabilities, ClientOffer, Negotiated, ServerOffer};
@@ -67,6 +68,8 @@ pub fn copy(
         cancel: handle(),
         clock: Arc::clone(&clock),
         trouble: Arc::new(Trouble::default()),
+        // Both ends are ours.
+        budget: Budget::unlimited(),
     };
     let mut receiver_in = WireIn::new(Box::new(data_in), Vec::new(), Arc::clone(&clock));
     receiver_in.start_framing(

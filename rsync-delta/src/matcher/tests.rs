@@ -1,6 +1,7 @@
 use std::convert::Infallible;
 
 use super::*;
+use crate::window::MAX_ROOM;
 use crate::{Checksum, Layout};
 
 #[derive(Default)]

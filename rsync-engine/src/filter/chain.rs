@@ -121,6 +121,8 @@ enum LevelPlace {
 struct Size {
     rules: usize,
     bytes: usize,
+    /// Bytes on the heap, about.
+    memory: usize,
 }
 
 impl Chain {
@@ -172,7 +174,13 @@ impl Chain {
         self.has_xattr_rules |= rule.xattr;
         self.size.rules += 1;
         self.size.bytes += rule.pattern.text().len();
+        self.size.memory += size_of::<Entry>() + rule.pattern.memory();
         self.entries.push(Entry::Rule(rule));
+    }
+
+    /// Bytes on the heap, about, of the rules in force.
+    pub(crate) fn memory(&self) -> usize {
+        self.size.memory + self.merges.len() * size_of::<ActiveMerge>()
     }
 
     /// True if no name can be excluded: nothing has to be entered or checked.
@@ -466,12 +474,14 @@ impl Chain {
     /// Accounts for a rule of a file.
     pub(super) fn count(&mut self, rule: &Rule) -> Result<(), FilterError> {
         self.has_xattr_rules |= rule.xattr;
+        self.size.memory += rule.pattern.memory();
         self.count_bytes(rule.pattern.text().len())
     }
 
     pub(super) fn count_bytes(&mut self, bytes: usize) -> Result<(), FilterError> {
         self.size.rules += 1;
         self.size.bytes += bytes;
+        self.size.memory += size_of::<Entry>() + bytes;
         let fits = self.size.rules <= MAX_RULES && self.size.bytes <= MAX_RULE_BYTES;
         if fits {
             Ok(())

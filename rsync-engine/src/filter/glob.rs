@@ -5,6 +5,8 @@
 //! that needs no second try (any `**`; any `*` when there is no `**`) drops the states before it, so that
 //! ordinary patterns keep a handful of states.
 
+use std::sync::Arc;
+
 /// Longest pattern in bytes (07-filters 15).
 pub(super) const MAX_PATTERN: usize = 4095;
 
@@ -12,9 +14,12 @@ pub(super) const MAX_PATTERN: usize = 4095;
 /// front of a floating pattern, `/***` after a directory of a daemon's list.
 const WORDS: usize = (MAX_PATTERN + 1) / 64 + 1;
 
-/// A prepared wildcard pattern.
+/// A prepared wildcard pattern. Clones share its memory.
 #[derive(Clone, Debug)]
-pub(super) struct Glob {
+pub(super) struct Glob(Arc<Prepared>);
+
+#[derive(Debug)]
+struct Prepared {
     /// No token at all stands for the empty pattern; a pattern with a broken class has `valid` unset.
     tokens: Box<[Token]>,
     classes: Box<[ByteSet]>,
@@ -59,11 +64,16 @@ impl Glob {
         if !valid {
             tokens.clear();
         }
-        Self {
+        Self(Arc::new(Prepared {
             tokens: tokens.into(),
             classes: classes.into(),
             valid,
-        }
+        }))
+    }
+
+    /// Bytes on the heap, about.
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Prepared>() + size_of_val(&*self.0.tokens) + size_of_val(&*self.0.classes)
     }
 
     /// True if the whole text matches.
@@ -73,10 +83,10 @@ impl Glob {
 
     /// [`Self::matches`]; `step` is called for each state that looks at a byte.
     fn run(&self, mut text: Text<'_>, step: impl FnMut()) -> bool {
-        if !self.valid {
+        if !self.0.valid {
             return false;
         }
-        let mut tokens = &self.tokens[..];
+        let mut tokens = &self.0.tokens[..];
         while let Some((&token, rest)) = tokens.split_first().filter(|(token, _)| !token.is_star())
         {
             match text.pop_front() {
@@ -103,7 +113,7 @@ impl Glob {
         match token {
             Token::Byte(b) => b == byte,
             Token::One => byte != b'/',
-            Token::Class(index) => self.classes[usize::from(index)].contains(byte),
+            Token::Class(index) => self.0.classes[usize::from(index)].contains(byte),
             Token::Star | Token::Deep => false,
         }
     }

@@ -42,6 +42,8 @@ pub struct RuleList {
     /// The peer sent it: what it says of sides is for the peer (02-file-list 2.5).
     pub(super) received: bool,
     bytes: usize,
+    /// Bytes on the heap of what `items` name.
+    item_bytes: usize,
     /// What was read for the option in progress.
     files: MergeFiles,
     notices: Vec<Notice>,
@@ -182,6 +184,7 @@ impl RuleList {
             Parsed::Clear => {
                 self.items.clear();
                 self.bytes = 0;
+                self.item_bytes = 0;
                 Ok(())
             }
             Parsed::Rule(rule) => self.push(ItemKind::Rule(rule)),
@@ -245,8 +248,19 @@ impl RuleList {
         if self.items.len() >= MAX_RULES || self.bytes > MAX_RULE_BYTES {
             return Err(FilterError::TooMany);
         }
+        self.item_bytes += match &kind {
+            ItemKind::Rule(rule) => rule.pattern.memory(),
+            ItemKind::DirMerge(merge) => merge.name.len(),
+            ItemKind::Cvs(mark) => mark.rest.len(),
+        };
         self.items.push(Item { kind, push_only });
         Ok(())
+    }
+
+    /// Bytes on the heap, about: for the caller's account of what a session holds.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.items.capacity() * size_of::<Item>() + self.item_bytes
     }
 
     /// Appends what `--old-dirs` stands for: no contents of directories below the transfer root.

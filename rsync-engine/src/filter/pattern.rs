@@ -1,12 +1,14 @@
 //! One pattern, prepared once, tested against names (07-filters 4.1, 4.2).
 
+use std::sync::Arc;
+
 use super::glob::{Glob, MAX_PATTERN, Text};
 
-/// A prepared pattern.
+/// A prepared pattern. Clones share its memory.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     /// As written, without the one trailing slash that `dir_only` stands for.
-    text: Box<[u8]>,
+    text: Arc<[u8]>,
     dir_only: bool,
     shape: Shape,
 }
@@ -79,6 +81,18 @@ impl Pattern {
             dir_only,
             shape: Shape::new(text),
         })
+    }
+
+    /// Bytes on the heap, about.
+    pub(super) fn memory(&self) -> usize {
+        let glob = match &self.shape {
+            Shape::Base(glob) | Shape::Floating { glob, .. } | Shape::Whole { glob, .. } => {
+                glob.memory()
+            }
+            Shape::BaseLiteral | Shape::FloatingLiteral | Shape::AnchoredLiteral => 0,
+        };
+        // A counter of its clones stands before the text, and the allocator adds something to each piece.
+        self.text.len() + 32 + glob
     }
 
     /// The pattern as written, without the trailing slash of one for directories only.

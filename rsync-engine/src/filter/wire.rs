@@ -103,19 +103,33 @@ impl RuleList {
         rules: &[R],
         settings: RuleSettings,
     ) -> Result<Self, FilterError> {
-        let mut list = Self::new(settings);
-        list.received = true;
+        let mut list = Self::of_peer(settings);
         for rule in rules {
-            let text = rule.as_ref();
-            if text.is_empty() || text.len() > MAX_RULE || text.contains(&0) {
-                return Err(FilterError::WireRule { len: text.len() });
-            }
-            // A rule that would open a file is refused before this is called.
-            list.add_text(text, Syntax::Rules, &mut |_| {
-                Err(std::io::ErrorKind::Unsupported.into())
-            })?;
+            list.add_wire_rule(rule.as_ref())?;
         }
         Ok(list)
+    }
+
+    /// As [`Self::from_wire`], for rules that are added as they come.
+    #[must_use]
+    pub fn of_peer(settings: RuleSettings) -> Self {
+        let mut list = Self::new(settings);
+        list.received = true;
+        list
+    }
+
+    /// Appends a rule that a client sent.
+    ///
+    /// # Errors
+    /// As of [`Self::from_wire`].
+    pub fn add_wire_rule(&mut self, text: &[u8]) -> Result<(), FilterError> {
+        if text.is_empty() || text.len() > MAX_RULE || text.contains(&0) {
+            return Err(FilterError::WireRule { len: text.len() });
+        }
+        // A rule that would open a file is refused before this is called.
+        self.add_text(text, Syntax::Rules, &mut |_| {
+            Err(std::io::ErrorKind::Unsupported.into())
+        })
     }
 }
 

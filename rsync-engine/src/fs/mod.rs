@@ -17,6 +17,7 @@ mod file;
 mod hook;
 mod ids;
 mod list;
+mod memory;
 mod node;
 pub mod operator;
 mod path;
@@ -46,6 +47,7 @@ pub use ids::{
     own_groups,
 };
 pub use list::{ListBuf, ListEntry, Listing};
+pub use memory::machine_memory;
 pub use node::Node;
 pub use path::{Name, NameBuf, PathError, RelPath, RelPathBuf};
 pub use remove::{Deleter, Doomed, RemoveOptions, remove_tree};

@@ -11,6 +11,7 @@ use rsync_proto::Violation;
 use rsync_proto::item::ItemFlags;
 use rsync_proto::mux::TextKind;
 
+use crate::budget::Charge;
 use crate::list::FileList;
 
 /// From the receiver, which alone reads the connection, to the generator, which alone writes it.
@@ -27,7 +28,12 @@ pub(super) enum ToGenerator {
     /// The sender's DONE that ends phase `n` was read.
     PhaseEnd(u8),
     /// A text for the client.
-    Tell { kind: TextKind, text: Vec<u8> },
+    Tell {
+        kind: TextKind,
+        text: Vec<u8>,
+        /// Held until the text is written: a peer that does not read its texts makes us hold them.
+        _charge: Charge,
+    },
     /// The session's last DONE of the sender was read.
     Finished,
     /// The receiver ended with an error, which it returns itself.
@@ -74,6 +80,11 @@ enum Slot {
 impl Asked {
     fn lock(&self) -> MutexGuard<'_, VecDeque<Slot>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn memory(&self) -> usize {
+        self.lock().capacity() * size_of::<Slot>()
     }
 
     /// A request is about to be written.

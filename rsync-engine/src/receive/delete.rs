@@ -6,6 +6,7 @@ use rsync_proto::PeerText;
 use rsync_proto::mux::Message;
 use rsync_proto::stats::DelStats;
 
+use crate::budget::{Budget, Charge};
 use crate::error::Error;
 use crate::event::{Event, TextKind};
 use crate::fs::{
@@ -68,6 +69,8 @@ pub(super) struct Deletions {
     device: Option<u64>,
     /// Found while scanning, to be deleted at the end (`--delete-delay`).
     delayed: Vec<(RelPathBuf, bool)>,
+    /// For `delayed`.
+    charge: Charge,
 }
 
 impl Deletions {
@@ -76,6 +79,7 @@ impl Deletions {
         mut protection: Box<dyn Protection>,
         root: &[u8],
         limit: Option<u64>,
+        budget: &Budget,
     ) -> Self {
         protection.set_root(root);
         Self {
@@ -86,7 +90,16 @@ impl Deletions {
             io_error_told: false,
             device: None,
             delayed: Vec::new(),
+            charge: budget.charge("delayed deletions"),
         }
+    }
+
+    /// Notes a path to be deleted at the end.
+    fn delay(&mut self, path: RelPathBuf, is_dir: bool) -> Result<(), Error> {
+        self.charge.reserve(&mut self.delayed, 1)?;
+        self.charge.add(path.as_path().as_bytes().len())?;
+        self.delayed.push((path, is_dir));
+        Ok(())
     }
 
     pub(super) fn refuses(&mut self, path: RelPath<'_>, is_dir: bool) -> bool {
@@ -191,7 +204,7 @@ impl Generator {
         }
         for (extra, is_dir) in extras {
             if delay {
-                self.deletions.delayed.push((extra, is_dir));
+                self.deletions.delay(extra, is_dir)?;
             } else {
                 self.delete_path(extra.as_path())?;
             }

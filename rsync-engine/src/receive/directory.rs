@@ -32,6 +32,8 @@ struct OpenDir {
 pub(super) struct OpenDirs {
     stack: Vec<OpenDir>,
     left: VecDeque<OpenDir>,
+    /// Bytes of the paths in `left`.
+    left_bytes: usize,
 }
 
 impl OpenDirs {
@@ -48,10 +50,20 @@ impl OpenDirs {
             };
             if top.changed || top.mode.is_some() {
                 top.until = dir.until;
-                self.left.push_back(top);
+                self.leave(top);
             }
         }
         self.stack.push(dir);
+    }
+
+    fn leave(&mut self, dir: OpenDir) {
+        self.left_bytes += dir.path.as_path().as_bytes().len();
+        self.left.push_back(dir);
+    }
+
+    /// Bytes on the heap, about, of the directories left behind.
+    pub(super) fn memory(&self) -> usize {
+        self.left.capacity() * size_of::<OpenDir>() + self.left_bytes
     }
 
     /// Something directly inside `path`, where the generator is, is or will be changed by us.
@@ -68,6 +80,7 @@ impl OpenDirs {
 
     /// Something directly inside `path`, which was left long ago, was changed by us.
     pub(super) fn changed_late(&mut self, path: RelPath<'_>, mtime: Timestamp) {
+        self.left_bytes += path.as_bytes().len();
         self.left.push_front(OpenDir {
             path: path.to_buf(),
             mtime: Some(mtime),
@@ -83,15 +96,15 @@ impl OpenDirs {
             // The end: no directory is worked in any more.
             while let Some(dir) = self.stack.pop() {
                 if dir.changed || dir.mode.is_some() {
-                    self.left.push_back(dir);
+                    self.leave(dir);
                 }
             }
-            return self.left.pop_front();
-        }
-        if self.left.front()?.until > settled {
+        } else if self.left.front()?.until > settled {
             return None;
         }
-        self.left.pop_front()
+        let next = self.left.pop_front()?;
+        self.left_bytes -= next.path.as_path().as_bytes().len();
+        Some(next)
     }
 }
 

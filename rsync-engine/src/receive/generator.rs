@@ -15,6 +15,7 @@ use rsync_proto::ndx::{Ndx, NdxWriter};
 use rsync_proto::stats::DelStats;
 use rsync_proto::{PeerText, Violation};
 
+use crate::budget::Charge;
 use crate::error::Error;
 use crate::event::{Event, FileFailure, Item, TextKind};
 use crate::fs::{DirCache, ListBuf, RelPathBuf};
@@ -35,6 +36,8 @@ use super::link_target::LinkTargets;
 
 /// Request bytes collected before the sender gets to see them while we go on scanning.
 const REQUESTS_AT: usize = 4 << 10;
+/// Entries between two looks at what is remembered of them.
+const ACCOUNT_EVERY: usize = 256;
 
 /// A list whose entries are not all settled.
 struct Live {
@@ -76,11 +79,14 @@ pub(super) struct Generator {
     /// Block sums and basis bytes, reused from file to file.
     pub(super) sums: BlockSums,
     pub(super) window: Vec<u8>,
+    pub(super) window_charge: Charge,
     /// Entries are only listed.
     pub(super) listing: bool,
     /// Reused for names.
     pub(super) scratch: Vec<u8>,
     pub(super) flow: Flow,
+    /// For requests, hard links and directories that are not settled.
+    pub(super) charge: Charge,
 }
 
 /// Where the session stands.
@@ -229,7 +235,7 @@ impl Generator {
     /// After the receiver broke: passes on the texts that it left behind.
     pub(super) fn pass_on_texts(&mut self) {
         for message in self.inbox.try_iter().flatten() {
-            if let ToGenerator::Tell { kind, text } = message {
+            if let ToGenerator::Tell { kind, text, .. } = message {
                 let text = PeerText(&text[..]);
                 // A connection that fails here is what broke the receiver, or fails again at the farewell.
                 let _ = self.out.message(&Message::Text { kind, text });
@@ -265,6 +271,9 @@ impl Generator {
         self.begin_list(list)?;
         for at in 0..list.len() {
             self.session.cancel.check()?;
+            if at % ACCOUNT_EVERY == 0 {
+                self.account()?;
+            }
             self.entry(list, at)?;
             if self.out.pending() >= REQUESTS_AT {
                 self.out.flush()?;
@@ -274,6 +283,12 @@ impl Generator {
             self.poll()?;
         }
         Ok(())
+    }
+
+    /// Charges what is remembered of entries in work.
+    pub(super) fn account(&mut self) -> Result<(), Error> {
+        let bytes = self.asked.memory() + self.links.memory() + self.open_dirs.memory();
+        self.charge.set(bytes)
     }
 
     fn show(&mut self, list: &FileList) {
@@ -379,6 +394,7 @@ impl Generator {
             ToGenerator::List(list) => {
                 if self.session.options.hard_links {
                     self.links.learn(&list);
+                    self.account()?;
                 }
                 self.flow.lists.push_back(Live {
                     list,
@@ -391,7 +407,7 @@ impl Generator {
             ToGenerator::Redo { ndx } if self.flow.inc_recurse => self.redo(ndx)?,
             ToGenerator::Redo { ndx } => self.flow.redo.push(ndx),
             ToGenerator::PhaseEnd(phase) => self.flow.phase_end = phase,
-            ToGenerator::Tell { kind, text } => self.out.message(&Message::Text {
+            ToGenerator::Tell { kind, text, .. } => self.out.message(&Message::Text {
                 kind,
                 text: PeerText(&text),
             })?,

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use crate::budget::map_memory;
 use crate::fs::RelPathBuf;
 use crate::list::FileList;
 
@@ -36,6 +37,8 @@ pub(super) struct HardLinks {
     /// Which group a pending leader settles.
     leaders: HashMap<i32, i64>,
     waiting: usize,
+    /// Bytes of the paths and names of members in place.
+    texts: usize,
 }
 
 /// What to do with a member.
@@ -60,6 +63,15 @@ impl HardLinks {
                 *last = list.ndx(at).max(*last);
             }
         }
+    }
+
+    /// Bytes on the heap, about.
+    pub(super) fn memory(&self) -> usize {
+        // The vector of a group's waiting members has room for as many again.
+        map_memory::<i64, Group>(self.groups.capacity())
+            + map_memory::<i32, i64>(self.leaders.capacity())
+            + 2 * size_of::<i32>() * self.waiting
+            + self.texts
     }
 
     /// How many members wait for another.
@@ -98,6 +110,7 @@ impl HardLinks {
     /// A member is in place. Gives those that waited: first those behind the leader, then those before it from the
     /// last to the first, which is the order of rsync's reports.
     pub(super) fn ready(&mut self, group: i64, path: RelPathBuf, name: Vec<u8>) -> Vec<i32> {
+        self.texts += path.as_path().as_bytes().len() + name.len();
         let group = self.groups.entry(group).or_default();
         let waited_before = match std::mem::replace(&mut group.state, State::Ready { path, name }) {
             State::Pending {

@@ -98,7 +98,7 @@ impl Generator {
         for ndx in self.links.ready(group, path, name) {
             self.waited(ndx, false)?;
         }
-        Ok(())
+        self.account()
     }
 
     /// If no member of a group is in place or on its way and none behind `ndx` is known, those that waited try it.

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use rsync_proto::Violation;
 use rsync_proto::flist::{Decoder, EntryOptions, HardLink, IdList, Item};
 
+use crate::budget::{Budget, Charge};
 use crate::error::Error;
 use crate::fs::{IdKind, IdMapper};
-use crate::list::{FileEntry, FileList, ListOf};
+use crate::list::{FileList, HELD_AS, ListOf};
 use crate::outcome::TypeCounts;
 use crate::wire_in::WireIn;
 
@@ -16,6 +17,12 @@ pub(crate) const KEEP_ID: u32 = u32::MAX;
 
 /// Directories of a session at most: each is remembered until its list came.
 const DIRS_MAX: usize = 1 << 26;
+
+/// Entries between two looks at what is held beside the lists.
+const ACCOUNT_EVERY: usize = 256;
+
+/// What the allocator adds to each piece of memory, about.
+const HEAP_HEADER: usize = 16;
 
 /// What a client makes of a listed name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,9 +52,15 @@ pub(super) struct ListReader {
     asked_for: Option<Box<dyn NameCheck>>,
     next_start: i32,
     /// Directories by number (02-file-list 9.3); `None` once their list came.
-    dirs: Vec<Option<ListOf>>,
+    dirs: Vec<Option<Box<ListOf>>>,
     /// Hard-link groups of protocol 29 by device and inode.
     inodes: HashMap<(u64, u64), i64>,
+    budget: Budget,
+    /// For `dirs` and `inodes`.
+    charge: Charge,
+    /// For what the decoder remembers.
+    decoder_charge: Charge,
+    id_charge: Charge,
     /// I/O error bits found at list ends.
     pub(super) io_error: u32,
     /// Entries by type, and the sum of sizes.
@@ -63,9 +76,14 @@ impl ListReader {
         mapper: IdMapper,
         relative: bool,
         asked_for: Option<Box<dyn NameCheck>>,
+        budget: &Budget,
     ) -> Self {
         let inc_recurse = options.inc_recurse;
         Self {
+            budget: budget.clone(),
+            charge: budget.charge(HELD_AS),
+            decoder_charge: budget.charge(HELD_AS),
+            id_charge: budget.charge("user and group ids"),
             decoder: Decoder::new(options.clone()),
             options,
             mapper,
@@ -107,26 +125,39 @@ impl ListReader {
         let of = known
             .and_then(Option::take)
             .ok_or(Violation::SublistDirectory { dir })?;
-        let mut list = self.read(input, Some(of))?;
+        self.charge.sub(pending_memory(&of));
+        let mut list = self.read(input, Some(*of))?;
         self.finish(&mut list)?;
         Ok(list)
     }
 
     fn read(&mut self, input: &mut WireIn, of: Option<ListOf>) -> Result<FileList, Error> {
-        let mut list = FileList::new(self.next_start, of);
+        let mut list = FileList::new(self.next_start, of, &self.budget)?;
         match &list.of {
             Some(of) => self.decoder.start_sublist(list.ndx_start, &of.path),
             None => self.decoder.start_list(list.ndx_start),
         }
         loop {
             match input.record(|cursor| self.decoder.decode(cursor))? {
-                Item::Entry => self.take(&mut list)?,
+                Item::Entry => {
+                    self.take(&mut list)?;
+                    if list.len() % ACCOUNT_EVERY == 0 {
+                        self.account()?;
+                    }
+                }
                 Item::End { io_error } => {
                     self.io_error |= io_error.cast_unsigned();
+                    self.account()?;
                     return Ok(list);
                 }
             }
         }
+    }
+
+    /// Charges what the decoder and the mapper of ids remember by now.
+    fn account(&mut self) -> Result<(), Error> {
+        self.decoder_charge.set(self.decoder.memory())?;
+        self.id_charge.set(self.mapper.memory())
     }
 
     fn take(&mut self, list: &mut FileList) -> Result<(), Error> {
@@ -154,6 +185,7 @@ impl ListReader {
             HardLink::First => Some(arrival),
             HardLink::Follower(group) => Some(i64::from(group)),
             HardLink::DevIno { dev, ino } => {
+                self.charge.reserve_key(&self.inodes)?;
                 Some(*self.inodes.entry((dev, ino)).or_insert(arrival))
             }
         };
@@ -170,11 +202,14 @@ impl ListReader {
             return Ok(());
         }
         for (present, kind) in [(options.uid, IdKind::User), (options.gid, IdKind::Group)] {
-            let mut names = IdList::new();
-            while present && input.record(|cursor| names.decode_next(options, cursor))? {}
+            let (mut names, mut charge) = (IdList::new(), self.budget.charge("user and group ids"));
+            while present && input.record(|cursor| names.decode_next(options, cursor))? {
+                charge.set(names.memory())?;
+            }
             for (id, name) in names.iter() {
                 self.mapper.learn(kind, id, name);
             }
+            self.id_charge.set(self.mapper.memory())?;
         }
         Ok(())
     }
@@ -188,8 +223,8 @@ impl ListReader {
 
     /// Sorts, numbers the directories, and makes room for the next list.
     fn finish(&mut self, list: &mut FileList) -> Result<(), Error> {
-        list.sort();
-        list.clear_duplicates();
+        list.sort()?;
+        list.clear_duplicates()?;
         if !self.inc_recurse && list.has_orphan() {
             return Err(Violation::OrphanEntry.into());
         }
@@ -201,29 +236,32 @@ impl ListReader {
             .and_then(|next| next.checked_add(1))
             .ok_or(Violation::FileListTooLong)?;
         if self.inc_recurse {
-            let dirs: Vec<FileEntry> = list
-                .entries()
-                .iter()
-                .copied()
-                .filter(FileEntry::is_dir)
-                .collect();
-            if self.dirs.len() + dirs.len() > DIRS_MAX {
-                return Err(Error::Limit {
-                    what: "directories of one session",
-                    limit: DIRS_MAX as u64,
-                });
-            }
-            for entry in dirs {
-                let path = list.path(&entry);
+            for entry in list.entries().iter().filter(|entry| entry.is_dir()) {
+                if self.dirs.len() >= DIRS_MAX {
+                    return Err(Error::Limit {
+                        what: "directories of one session",
+                        limit: DIRS_MAX as u64,
+                    });
+                }
+                self.charge.reserve(&mut self.dirs, 1)?;
+                let path = list.path(entry);
                 // "." never gets a list of its own, nor does the loser of two equal names.
                 let listable =
                     !entry.cleared() && path != b"." && !(self.relative && path == b"/.");
-                self.dirs.push(listable.then(|| ListOf {
+                let pending = listable.then(|| ListOf {
                     path: path.into(),
-                    entry,
-                }));
+                    entry: *entry,
+                });
+                self.charge
+                    .add(pending.as_ref().map_or(0, pending_memory))?;
+                self.dirs.push(pending.map(Box::new));
             }
         }
         Ok(())
     }
+}
+
+/// Bytes on the heap of a directory whose list is awaited.
+fn pending_memory(of: &ListOf) -> usize {
+    size_of::<ListOf>() + of.path.len() + 2 * HEAP_HEADER
 }

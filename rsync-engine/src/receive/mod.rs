@@ -37,6 +37,7 @@ use rsync_proto::Violation;
 use rsync_proto::flist::EntryOptions;
 use rsync_proto::ndx::{Ndx, NdxReader, NdxWriter};
 
+use crate::budget::Budget;
 use crate::checksums;
 use crate::error::Error;
 use crate::event::{Event, FileFailure};
@@ -160,6 +161,7 @@ pub fn receive(
         what.ids,
         session.options.relative,
         what.asked_for,
+        &session.budget,
     );
     // A bug of ours must not leave another thread and the peer waiting for ever.
     let begun = catch_unwind(AssertUnwindSafe(|| {
@@ -198,7 +200,12 @@ pub fn receive(
     let listing = what.destination.is_none();
     let checksum = checksums::transfer(&session.negotiated);
     let rules = AttributeRules::new(&session.options, what.root, what.umask);
-    let deletions = Deletions::new(what.protection, &place.absolute, session.options.max_delete);
+    let deletions = Deletions::new(
+        what.protection,
+        &place.absolute,
+        session.options.max_delete,
+        &session.budget,
+    );
     let session = Arc::new(session);
     let mut receiver = Receiver {
         session: Arc::clone(&session),
@@ -217,6 +224,7 @@ pub fn receive(
         entries: 0,
         more,
         held: VecDeque::new(),
+        fault: None,
     };
     receiver.hold(first);
     if let Some(list) = early {
@@ -246,9 +254,11 @@ pub fn receive(
         skip_below: None,
         sums: BlockSums::new(checksum, session.negotiated.seed),
         window: Vec::new(),
+        window_charge: session.budget.charge("blocks of the old file"),
         scratch: Vec::new(),
         listing,
         flow: Flow::new(session.negotiated.inc_recurse()),
+        charge: session.budget.charge("entries in work"),
     };
     let thread = std::thread::Builder::new()
         .name("receiver".to_owned())
@@ -364,7 +374,7 @@ fn hear_out(mut input: WireIn, error: &Error) {
             | Error::Remote { .. }
             | Error::Cancelled
     );
-    if !nobody_there && input.read_ahead("receiver").is_ok() {
+    if !nobody_there && input.read_ahead("receiver", &Budget::unlimited()).is_ok() {
         // Our own error is the one that counts.
         let time = match error {
             // A client that was interrupted in the middle of a frame waits for nothing but the end.

@@ -64,6 +64,8 @@ pub(super) struct Receiver {
     pub(super) more: bool,
     /// Lists that the sender still holds; a flat list stays to the end.
     pub(super) held: VecDeque<Arc<FileList>>,
+    /// The texts that wait for the client are too many.
+    pub(super) fault: Option<Error>,
 }
 
 impl Receiver {
@@ -99,6 +101,7 @@ impl Receiver {
         let mut phase = 0;
         loop {
             self.session.cancel.check()?;
+            self.fault.take().map_or(Ok(()), Err)?;
             let ndx = self.read_ndx()?;
             match ndx {
                 Ndx::DONE => {
@@ -269,11 +272,22 @@ impl Receiver {
             vanished: false,
         };
         self.session.failed(&failure);
-        if !self.session.client {
-            self.tell_generator(ToGenerator::Tell {
+        self.tell_client(format!("{text}\n").into_bytes());
+    }
+
+    /// A text of an error for the client, if that is the peer.
+    fn tell_client(&mut self, text: Vec<u8>) {
+        if self.session.client {
+            return;
+        }
+        let mut charge = self.session.budget.charge("messages to the client");
+        match charge.set(text.len()) {
+            Ok(()) => self.tell_generator(ToGenerator::Tell {
                 kind: TextKind::ErrorXfer,
-                text: format!("{text}\n").into_bytes(),
-            });
+                text,
+                _charge: charge,
+            }),
+            Err(error) => self.fault = Some(error),
         }
     }
 
@@ -305,13 +319,7 @@ impl Receiver {
     /// Reports a failed file here and to the client.
     pub(super) fn fail(&mut self, failure: &FileFailure) {
         self.session.failed(failure);
-        if !self.session.client {
-            let text = [b"rsync: ", &failure.line()[..], b"\n"].concat();
-            self.tell_generator(ToGenerator::Tell {
-                kind: TextKind::ErrorXfer,
-                text,
-            });
-        }
+        self.tell_client([b"rsync: ", &failure.line()[..], b"\n"].concat());
     }
 
     /// What follows the sender's last phase DONE (01-session 11.5).

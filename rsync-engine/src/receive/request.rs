@@ -77,7 +77,11 @@ impl Generator {
         };
         self.out.data(|buf| head.put(buf))?;
         let block = layout.block_len() as usize;
-        self.window.resize((WINDOW / block).max(1) * block, 0);
+        // Long blocks are the client's choice: they take no more than the file has.
+        let whole = usize::try_from(layout.file_len()).unwrap_or(usize::MAX);
+        let len = ((WINDOW / block).max(1) * block).min(whole.max(WINDOW));
+        self.window_charge.set(len.max(self.window.capacity()))?;
+        self.window.resize(len, 0);
         self.sums.reset(layout);
         let (mut offset, mut left) = (0, layout.file_len());
         while left > 0 {

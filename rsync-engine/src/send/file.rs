@@ -1,6 +1,6 @@
 //! Answers one request: the file's data as matches and literals, and the sum of all of it (03-transfer 2.4, 5).
 
-use rsync_delta::{FileHasher, Layout, Matcher, OpSink, OutOfMemory};
+use rsync_delta::{BlockSums, FileHasher, Index, Layout, Matcher, OpSink, OutOfMemory, Window};
 use rsync_proto::item::ItemHeader;
 use rsync_proto::mux::Message;
 use rsync_proto::ndx::Ndx;
@@ -23,6 +23,12 @@ const LITERAL_MAX: usize = 32 << 10;
 /// Block sums kept in memory for one file. Above it, or with a block length that no receiver makes, they are read and
 /// dropped, and all data is sent.
 const SUMS_MAX: u32 = 1 << 24;
+/// Block sums read between two looks at the budget.
+const SUMS_STEP: u32 = 4096;
+/// Bytes of block sums that are kept from file to file: more is given back once the file is sent.
+const SUMS_KEPT: usize = 4 << 20;
+/// The same for the window.
+const WINDOW_KEPT: usize = 16 << 20;
 /// Bytes between two looks at the cancel flag and two reports of progress.
 const STEP: u64 = 1 << 20;
 
@@ -45,9 +51,10 @@ impl Sender {
         let head = super::record(session, &mut self.input, out, |cursor| {
             SumHead::decode(cursor, protocol)
         })?;
-        self.read_sums(&head)?;
         let list = &self.held[at];
         let entry = list.entries()[position];
+        self.read_sums(&head, entry.size)?;
+        let list = &self.held[at];
         let name = list.path(&entry);
         let mut file = match self.open(entry.root, &name) {
             Ok(file) => file,
@@ -91,6 +98,7 @@ impl Sender {
                 self.spoil(&shown, digest.as_ref(), errno)?;
             }
         }
+        self.shrink()?;
         let (literal, matched) = (self.stats.literal - before.0, self.stats.matched - before.1);
         let changed = file.restat().is_ok_and(|now| {
             let then = file.stat();
@@ -171,12 +179,20 @@ impl Sender {
         self.out.data(|buf| buf.extend_from_slice(&wrong))
     }
 
-    fn read_sums(&mut self, head: &SumHead) -> Result<(), Error> {
+    /// Reads the sums and keeps them if a block of the file may match one. `size`: of the file, as it was listed.
+    fn read_sums(&mut self, head: &SumHead, size: u64) -> Result<(), Error> {
         let layout = Layout::from_head(head.count, head.block_len, head.strong_len, head.remainder)
-            .filter(|layout| head.count <= SUMS_MAX && layout.is_usual());
+            .filter(|layout| {
+                head.count <= SUMS_MAX
+                    && layout.is_usual()
+                    && size >= layout.shortest_block().into()
+            });
         let keep = layout.is_some();
         self.sums.reset(layout.unwrap_or(Layout::EMPTY));
-        for _ in 0..head.count {
+        for number in 0..head.count {
+            if keep && number % SUMS_STEP == 0 {
+                self.make_room(head.count - number)?;
+            }
             let sums = &mut self.sums;
             let (session, out) = (&self.session, &mut self.out);
             super::record(session, &mut self.input, out, |cursor| {
@@ -187,6 +203,30 @@ impl Sender {
                 })
             })?
             .map_err(out_of_memory)?;
+        }
+        Ok(())
+    }
+
+    /// Makes room for some more of the sums that were announced: as many as have come already, so that an
+    /// announcement alone takes nothing.
+    fn make_room(&mut self, left: u32) -> Result<(), Error> {
+        let more = (left as usize).min(self.sums.len().max(SUMS_STEP as usize));
+        let index = Index::memory(self.sums.len() + more);
+        self.sums_charge
+            .set(self.sums.memory_with(more).saturating_add(index))?;
+        self.sums.reserve(more).map_err(out_of_memory)
+    }
+
+    /// Gives the memory of an unusually large file back.
+    fn shrink(&mut self) -> Result<(), Error> {
+        if self.sums.memory_with(0) > SUMS_KEPT {
+            self.sums = BlockSums::new(self.checksum, self.session.negotiated.seed);
+            self.index = Index::new();
+            self.sums_charge.set(0)?;
+        }
+        if self.window.capacity() > WINDOW_KEPT {
+            self.window = Window::new();
+            self.window_charge.set(0)?;
         }
         Ok(())
     }
@@ -239,8 +279,10 @@ impl Sender {
         size: u64,
         head: &SumHead,
     ) -> Result<(), SendError> {
-        self.index.build(&self.sums).map_err(out_of_memory)?;
         let mut left = file.stat().size;
+        let window = Window::memory(head.block_len, left).max(self.window.capacity());
+        self.window_charge.set(window)?;
+        self.index.build(&self.sums).map_err(out_of_memory)?;
         let mut done = 0;
         let mut next_step = STEP;
         let mut window = std::mem::take(&mut self.window);

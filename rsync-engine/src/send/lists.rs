@@ -15,11 +15,12 @@ use rsync_proto::flist::{Encoder, EntryOptions, IoErrorPlace};
 use rsync_proto::mux::{IoErrors, Message};
 use rsync_proto::ndx::{Ndx, NdxWriter};
 
+use crate::budget::{Charge, map_memory};
 use crate::error::Error;
 use crate::fs::{
     Dir, DirCache, Errno, FileId, Links, ListBuf, NameService, RelPath, RelPathBuf, Tree,
 };
-use crate::list::{FileEntry, FileList, ListOf};
+use crate::list::{FileEntry, FileList, HELD_AS, ListOf};
 use crate::outcome::TypeCounts;
 use crate::session::Session;
 use crate::wire_out::WireOut;
@@ -68,6 +69,10 @@ pub(super) struct ListWriter {
     next_dir: u32,
     /// Directories in the order in which their lists go out; the next is last.
     pending: Vec<Pending>,
+    /// Bytes of their paths.
+    pending_bytes: usize,
+    /// For `pending` and `inodes`.
+    charge: Charge,
     /// Picked directories whose extra entries the receiver may delete.
     content: HashSet<Vec<u8>>,
     inodes: HashMap<FileId, i32>,
@@ -95,6 +100,7 @@ impl ListWriter {
         munge_links: bool,
     ) -> Self {
         Self {
+            charge: session.budget.charge(HELD_AS),
             session,
             encoder: Encoder::new(options.clone()),
             next_start: i32::from(options.inc_recurse),
@@ -106,6 +112,7 @@ impl ListWriter {
             roots: Vec::new(),
             next_dir: 0,
             pending: Vec::new(),
+            pending_bytes: 0,
             content: HashSet::new(),
             inodes: HashMap::new(),
             named_users: HashSet::new(),
@@ -139,7 +146,7 @@ impl ListWriter {
     ) -> Result<FileList, Error> {
         let started = Instant::now();
         let before = out.sent();
-        let mut list = self.start(None);
+        let mut list = self.start(None)?;
         for argument in arguments {
             self.session.check()?;
             self.argument(&argument, &mut list, out)?;
@@ -151,7 +158,7 @@ impl ListWriter {
     pub(super) fn picked(&mut self, picked: Picked, out: &mut WireOut) -> Result<FileList, Error> {
         let started = Instant::now();
         let before = out.sent();
-        let mut list = self.start(None);
+        let mut list = self.start(None)?;
         self.selection.add_root(b"");
         let root = self.root(&picked.tree, Links::Refuse, Vec::new(), Vec::new());
         let mut seen = HashSet::new();
@@ -188,11 +195,12 @@ impl ListWriter {
         let Some(pending) = self.pending.pop() else {
             return Ok(None);
         };
+        self.pending_bytes -= pending.path.len();
         let started = Instant::now();
         out.data(|buf| ndx.write(Ndx::sublist(pending.number), buf))?;
         let before = out.sent();
         let (path, entry) = (pending.path.clone(), pending.entry);
-        let mut list = self.start(Some(ListOf { path, entry }));
+        let mut list = self.start(Some(ListOf { path, entry }))?;
         for entry in [entry].iter().chain(&pending.more) {
             if !entry.no_content() {
                 let root = self.roots.get(usize::from(entry.root));
@@ -203,9 +211,18 @@ impl ListWriter {
         self.finish(list, out, started, before).map(Some)
     }
 
-    fn start(&mut self, of: Option<ListOf>) -> FileList {
+    fn start(&mut self, of: Option<ListOf>) -> Result<FileList, Error> {
         self.encoder.start_list(self.next_start);
-        FileList::new(self.next_start, of)
+        FileList::new(self.next_start, of, &self.session.budget)
+    }
+
+    /// Charges the directories whose lists are still to be sent, and the inodes of hard links.
+    fn account(&mut self) -> Result<(), Error> {
+        self.charge.set(
+            self.pending.capacity() * size_of::<Pending>()
+                + self.pending_bytes
+                + map_memory::<FileId, i32>(self.inodes.capacity()),
+        )
     }
 
     /// Ends the list on the wire, sorts it and numbers its directories.
@@ -241,7 +258,7 @@ impl ListWriter {
         if self.list_bytes == 0 {
             self.list_bytes = out.sent() - before;
         }
-        list.sort();
+        list.sort()?;
         self.entries += list.len() as u64;
         let count = i32::try_from(list.len()).unwrap_or(i32::MAX);
         let next = list
@@ -255,6 +272,7 @@ impl ListWriter {
         if self.options.inc_recurse {
             self.number_directories(&list);
         }
+        self.account()?;
         self.build_ms += u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(list)
     }
@@ -273,12 +291,15 @@ impl ListWriter {
             }
             match fresh.front_mut().filter(|pending| *pending.path == path) {
                 Some(pending) => pending.more.push(*entry),
-                None => fresh.push_front(Pending {
-                    number,
-                    path: path.into(),
-                    entry: *entry,
-                    more: Vec::new(),
-                }),
+                None => {
+                    self.pending_bytes += path.len();
+                    fresh.push_front(Pending {
+                        number,
+                        path: path.into(),
+                        entry: *entry,
+                        more: Vec::new(),
+                    });
+                }
             }
         }
         self.pending.extend(fresh);

@@ -18,6 +18,7 @@ use rsync_proto::stats::{DelStats, Stats};
 use rsync_proto::wire::Cursor;
 use rsync_proto::{DecodeError, PeerText, Violation};
 
+use crate::budget::Charge;
 use crate::checksums;
 use crate::error::Error;
 use crate::event::{Event, FileFailure, TextKind};
@@ -69,7 +70,7 @@ pub fn send(
             Ok(())
         }),
     }));
-    input.read_ahead("sender")?;
+    input.read_ahead("sender", &session.budget)?;
     let protocol = session.protocol();
     let session = Arc::new(session);
     let list_checksum = checksums::list(&session.negotiated);
@@ -95,7 +96,9 @@ pub fn send(
         list_checksum,
         sums: BlockSums::new(checksum, session.negotiated.seed),
         index: Index::new(),
+        sums_charge: session.budget.charge("block sums"),
         window: Window::new(),
+        window_charge: session.budget.charge("blocks of the file"),
         stats: SenderStats::default(),
         session,
     };
@@ -140,7 +143,10 @@ struct Sender {
     /// Reused from file to file.
     sums: BlockSums,
     index: Index,
+    /// For `sums` and `index`.
+    sums_charge: Charge,
     window: Window,
+    window_charge: Charge,
     stats: SenderStats,
 }
 

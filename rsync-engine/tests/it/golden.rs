@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use rsync_engine::{Cancel, IoClock, NoEvents, Session, Trouble};
+use rsync_engine::{Budget, Cancel, IoClock, NoEvents, Session, Trouble};
 use rsync_proto::Protocol;
 use rsync_proto::mux::{FrameHeader, Tag, put_data};
 use rsync_proto::setup::{Capabilities, ClientOffer, CompatFlags, Negotiated, ServerOffer};
@@ -117,6 +117,7 @@ impl Capture {
             cancel: Cancel::new(),
             clock: Arc::new(IoClock::new(None)),
             trouble: Arc::new(Trouble::default()),
+            budget: Budget::unlimited(),
         }
     }
 

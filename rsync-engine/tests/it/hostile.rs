@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use rsync_engine::{Cancel, Error, IoClock, NoEvents, Outcome, Session, Trouble};
+use rsync_engine::{Budget, Cancel, Error, IoClock, NoEvents, Outcome, Session, Trouble};
 use rsync_proto::Protocol;
 use rsync_proto::mux::put_data;
 use rsync_proto::setup::{Capabilities, ClientOffer, CompatFlags, Negotiated, ServerOffer};
@@ -40,7 +40,7 @@ fn words(value: &Value) -> Vec<&str> {
     words.filter_map(Value::as_str).collect()
 }
 
-fn session(words: &[&str], protocol: u32, compat: CompatFlags, client: bool) -> Session {
+pub(crate) fn session(words: &[&str], protocol: u32, compat: CompatFlags, client: bool) -> Session {
     let protocol = Protocol::new(protocol).expect("a protocol we have");
     let mut capabilities = Capabilities::current(compat.contains(CompatFlags::INC_RECURSE));
     if !protocol.has_compat_flags() {
@@ -59,6 +59,7 @@ fn session(words: &[&str], protocol: u32, compat: CompatFlags, client: bool) -> 
         cancel: Cancel::new(),
         clock: Arc::new(IoClock::new(None)),
         trouble: Arc::new(Trouble::default()),
+        budget: Budget::unlimited(),
     }
 }
 

@@ -5,6 +5,7 @@
     reason = "tests build their trees with std::fs"
 )]
 
+mod budget;
 mod faults;
 mod fs_faults;
 mod golden;

@@ -13,7 +13,8 @@ use rsync_engine::pipe::{PipeCloser, PipeReader, PipeWriter, pipe};
 use rsync_engine::receive::{Destination, LinkTargets, Receive, Unprotected};
 use rsync_engine::send::{Argument, Everything, Send, Source};
 use rsync_engine::{
-    Cancel, Error, Event, Events, IoClock, Outcome, Session, Trouble, WireIn, WireOut, setup,
+    Budget, Cancel, Error, Event, Events, IoClock, Outcome, Session, Trouble, WireIn, WireOut,
+    setup,
 };
 use rsync_proto::Protocol;
 use rsync_proto::mux::Peer;
@@ -36,6 +37,8 @@ pub(crate) struct Pair {
     pub(crate) requests: Option<Break>,
     /// Bytes that one read gives at most.
     pub(crate) at_most: usize,
+    /// Memory of both ends.
+    pub(crate) budget: Budget,
 }
 
 /// A stream that breaks at a byte.
@@ -81,6 +84,7 @@ impl Pair {
             data: None,
             requests: None,
             at_most: usize::MAX,
+            budget: Budget::unlimited(),
         }
     }
 
@@ -202,6 +206,7 @@ impl Pair {
             cancel,
             clock: Arc::new(IoClock::new(None)),
             trouble: Arc::new(Trouble::default()),
+            budget: self.budget.clone(),
         }
     }
 

@@ -5,18 +5,18 @@
 
 use std::cmp::Ordering;
 
-use super::name;
-use super::order::compare;
+use super::order::{ListName, compare_names, in_pieces};
 
 /// Tells which slots of a sorted list die because another entry has the name (02-file-list 8.4): of equal
 /// names of one sort the first survives, of a directory and something else of one path the directory. `lose`
 /// gets each loser once, and the slot that it loses to. A directory that loses hands its flags to the winner:
 /// [`DirFlags::merge`]. Slots keep their numbers.
-pub fn find_duplicates<'a>(
+pub fn find_duplicates<'a, N: Into<ListName<'a>>>(
     len: usize,
-    name_of: impl Fn(usize) -> (&'a [u8], bool),
+    name_of: impl Fn(usize) -> (N, bool),
     mut lose: impl FnMut(usize, usize),
 ) {
+    let name_of = in_pieces(name_of);
     let mut winner = 0;
     for slot in 0..len {
         let (name, is_dir) = name_of(slot);
@@ -34,17 +34,17 @@ pub fn find_duplicates<'a>(
 
 /// Finds the first entry of a name and sort in a sorted list: the one that survives its duplicates of that
 /// sort (02-file-list 8.5). A name of the other sort is another entry.
-pub fn find<'a>(
+pub fn find<'a, N: Into<ListName<'a>>>(
     len: usize,
-    name_of: impl Fn(usize) -> (&'a [u8], bool),
-    name: &[u8],
+    name_of: impl Fn(usize) -> (N, bool),
+    name: impl Into<ListName<'a>>,
     is_dir: bool,
 ) -> Option<usize> {
+    let (name_of, name) = (in_pieces(name_of), name.into());
     let (mut low, mut high) = (0, len);
     while low < high {
         let middle = low + (high - low) / 2;
-        let (there, there_is_dir) = name_of(middle);
-        if compare(there, there_is_dir, name, is_dir) == Ordering::Less {
+        if compare_names(name_of(middle), (name, is_dir)) == Ordering::Less {
             low = middle + 1;
         } else {
             high = middle;
@@ -56,28 +56,28 @@ pub fn find<'a>(
 /// Tells which entries of a sorted list have no parent directory in it (02-file-list 13.3). A receiver of a
 /// list that is not incremental refuses them: they would be written through something foreign. (Entries of
 /// mode 0 may be left out of that, since they only delete.)
-pub fn find_orphans<'a>(
+pub fn find_orphans<'a, N: Into<ListName<'a>>>(
     len: usize,
-    name_of: impl Fn(usize) -> (&'a [u8], bool),
+    name_of: impl Fn(usize) -> (N, bool),
     mut orphan: impl FnMut(usize),
 ) {
+    let name_of = in_pieces(name_of);
     // The directories around the current entry, outermost first.
-    let mut around: Vec<&[u8]> = Vec::new();
+    let mut around: Vec<ListName<'a>> = Vec::new();
     for slot in 0..len {
         let (name, is_dir) = name_of(slot);
-        let start = name::component_start(name, name.len());
-        let parent = name.get(..start.saturating_sub(1)).unwrap_or_default();
+        let parent = name.parent();
         // A parent sorts before what is in it, and between the two lies only what is in it too.
         while around
             .last()
-            .is_some_and(|dir| *dir != parent && !name::is_below(parent, dir))
+            .is_some_and(|dir| !dir.is(parent) && !dir.is_above(parent))
         {
             around.pop();
         }
-        if !parent.is_empty() && around.last() != Some(&parent) {
+        if !parent.is_empty() && !around.last().is_some_and(|dir| dir.is(parent)) {
             orphan(slot);
         }
-        if is_dir && !name::is_root(name) && around.last() != Some(&name) {
+        if is_dir && !name.is_root() && around.last() != Some(&name) {
             around.push(name);
         }
     }

@@ -12,6 +12,8 @@ use crate::wire::{Cursor, put_varint30};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IdList {
     names: BTreeMap<u32, Box<[u8]>>,
+    /// Of all names.
+    bytes: usize,
 }
 
 impl IdList {
@@ -34,7 +36,15 @@ impl IdList {
             return Err(Violation::IdList { id });
         }
         self.names.insert(id, name.into());
+        self.bytes += name.len();
         Ok(())
+    }
+
+    /// Bytes on the heap, about: for the caller's account of what a session holds.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        // A node of the tree is half full at least, and each name is a piece of memory of its own.
+        self.bytes + self.names.len() * (2 * size_of::<(u32, Box<[u8]>)>() + 16)
     }
 
     /// The name of an id.

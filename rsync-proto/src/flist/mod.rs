@@ -51,7 +51,7 @@ pub use encode::Encoder;
 pub use entry::{Entry, HardLink, Kind};
 pub use ids::IdList;
 pub use options::{EntryOptions, IoErrorPlace};
-pub use order::{compare, sort};
+pub use order::{ListName, SORT_ENTRY_BYTES, SORT_FOLDER_BYTES, compare, sort};
 
 #[cfg(test)]
 mod tests;

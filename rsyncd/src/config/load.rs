@@ -5,6 +5,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rsync_engine::options::size::SizeRule;
+
 use super::lexer::{Kind as StatementKind, Lexer, SyntaxError};
 use super::notice::{ConfigError, Notice, NoticeKind, Place, Unsupported};
 use super::parameters::{self, COUNT, Id, Kind, Scope, Spec, Support, Value};
@@ -61,6 +63,14 @@ impl Values {
             (Some(Value::Number(n)), _) => *n,
             (_, Kind::Number(default)) => default,
             _ => 0,
+        }
+    }
+
+    /// Bytes, if they are set.
+    pub(super) fn size(&self, id: Id) -> Option<u64> {
+        match self.slots[id as usize].value {
+            Some(Value::Size(bytes)) => Some(bytes),
+            _ => None,
         }
     }
 
@@ -266,6 +276,14 @@ impl Loader<'_> {
                 })
         };
         Ok(match spec.kind {
+            Kind::Size => {
+                let raw = expand(raw)?;
+                let value = SizeRule::bytes(spec.name).parse(&raw).ok();
+                if value.is_none() {
+                    self.notice(place, NoticeKind::BadNumber(spec.name, escape(&raw)));
+                }
+                value.map(Value::Size)
+            }
             Kind::Text => Some(Value::Text(Text::new(raw))),
             Kind::Path => Some(Value::Text(Text::new(value::trim_path(&raw)))),
             Kind::Bool(_) => {

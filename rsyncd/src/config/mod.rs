@@ -28,6 +28,7 @@ use source::{Files, Stamp, System};
 
 use crate::access::HostList;
 use crate::auth::UserRules;
+use crate::limits;
 use crate::refuse::Refusals;
 use crate::text::escape;
 
@@ -52,6 +53,8 @@ pub struct Config {
     pub syslog_tag: Text,
     /// The global `timeout`, which may shorten the handshake deadline.
     pub timeout: Option<Duration>,
+    /// Bytes of memory for what the clients of all sessions make us hold; 0 is no limit, `None` the default.
+    pub max_memory: Option<u64>,
     /// Clients' names are looked up as soon as they connect: a module wants it, or the default does.
     pub early_lookup: bool,
     /// The names are also written to the log before a module is chosen.
@@ -104,6 +107,8 @@ pub struct Module {
     pub gid: Text,
     /// Sessions at once: 0 is any number, below 0 is none.
     pub max_connections: i32,
+    /// Bytes of memory for what the client of one session makes us hold; 0 is no limit, `None` the default.
+    pub max_session_memory: Option<u64>,
     /// Where the places for `max_connections` are taken.
     pub lock_file: Text,
     /// Idle time after which a transfer ends.
@@ -184,6 +189,7 @@ impl Config {
             syslog_facility: text(Id::SyslogFacility).unwrap_or_default(),
             syslog_tag: text(Id::SyslogTag).unwrap_or_default(),
             timeout: seconds(defaults.number(Id::Timeout)),
+            max_memory: defaults.size(Id::MaxMemory),
             early_lookup: defaults.bool(Id::ReverseLookup)
                 || modules.iter().any(|m| m.reverse_lookup),
             reverse_lookup: defaults.bool(Id::ReverseLookup),
@@ -202,6 +208,11 @@ impl Config {
     #[must_use]
     pub fn module(&self, name: &[u8]) -> Option<&Arc<Module>> {
         self.modules.iter().find(|m| m.name == name)
+    }
+
+    /// The limit of the memory of all sessions.
+    pub(crate) fn memory_of_all(&self) -> u64 {
+        self.max_memory.unwrap_or_else(limits::all_memory)
     }
 
     /// A file of this configuration is not the one that was read.
@@ -237,6 +248,7 @@ impl Module {
             uid: text(Id::Uid),
             gid: text(Id::Gid),
             max_connections: values.number(Id::MaxConnections),
+            max_session_memory: values.size(Id::MaxSessionMemory),
             lock_file: set(values.text(Id::LockFile, defaults))
                 .unwrap_or_else(|| Text::new(DEFAULT_LOCK_FILE)),
             timeout: seconds(values.number(Id::Timeout)),

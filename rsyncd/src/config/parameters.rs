@@ -1,4 +1,5 @@
-//! The table of every parameter that rsync 3.5.0 knows (04-daemon 6, 7), and what we do with each.
+//! The table of every parameter that rsync 3.5.0 knows (04-daemon 6, 7), and what we do with each; and those of our own
+//! (`max memory`, `max session memory`).
 
 use super::value::{Number, Text};
 
@@ -42,6 +43,8 @@ pub(crate) enum Id {
     LogFile,
     LogFormat,
     MaxConnections,
+    MaxMemory,
+    MaxSessionMemory,
     MaxVerbosity,
     MungeSymlinks,
     NameConverter,
@@ -85,6 +88,8 @@ pub(crate) enum Kind {
     /// yes, no, unset.
     Tristate,
     Number(Number),
+    /// Bytes, with a unit if there is one behind the number.
+    Size,
     Text,
     /// Text without slashes at the end.
     Path,
@@ -229,6 +234,20 @@ pub(crate) const TABLE: [Spec; COUNT] = [
         WorksOrCloses,
     ),
     row(
+        Id::MaxMemory,
+        "max memory",
+        Global,
+        Kind::Size,
+        WorksOrCloses,
+    ),
+    row(
+        Id::MaxSessionMemory,
+        "max session memory",
+        Module,
+        Kind::Size,
+        WorksOrCloses,
+    ),
+    row(
         Id::MaxVerbosity,
         "max verbosity",
         Module,
@@ -306,6 +325,7 @@ pub(crate) enum Value {
     Bool(bool),
     Tristate(Option<bool>),
     Number(Number),
+    Size(u64),
     Text(Text),
 }
 
@@ -316,6 +336,7 @@ impl Value {
             Self::Bool(on) => !on,
             Self::Tristate(on) => on.is_none(),
             Self::Number(n) => *n == 0,
+            Self::Size(bytes) => *bytes == 0,
             Self::Text(text) => text.is_empty(),
         }
     }

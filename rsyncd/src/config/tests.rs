@@ -163,6 +163,20 @@ fn globals_count_wherever_they_stand() {
 }
 
 #[test]
+fn limits_of_memory_are_sizes() {
+    let text = "max memory = 6G\nmax session memory = 1.5MB\n[a]\npath=/x\n\
+                [b]\npath=/x\nmax session memory=0\n";
+    let config = load(text).expect("config");
+    assert_eq!(config.max_memory, Some(6 << 30));
+    let of_session = |module: usize| config.modules[module].max_session_memory;
+    assert_eq!((of_session(0), of_session(1)), (Some(1_500_000), Some(0)));
+    let unset = load("[a]\npath=/x\n").expect("config");
+    assert_eq!(unset.max_memory, None);
+    assert_eq!(unset.modules[0].max_session_memory, None);
+    assert!(unset.memory_of_all() > 1 << 20);
+}
+
+#[test]
 fn late_texts_protect_earlier_modules() {
     let config =
         load("[a]\npath=/x\n[b]\nauth users =\n[global]\nauth users = u\nsecrets file=/s\n")
@@ -199,6 +213,7 @@ fn every_parameter_is_used_refused_or_noted() {
             }
             Kind::Tristate => "yes",
             Kind::Number(_) => "3",
+            Kind::Size => "3M",
             Kind::Text | Kind::Path => "/something",
         };
         let text = match spec.scope {

@@ -67,7 +67,8 @@ pub(super) fn send(
     let what = Send {
         source: Source::Arguments(arguments),
         selection: Box::new(Visible {
-            rules: SelectionRules::new(Chain::new(rules, Role::Sender), files),
+            rules: SelectionRules::new(Chain::new(rules, Role::Sender), files)
+                .counted_in(&request.budget),
             module,
             prefixes: Vec::new(),
         }),

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::rules::{IdKind, IdRules, Target};
 use super::{NameService, own_groups};
+use crate::budget::map_memory;
 
 /// What decides about ids at a receiver.
 #[derive(Clone, Debug)]
@@ -70,7 +71,9 @@ struct Map {
     kind: IdKind,
     rules: IdRules,
     /// Names by the sender's id; empty for ids that have none.
-    learnt: HashMap<u32, Vec<u8>>,
+    learnt: HashMap<u32, Box<[u8]>>,
+    /// Bytes of those names.
+    learnt_bytes: usize,
     decided: HashMap<u32, Option<u32>>,
     last: Option<(u32, Option<u32>)>,
 }
@@ -108,8 +111,22 @@ impl IdMapper {
             IdKind::Group => &mut self.user_groups,
         };
         if !self.numeric && !map.learnt.contains_key(&id) {
-            map.learnt.insert(id, name.to_vec());
+            map.learnt.insert(id, name.into());
+            // The allocator adds about as much to each.
+            map.learnt_bytes += name.len() + 16;
         }
+    }
+
+    /// Bytes on the heap, about, of what the sender's ids and names made it remember.
+    pub(crate) fn memory(&self) -> usize {
+        [&self.users, &self.user_groups]
+            .map(|map| {
+                map.learnt_bytes
+                    + map_memory::<u32, Box<[u8]>>(map.learnt.capacity())
+                    + map_memory::<u32, Option<u32>>(map.decided.capacity())
+            })
+            .iter()
+            .sum()
     }
 
     /// Our uid for the sender's; `None`: do not set it (we are not root).
@@ -162,6 +179,7 @@ impl Map {
             kind,
             rules,
             learnt: HashMap::new(),
+            learnt_bytes: 0,
             decided: HashMap::new(),
             last: None,
         }
@@ -187,7 +205,7 @@ impl Map {
     /// Rules, then the name, then the number.
     fn find(&self, id: u32, numeric: bool, look_up: impl FnOnce(&[u8]) -> Option<u32>) -> u32 {
         let name = match self.learnt.get(&id) {
-            Some(name) => name.as_slice(),
+            Some(name) => &name[..],
             // Only senders with CF_ID0_NAMES tell it.
             None if id == 0 && !numeric => b"root",
             None => b"",
