@@ -40,7 +40,7 @@ fn words(value: &Value) -> Vec<&str> {
     words.filter_map(Value::as_str).collect()
 }
 
-fn session(words: &[&str], protocol: u32, compat: CompatFlags, client: bool) -> Session {
+pub(crate) fn session(words: &[&str], protocol: u32, compat: CompatFlags, client: bool) -> Session {
     let protocol = Protocol::new(protocol).expect("a protocol we have");
     let mut capabilities = Capabilities::current(compat.contains(CompatFlags::INC_RECURSE));
     if !protocol.has_compat_flags() {

@@ -8,6 +8,7 @@
 mod faults;
 mod fs_faults;
 mod golden;
+mod gone;
 mod hostile;
 mod moments;
 mod pair;
