@@ -263,3 +263,72 @@ impl WireOut {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::peer_end::End;
+
+    /// Counts writes, and fails from one of them on.
+    #[derive(Clone, Default)]
+    struct Sink {
+        written: Arc<Mutex<Vec<usize>>>,
+        good: usize,
+    }
+
+    impl Write for Sink {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            let mut written = self.written.lock().expect("no panic");
+            written.push(buf.len());
+            match written.len() > self.good {
+                true => Err(io::ErrorKind::TimedOut.into()),
+                false => Ok(buf.len().min(3)),
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn out(sink: &Sink, timeout: Option<Duration>) -> WireOut {
+        let clock = Arc::new(IoClock::new(timeout));
+        WireOut::new(Box::new(sink.clone()), clock)
+    }
+
+    /// A peer that does not read must not make us wait once more for each of our last words, nor read some bytes twice.
+    #[test]
+    fn what_failed_once_is_not_written_to_again() {
+        let sink = Sink {
+            good: 1,
+            ..Sink::default()
+        };
+        let mut out = out(&sink, Some(Duration::from_secs(7)));
+        out.start_framing(Protocol::V31);
+        out.data(|buf| buf.extend_from_slice(b"data"))
+            .expect("waits in the buffer");
+        let timed_out = |result| matches!(result, Err(Error::Timeout { seconds: 7 }));
+        assert!(timed_out(out.flush()));
+        out.message(&Message::ErrorExit(Some(30)))
+            .expect("waits in the buffer");
+        assert!(timed_out(out.flush()) && timed_out(out.flush()));
+        assert_eq!(*sink.written.lock().expect("no panic"), [8, 5]);
+    }
+
+    #[test]
+    fn a_peer_that_ended_its_direction_gets_signs_of_life_at_once() {
+        let sink = Sink {
+            good: 2,
+            ..Sink::default()
+        };
+        let mut out = out(&sink, None);
+        out.start_framing(Protocol::V31);
+        out.clock.peer().set(End::Closed(1));
+        out.last_write = Instant::now().checked_sub(LINGER).expect("not at boot");
+        out.tick().expect("written");
+        assert_eq!(*sink.written.lock().expect("no panic"), [4, 1]);
+        assert_eq!(out.sent(), KEEP_ALIVE.len() as u64);
+    }
+}

@@ -59,19 +59,23 @@ pub fn copy(
         cancel.on_cancel(move || pipes.iter().for_each(PipeCloser::close));
         cancel
     };
-    let clock = Arc::new(IoClock::new(None));
     let end = |client: bool, events: Arc<dyn Events>| Session {
         options: options.clone(),
         negotiated,
         client,
         events,
         cancel: handle(),
-        clock: Arc::clone(&clock),
+        clock: Arc::new(IoClock::new(None)),
         trouble: Arc::new(Trouble::default()),
         // Both ends are ours.
         budget: Budget::unlimited(),
     };
-    let mut receiver_in = WireIn::new(Box::new(data_in), Vec::new(), Arc::clone(&clock));
+    let receiver = match destination {
+        Some(_) => end(false, Arc::new(NoEvents)),
+        None => end(false, Arc::new(Listing(Arc::clone(events)))),
+    };
+    let clock = &receiver.clock;
+    let mut receiver_in = WireIn::new(Box::new(data_in), Vec::new(), Arc::clone(clock));
     receiver_in.start_framing(
         Peer {
             is_server: false,
@@ -79,9 +83,11 @@ pub fn copy(
         },
         protocol,
     );
-    let mut receiver_out = WireOut::new(Box::new(request_out), Arc::clone(&clock));
+    let mut receiver_out = WireOut::new(Box::new(request_out), Arc::clone(clock));
     receiver_out.start_framing(protocol);
-    let mut sender_in = WireIn::new(Box::new(request_in), Vec::new(), Arc::clone(&clock));
+    let sender = end(true, Arc::clone(events));
+    let clock = &sender.clock;
+    let mut sender_in = WireIn::new(Box::new(request_in), Vec::new(), Arc::clone(clock));
     sender_in.start_framing(
         Peer {
             is_server: true,
@@ -93,13 +99,9 @@ pub fn copy(
         Some(limit @ 1..) => Box::new(Paced::new(data_out, limit)),
         _ => Box::new(data_out),
     };
-    let mut sender_out = WireOut::new(data_out, Arc::clone(&clock));
+    let mut sender_out = WireOut::new(data_out, Arc::clone(clock));
     sender_out.start_framing(protocol);
 
-    let server = match destination {
-        Some(_) => end(false, Arc::new(NoEvents)),
-        None => end(false, Arc::new(Listing(Arc::clone(events)))),
-    };
     let (root, ids) = here(options.numeric_ids);
     let what = Receive {
         destination,
@@ -112,7 +114,7 @@ pub fn copy(
     };
     let receiving = std::thread::Builder::new()
         .name("generator".to_owned())
-        .spawn(move || rsync_engine::receive(server, receiver_in, receiver_out, what))
+        .spawn(move || rsync_engine::receive(receiver, receiver_in, receiver_out, what))
         .map_err(|error| Error::Thread(error.to_string()))?;
     let what = Send {
         source,
@@ -120,7 +122,7 @@ pub fn copy(
         names: names(),
         munge_links: false,
     };
-    let sent = rsync_engine::send(end(true, Arc::clone(events)), sender_in, sender_out, what);
+    let sent = rsync_engine::send(sender, sender_in, sender_out, what);
     let received = receiving
         .join()
         .map_err(|_| Error::Thread("receiver".to_owned()))?;

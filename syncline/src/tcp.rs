@@ -227,3 +227,69 @@ pub(crate) fn closer(stream: &TcpStream) -> io::Result<impl FnOnce() + Send + 's
         let _ = stream.shutdown(Shutdown::Both);
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::*;
+
+    /// Both ends of a connection.
+    fn connection() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (ours, listener.accept().unwrap().0)
+    }
+
+    fn clock() -> Arc<IoClock> {
+        Arc::new(IoClock::new(Some(Duration::from_secs(1))))
+    }
+
+    #[test]
+    fn a_write_waits_for_the_timeout_once() {
+        let (ours, _silent) = connection();
+        let clock = clock();
+        let mut writer = TcpWriter::new(ours, Arc::clone(&clock), None).unwrap();
+        let error = loop {
+            writer.waits = 0;
+            match writer.write(&[0; 64 << 10]) {
+                Ok(_) => clock.touch(),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(writer.waits, 1);
+    }
+
+    #[test]
+    fn a_peer_that_reads_slowly_is_waited_for() {
+        let (ours, mut peer) = connection();
+        let clock = clock();
+        let mut writer = TcpWriter::new(ours, Arc::clone(&clock), None).unwrap();
+        let reader = std::thread::spawn(move || {
+            let (mut total, mut buf) = (0, [0; 32 << 10]);
+            loop {
+                match peer.read(&mut buf).unwrap() {
+                    0 => return total,
+                    n => total += n,
+                }
+            }
+        });
+        const TOTAL: usize = 32 << 20;
+        let mut left = TOTAL;
+        while left > 0 {
+            left -= writer.write(&vec![7; left.min(1 << 20)]).unwrap();
+            clock.touch();
+        }
+        drop(writer);
+        assert_eq!(reader.join().unwrap(), TOTAL);
+    }
+
+    #[test]
+    fn a_read_ends_with_the_timeout() {
+        let (ours, _silent) = connection();
+        let mut reader = TcpReader::new(ours, clock()).unwrap();
+        let error = reader.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+}

@@ -13,7 +13,8 @@
 //! - [`tree`]: build trees by declaration, change them at random, compare them; [`real_tree`] for a big real one.
 //! - [`Relay`], [`Faults`]: TCP in between, with counting, cutting, stalling, slowing, garbage and forced protocols.
 //! - [`Faulty`]: the same ideas for any `Read` or `Write`, without a socket.
-//! - [`Peer`], [`ScriptedServer`]: a hand-written peer that expects and sends bytes.
+//! - [`Peer`], [`ScriptedServer`]: a hand-written peer that expects and sends bytes; [`HostileReceiver`]: what a receiving
+//!   side says that asks for work and goes.
 //! - [`Random`]: seeded random numbers; the same everywhere, for ever.
 //!
 //! ```no_run
@@ -45,6 +46,7 @@
 mod conf;
 mod daemon;
 mod faulty;
+mod hostile;
 mod peer;
 mod program;
 mod random;
@@ -57,6 +59,7 @@ pub mod wait;
 pub use conf::{DaemonConf, Module};
 pub use daemon::{Daemon, Server};
 pub use faulty::Faulty;
+pub use hostile::HostileReceiver;
 pub use peer::{Peer, ScriptedServer};
 pub use program::{Exit, Program, Running};
 pub use random::Random;

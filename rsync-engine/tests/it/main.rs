@@ -9,6 +9,7 @@ mod budget;
 mod faults;
 mod fs_faults;
 mod golden;
+mod gone;
 mod hostile;
 mod moments;
 mod pair;

@@ -1,4 +1,5 @@
 //! Transfers of the library: against a real rsync, and in this process.
 
 mod differential;
+mod gone;
 mod run;

@@ -243,10 +243,10 @@ pub(crate) fn copy(words: &[&str], sources: &[&str], destination: &Path) -> Run 
     Run::of(result, &collector)
 }
 
-fn target(daemon: &Daemon) -> DaemonTarget {
+fn target(port: u16) -> DaemonTarget {
     DaemonTarget {
         host: "127.0.0.1".to_owned(),
-        port: daemon.addr().port(),
+        port,
         user: None,
         module: b"m".to_vec(),
         path: Vec::new(),
@@ -255,11 +255,16 @@ fn target(daemon: &Daemon) -> DaemonTarget {
 
 /// A push by the library into `path` of module `m`.
 pub(crate) fn push(words: &[&str], sources: &[&str], daemon: &Daemon, path: &str) -> Run {
+    push_to(words, sources, daemon.addr().port(), path)
+}
+
+/// The same to a port of the loopback.
+pub(crate) fn push_to(words: &[&str], sources: &[&str], port: u16, path: &str) -> Run {
     let options = options(words);
     let (collector, events) = collector(&options, false);
     let source = arguments(sources, &options);
     let result = OpenSession::open(
-        &target(daemon),
+        &target(port),
         Direction::Push,
         &[format!("m/{path}").into_bytes()],
         options.clone(),
@@ -280,7 +285,7 @@ pub(crate) fn pull(words: &[&str], daemon: &Daemon, paths: &[&str], destination:
         .map(|path| format!("m/{path}").into_bytes())
         .collect();
     let result = OpenSession::open(
-        &target(daemon),
+        &target(daemon.addr().port()),
         Direction::Pull,
         &paths,
         options.clone(),

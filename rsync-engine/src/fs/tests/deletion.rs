@@ -9,6 +9,8 @@ pub(super) struct Report {
     pub(super) failed: Vec<(String, Errno)>,
     protected: Vec<&'static str>,
     limit: Option<usize>,
+    /// The walk is ended after so many removals.
+    ends_after: Option<usize>,
     pretend: bool,
 }
 
@@ -28,6 +30,10 @@ impl Deleter for Report {
         }
         self.removed.push(text(entry.path));
         Ok(true)
+    }
+
+    fn may_go_on(&self) -> bool {
+        self.ends_after != Some(self.removed.len())
     }
 
     fn failed(&mut self, entry: &Doomed<'_>, errno: Errno) {
@@ -291,5 +297,20 @@ fn a_moved_directory_ends_the_walk() {
         );
         assert_eq!(gone, Err(Errno::STALE));
         assert_eq!(site.names("elsewhere"), ["d", "not ours"]);
+    });
+}
+
+#[test]
+fn a_walk_can_be_ended_at_any_entry() {
+    both(|site| {
+        plant(site);
+        for removals in [0, 1, 4] {
+            let mut report = Report {
+                ends_after: Some(removals),
+                ..Report::default()
+            };
+            assert_eq!(run(site, &mut report), Err(Errno::CANCELED));
+            assert_eq!((report.removed.len(), report.failed), (removals, vec![]));
+        }
     });
 }
