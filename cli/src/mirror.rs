@@ -12,7 +12,8 @@ use rsync_engine::filter::Chain;
 use syncline::Filters;
 use syncline_watcher::mirror::Mirror;
 use syncline_watcher::{
-    DeleteLimit, DeletePolicy as Policy, TargetSpec, Timing, WatchError, WatchOptions, Watcher,
+    DeleteLimit, DeletePolicy as Policy, Excludes, TargetSpec, Timing, WatchError, WatchOptions,
+    Watcher,
 };
 use tokio::signal::unix::SignalKind;
 
@@ -163,7 +164,7 @@ fn options(plan: &WatchPlan, chain: Chain) -> WatchOptions {
             percent: plan.hold_deletions,
             ..DeleteLimit::default()
         }),
-        exclude: Arc::new(move |path, is_dir| chain.excludes_path(path, is_dir)),
+        exclude: Excludes::hidden_by(chain),
         ..WatchOptions::default()
     }
 }

@@ -6,18 +6,66 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rsync_engine::filter::Chain;
+
 use crate::clock::Moment;
 use crate::dirty::{Hint, Subtree};
 use crate::guard::Shrinkage;
-use crate::path::PathBytes;
+use crate::path::{self, PathBytes};
 use crate::target::Target;
 use crate::tree::{Node, NodeId, Place, Tree};
 
 mod links;
 mod records;
 
-/// Decides which names are left alone: path below the root, whether it is a directory. What is below an excluded directory is not asked.
-pub type Excludes = Arc<dyn Fn(&[u8], bool) -> bool + Send + Sync>;
+/// Decides which names are left alone.
+#[derive(Clone, Default)]
+pub struct Excludes {
+    rules: Option<Arc<Rules>>,
+    by_path: bool,
+}
+
+impl std::fmt::Debug for Excludes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Excludes")
+            .field("any", &self.rules.is_some())
+            .field("by_path", &self.by_path)
+            .finish()
+    }
+}
+
+/// Says whether a name is left alone: path below the root, whether it is a directory.
+type Rules = dyn Fn(&[u8], bool) -> bool + Send + Sync;
+
+impl Excludes {
+    /// Excludes the names of which `rules` says so: path below the root, whether it is a directory. With a directory it must exclude
+    /// all below. `by_path`: what it says may depend on more than the last name of the path and the excluded directories on the way.
+    pub fn new(rules: impl Fn(&[u8], bool) -> bool + Send + Sync + 'static, by_path: bool) -> Self {
+        Self {
+            rules: Some(Arc::new(rules)),
+            by_path,
+        }
+    }
+
+    /// What the rules of a sender hide.
+    #[must_use]
+    pub fn hidden_by(chain: Chain) -> Self {
+        let by_path = chain.depends_on_path();
+        Self::new(
+            move |path, is_dir| chain.excludes_path(path, is_dir),
+            by_path,
+        )
+    }
+
+    pub(crate) fn has(&self, path: &[u8], is_dir: bool) -> bool {
+        self.rules.as_ref().is_some_and(|rules| rules(path, is_dir))
+    }
+
+    /// True if what moves with a directory may be excluded at one place and not at another.
+    pub(crate) fn by_path(&self) -> bool {
+        self.by_path
+    }
+}
 
 /// A directory or file that left a name and may turn up under another.
 #[derive(Debug)]
@@ -232,8 +280,7 @@ impl State {
         for node in left {
             // It may have been found at another place meanwhile.
             if self.tree.get(node).is_some_and(|node| !node.is_placed()) {
-                let unused = self.tree.remove(node);
-                self.unused.extend(unused);
+                self.forget(node);
             }
         }
         let moves = self.moves.values().map(|half| half.since);
@@ -260,13 +307,24 @@ impl State {
         self.orphans.push((node, now.mono));
     }
 
+    /// True if what is known below a directory holds at this path, too. Else it is to be forgotten, so that the look at its place finds it
+    /// like one that is new: at another path other names may be excluded, and some may be too long.
+    pub(crate) fn keeps_names(&self, node: NodeId, path: &[u8]) -> bool {
+        !self.excludes.by_path() && path.len() + self.tree.longest_below(node) <= path::LONGEST
+    }
+
+    /// Forgets a directory with all below it.
+    pub(crate) fn forget(&mut self, node: NodeId) {
+        let unused = self.tree.remove(node);
+        self.unused.extend(unused);
+    }
+
     /// Removes the directory at a place from the tree, if there is one.
     pub(crate) fn drop_directory(&mut self, place: &Place) -> bool {
         let Some(node) = self.tree.child(place) else {
             return false;
         };
-        let unused = self.tree.remove(node);
-        self.unused.extend(unused);
+        self.forget(node);
         true
     }
 }

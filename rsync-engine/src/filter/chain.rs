@@ -181,6 +181,17 @@ impl Chain {
         self.entries.is_empty()
     }
 
+    /// True if what the rules say of a name depends on more than its last component and whether it is a directory: what
+    /// moves with a directory that is renamed has to be checked again.
+    #[must_use]
+    pub fn depends_on_path(&self) -> bool {
+        self.has_dir_merge()
+            || self
+                .entries
+                .iter()
+                .any(|entry| matches!(entry, Entry::Rule(rule) if rule.depends_on_path()))
+    }
+
     /// True if a directory must be entered before its entries are checked.
     #[must_use]
     pub fn has_dir_merge(&self) -> bool {

@@ -1,5 +1,4 @@
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use rsync_engine::fs::Timestamp;
 
@@ -41,7 +40,7 @@ impl Scene {
     /// The plan for these marks as text: `+` content, `=` attributes, `/` parent, `-` deletion; then what else it says.
     fn plan(&self, marks: &[(&str, Mark)]) -> String {
         let source = Source::open(self.dir.path()).unwrap();
-        let excludes: Excludes = Arc::new(|path, _| path.ends_with(b"~"));
+        let excludes = Excludes::new(|path, _| path.ends_with(b"~"), false);
         let keys = |paths: &[&str]| paths.iter().map(|path| path.as_bytes().into()).collect();
         let attached = self.attached;
         let context = Context {
@@ -54,6 +53,7 @@ impl Scene {
             is_attached: &|_, _| attached,
             waiting: BTreeSet::from_iter::<Vec<PathBytes>>(keys(&self.waiting)),
             blocked: keys(&self.blocked),
+            is_stopping: &|| false,
         };
         let mut taken: Vec<_> = marks
             .iter()
@@ -251,7 +251,7 @@ fn a_file_just_written_waits_until_it_may_be_complete() {
     let Ok(Found::Object(stat)) = found else {
         panic!("{found:?}");
     };
-    let excludes: Excludes = Arc::new(|_, _| false);
+    let excludes = Excludes::default();
     let timing = Timing::default();
     let mut context = Context {
         source: &source,
@@ -266,6 +266,7 @@ fn a_file_just_written_waits_until_it_may_be_complete() {
         is_attached: &|_, _| true,
         waiting: BTreeSet::new(),
         blocked: Vec::new(),
+        is_stopping: &|| false,
     };
     let taken = [Taken {
         path: b"d"[..].into(),
@@ -281,7 +282,7 @@ fn all_names_of_a_file_are_sent() {
     let scene = Scene::new(&["a/f"]);
     std::fs::hard_link(scene.dir.path().join("a/f"), scene.dir.path().join("g")).unwrap();
     let source = Source::open(scene.dir.path()).unwrap();
-    let excludes: Excludes = Arc::new(|_, _| false);
+    let excludes = Excludes::default();
     let timing = Timing::default();
     let context = Context {
         source: &source,
@@ -294,6 +295,7 @@ fn all_names_of_a_file_are_sent() {
         // It may have a mark for less.
         waiting: BTreeSet::from([PathBytes::from(&b"g"[..])]),
         blocked: Vec::new(),
+        is_stopping: &|| false,
     };
     let mark = |path: &str, hint| Taken {
         path: path.as_bytes().into(),

@@ -9,7 +9,7 @@ use crate::inotify::{EventBits, Record};
 /// A state with one target and the directories `root` (watch 1), `a` (2), `a/b` (3) and `c` (4), and files `a/f` and `c/g`.
 fn state() -> State {
     let target = Target::new(Timing::default());
-    let excludes: Excludes = Arc::new(|path, _| path.ends_with(b"~"));
+    let excludes = Excludes::new(|path, _| path.ends_with(b"~"), false);
     let mut state = State::new(vec![target], excludes, at(0));
     state.tree.set_watch(Tree::ROOT, 1, id(1));
     let a = add(&mut state, Tree::ROOT, "a", 2);

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use crate::driver::Watcher;
 use crate::event::WatchEvent;
 use crate::guard::DeleteLimit;
 use crate::shared::{DeletePolicy, WatchOptions};
+use crate::state::Excludes;
 use crate::target::Phase;
 
 #[test]
@@ -327,9 +327,9 @@ fn excluded_names_cost_nothing() {
         source: vec!["a/f"],
         ..Setup::default()
     };
-    setup.options.exclude = Arc::new(|path, directory| {
-        path.ends_with(b".tmp") || (directory && path.ends_with(b"skip"))
-    });
+    let excluded =
+        |path: &[u8], directory| path.ends_with(b".tmp") || (directory && path.ends_with(b"skip"));
+    setup.options.exclude = Excludes::new(excluded, false);
     let scene = setup.start();
     scene.check();
     let watches = scene.watcher().status().watches;
