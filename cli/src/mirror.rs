@@ -78,7 +78,7 @@ pub(crate) fn run(plan: &WatchPlan) -> Result<(), Failure> {
         releasing.store(true, Ordering::SeqCst);
     });
     let (watcher, events) =
-        Watcher::start(&plan.source, targets, options(plan, chain)).map_err(|error| {
+        Watcher::start(&plan.source, targets, options(plan, chain, filters.receiver_chain())).map_err(|error| {
             let code = match error {
                 WatchError::Root { .. } => 3,
                 _ => 14,
@@ -147,7 +147,7 @@ fn cause(error: &dyn std::error::Error) -> String {
         .map_or_else(String::new, |source| format!(": {source}"))
 }
 
-fn options(plan: &WatchPlan, chain: Chain) -> WatchOptions {
+fn options(plan: &WatchPlan, chain: Chain, protected: Chain) -> WatchOptions {
     WatchOptions {
         timing: Timing {
             settle: plan.settle,
@@ -164,7 +164,7 @@ fn options(plan: &WatchPlan, chain: Chain) -> WatchOptions {
             percent: plan.hold_deletions,
             ..DeleteLimit::default()
         }),
-        exclude: Excludes::hidden_by(chain),
+        exclude: Excludes::by_filters(chain, protected),
         ..WatchOptions::default()
     }
 }

@@ -22,6 +22,8 @@ mod records;
 #[derive(Clone, Default)]
 pub struct Excludes {
     rules: Option<Arc<Rules>>,
+    /// The rules at the targets, if they may keep what is not excluded.
+    keeps: Option<Arc<Chain>>,
     by_path: bool,
 }
 
@@ -43,27 +45,40 @@ impl Excludes {
     pub fn new(rules: impl Fn(&[u8], bool) -> bool + Send + Sync + 'static, by_path: bool) -> Self {
         Self {
             rules: Some(Arc::new(rules)),
+            keeps: None,
             by_path,
         }
     }
 
-    /// What the rules of a sender hide.
+    /// Filter rules: what those of the sender hide is left alone. Those of the receiver say which directories a target keeps.
     #[must_use]
-    pub fn hidden_by(chain: Chain) -> Self {
-        let by_path = chain.depends_on_path();
-        Self::new(
-            move |path, is_dir| chain.excludes_path(path, is_dir),
-            by_path,
-        )
+    pub fn by_filters(sender: Chain, receiver: Chain) -> Self {
+        let by_path = sender.depends_on_path();
+        let keeps = (sender.is_one_sided() || receiver.is_one_sided()).then(|| Arc::new(receiver));
+        Self {
+            keeps,
+            ..Self::new(
+                move |path, is_dir| sender.excludes_path(path, is_dir),
+                by_path,
+            )
+        }
     }
 
     pub(crate) fn has(&self, path: &[u8], is_dir: bool) -> bool {
         self.rules.as_ref().is_some_and(|rules| rules(path, is_dir))
     }
 
-    /// True if what moves with a directory may be excluded at one place and not at another.
+    /// True if what moves with a directory has to be looked at as if it were new: it may be excluded at one place and not at another, or
+    /// be kept.
     pub(crate) fn by_path(&self) -> bool {
-        self.by_path
+        self.by_path || self.keeps.is_some()
+    }
+
+    /// True if a target keeps a directory of this name that the source loses, with what is in it. If the source gets one again, that is
+    /// to go as far as the source does not have it.
+    fn keeps(&self, path: &[u8]) -> bool {
+        let keeps = self.keeps.as_ref();
+        keeps.is_some_and(|rules| rules.check(path, true).is_excluded())
     }
 }
 
@@ -227,8 +242,9 @@ impl State {
     pub(crate) fn appeared(&mut self, path: &PathBytes, subtree: Subtree, now: Moment) {
         self.hint(path, Hint::DirCreated, now);
         let learnt = self.learnt(now);
+        let kept = self.excludes.keeps(path);
         for target in &mut self.targets {
-            let purge = subtree.purge || target.is_comparing(path);
+            let purge = subtree.purge || kept || target.is_comparing(path);
             target
                 .set
                 .subtree(path, Subtree { purge, ..subtree }, learnt);
@@ -308,9 +324,14 @@ impl State {
     }
 
     /// True if what is known below a directory holds at this path, too. Else it is to be forgotten, so that the look at its place finds it
-    /// like one that is new: at another path other names may be excluded, and some may be too long.
+    /// like one that is new: at another path other names may be excluded, and some may be too long, or not any more.
     pub(crate) fn keeps_names(&self, node: NodeId, path: &[u8]) -> bool {
-        !self.excludes.by_path() && path.len() + self.tree.longest_below(node) <= path::LONGEST
+        if self.excludes.by_path() {
+            return false;
+        }
+        let before = self.tree.path(node).map_or(0, |before| before.len());
+        let longest = before.max(path.len()) + self.tree.longest_below(node);
+        longest + path::LONGEST_NAME < path::LONGEST
     }
 
     /// Forgets a directory with all below it.

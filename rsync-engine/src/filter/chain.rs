@@ -192,6 +192,16 @@ impl Chain {
                 .any(|entry| matches!(entry, Entry::Rule(rule) if rule.depends_on_path()))
     }
 
+    /// True if the other role may say something else of the same name: a rule is for one side only, or is compared with absolute paths.
+    #[must_use]
+    pub fn is_one_sided(&self) -> bool {
+        let one_sided = |entry: &Entry| match entry {
+            Entry::Rule(rule) => rule.is_one_sided(),
+            Entry::Merge(_) => true,
+        };
+        self.entries.iter().any(one_sided)
+    }
+
     /// True if a directory must be entered before its entries are checked.
     #[must_use]
     pub fn has_dir_merge(&self) -> bool {

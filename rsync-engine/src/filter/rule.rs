@@ -134,6 +134,11 @@ impl Rule {
         }
     }
 
+    /// True if it says nothing, or something else, at the other side.
+    pub(super) fn is_one_sided(&self) -> bool {
+        self.absolute || (self.sides.is_named() && self.sides != Sides::BOTH)
+    }
+
     /// True if it is compared with more than the last component of a name.
     pub(super) fn depends_on_path(&self) -> bool {
         let text = self.pattern.text();

@@ -361,7 +361,7 @@ mod tests {
     #[test]
     fn what_the_rules_say_decides_how_a_name_goes() {
         let options = rsync_engine::options::TransferOptions {
-            filter_texts: ["P logs/", "- *.o", "-r,! */", "+ *"]
+            filter_texts: ["P logs/", "- *.o", "-!r */", "+ *"]
                 .map(|text| rsync_engine::options::FilterText::Rule(text.into()))
                 .to_vec(),
             ..Default::default()

@@ -146,7 +146,7 @@ impl Draw {
                 DeletePolicy::All
             },
             delete_limit: None,
-            exclude: Excludes::hidden_by(chain.clone()),
+            exclude: Excludes::by_filters(chain.clone(), self.protected.clone()),
             audit_interval: None,
             ..WatchOptions::default()
         };
@@ -167,7 +167,7 @@ impl Draw {
                 }
             }
             self.stock(rsync, "r");
-            if !follows(&watcher) {
+            if !watcher.wait_for_all_but_problems(Duration::from_secs(60)) {
                 let events: Vec<_> = events.try_iter().collect();
                 panic!(
                     "{self}\ndoes not come to rest: {:?}\n{events:#?}",
@@ -422,25 +422,6 @@ impl std::fmt::Display for Draw {
             self.seed, self.protocol, self.rules, self.history
         )
     }
-}
-
-/// Waits until the target has all that it takes. A name that its own protected content keeps out fails again and again.
-fn follows(watcher: &Watcher) -> bool {
-    for _ in 0..600 {
-        if watcher.wait_in_sync(Duration::from_millis(100)) {
-            return true;
-        }
-        let status = watcher.status();
-        let target = &status.targets[0];
-        let is_tried = |attempts| attempts > 2;
-        if !target.failing.is_empty()
-            && target.waiting <= target.failing.len()
-            && target.failing.iter().all(|failing| is_tried(failing.2))
-        {
-            return true;
-        }
-    }
-    false
 }
 
 fn timing() -> Timing {
