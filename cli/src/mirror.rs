@@ -77,18 +77,22 @@ pub(crate) fn run(plan: &WatchPlan) -> Result<(), Failure> {
     crate::interrupt::on_each(SignalKind::user_defined1(), move || {
         releasing.store(true, Ordering::SeqCst);
     });
-    let (watcher, events) =
-        Watcher::start(&plan.source, targets, options(plan, chain, filters.receiver_chain())).map_err(|error| {
-            let code = match error {
-                WatchError::Root { .. } => 3,
-                _ => 14,
-            };
-            Failure::new(
-                code,
-                Role::Sender,
-                format!("syncline watch: {error}{}", cause(&error)),
-            )
-        })?;
+    let (watcher, events) = Watcher::start(
+        &plan.source,
+        targets,
+        options(plan, chain, filters.receiver_chain()),
+    )
+    .map_err(|error| {
+        let code = match error {
+            WatchError::Root { .. } => 3,
+            _ => 14,
+        };
+        Failure::new(
+            code,
+            Role::Sender,
+            format!("syncline watch: {error}{}", cause(&error)),
+        )
+    })?;
     let mut screen = Screen::new(plan);
     let mut remembered = Instant::now();
     let mut reminded = Instant::now();

@@ -198,6 +198,51 @@ fn nothing_is_deleted_that_may_still_be_there() {
 }
 
 #[test]
+fn what_is_excluded_as_what_it_is_now_is_gone() {
+    let scene = Scene::new(&["d/x~", "a/f", "file~"]);
+    let gone = || marked(Hint::Gone);
+    assert_eq!(scene.plan(&[("d/x~", gone())]), "/ /d -d/x~");
+    assert_eq!(scene.plan(&[("file~/below", gone())]), "/ -file~");
+}
+
+#[test]
+fn paths_that_no_list_can_hold_fail_without_a_look() {
+    let scene = Scene::new(&["a/f"]);
+    let long = ["n".repeat(255).as_str(), ""].join("/").repeat(17);
+    // Nothing is there, but nobody looks.
+    let below = format!("{long}x");
+    let plan = scene.plan(&[("a/f", marked(Hint::Closed)), (&below, marked(Hint::Gone))]);
+    assert_eq!(plan, format!("/ /a +a/f problem:{below}"));
+}
+
+#[test]
+fn a_watcher_that_stops_plans_no_more() {
+    let scene = Scene::new(&["a/f", "b"]);
+    let (source, excludes) = (Source::open(scene.dir.path()).unwrap(), Excludes::default());
+    let looks = std::cell::Cell::new(0);
+    let context = Context {
+        source: &source,
+        excludes: &excludes,
+        timing: &Timing::default(),
+        policy: scene.policy,
+        now: at(LATER),
+        max_batch: scene.max_batch,
+        is_attached: &|_, _| true,
+        waiting: BTreeSet::new(),
+        blocked: Vec::new(),
+        is_stopping: &|| looks.replace(looks.get() + 1) > 0,
+    };
+    let taken = ["a", "b"].map(|path| Taken {
+        path: path.as_bytes().into(),
+        mark: with(Subtree::FORCE),
+    });
+    let plan = plan(&context, &taken);
+    assert!(plan.stopped);
+    assert!(!plan.entries.contains_key(&b"b"[..]));
+    assert_eq!(looks.get(), 2);
+}
+
+#[test]
 fn directories_as_a_whole() {
     let mut scene = Scene::new(&["d/e/f", "d/g", "d/x~", "o"]);
     let force = || with(Subtree::FORCE);

@@ -109,8 +109,16 @@ fn records_mark_names_and_places() {
         ("chmod", &[(3, EventBits::ATTRIB, 0, "x")], "a/b/x attr"),
         ("excluded", &[(3, EventBits::MODIFY, 0, "x~")], ""),
         // Its directory has another time.
-        ("excluded name", &[(3, EventBits::CREATE, 0, "x~")], "a/b attr"),
-        ("excluded name at the root", &[(1, DIR_FROM, 9, "x~")], " attr"),
+        (
+            "excluded name",
+            &[(3, EventBits::CREATE, 0, "x~")],
+            "a/b attr",
+        ),
+        (
+            "excluded name at the root",
+            &[(1, DIR_FROM, 9, "x~")],
+            " attr",
+        ),
         ("stale watch", &[(77, EventBits::CREATE, 0, "x")], ""),
         ("new directory", &[(1, MKDIR, 0, "n")], "n; look n"),
         (
