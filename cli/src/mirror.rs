@@ -12,7 +12,8 @@ use rsync_engine::filter::Chain;
 use syncline::Filters;
 use syncline_watcher::mirror::Mirror;
 use syncline_watcher::{
-    DeleteLimit, DeletePolicy as Policy, TargetSpec, Timing, WatchError, WatchOptions, Watcher,
+    DeleteLimit, DeletePolicy as Policy, Excludes, TargetSpec, Timing, WatchError, WatchOptions,
+    Watcher,
 };
 use tokio::signal::unix::SignalKind;
 
@@ -76,18 +77,22 @@ pub(crate) fn run(plan: &WatchPlan) -> Result<(), Failure> {
     crate::interrupt::on_each(SignalKind::user_defined1(), move || {
         releasing.store(true, Ordering::SeqCst);
     });
-    let (watcher, events) =
-        Watcher::start(&plan.source, targets, options(plan, chain)).map_err(|error| {
-            let code = match error {
-                WatchError::Root { .. } => 3,
-                _ => 14,
-            };
-            Failure::new(
-                code,
-                Role::Sender,
-                format!("syncline watch: {error}{}", cause(&error)),
-            )
-        })?;
+    let (watcher, events) = Watcher::start(
+        &plan.source,
+        targets,
+        options(plan, chain, filters.receiver_chain()),
+    )
+    .map_err(|error| {
+        let code = match error {
+            WatchError::Root { .. } => 3,
+            _ => 14,
+        };
+        Failure::new(
+            code,
+            Role::Sender,
+            format!("syncline watch: {error}{}", cause(&error)),
+        )
+    })?;
     let mut screen = Screen::new(plan);
     let mut remembered = Instant::now();
     let mut reminded = Instant::now();
@@ -146,7 +151,7 @@ fn cause(error: &dyn std::error::Error) -> String {
         .map_or_else(String::new, |source| format!(": {source}"))
 }
 
-fn options(plan: &WatchPlan, chain: Chain) -> WatchOptions {
+fn options(plan: &WatchPlan, chain: Chain, protected: Chain) -> WatchOptions {
     WatchOptions {
         timing: Timing {
             settle: plan.settle,
@@ -163,7 +168,7 @@ fn options(plan: &WatchPlan, chain: Chain) -> WatchOptions {
             percent: plan.hold_deletions,
             ..DeleteLimit::default()
         }),
-        exclude: Arc::new(move |path, is_dir| chain.excludes_path(path, is_dir)),
+        exclude: Excludes::by_filters(chain, protected),
         ..WatchOptions::default()
     }
 }

@@ -44,7 +44,7 @@ struct WatchArgs {
     #[arg(long, value_name = "FILE")]
     include_from: Vec<OsString>,
     /// Add a filter rule in rsync's notation.
-    #[arg(short, long, value_name = "RULE", allow_hyphen_values = true)]
+    #[arg(short, long, value_name = "RULE")]
     filter: Vec<OsString>,
     /// Keep hard links between files.
     #[arg(short = 'H', long)]
@@ -144,7 +144,12 @@ impl WatchPlan {
         words: impl IntoIterator<Item = OsString>,
     ) -> Result<Result<Self, Failure>, clap::Error> {
         let words = std::iter::once(OsString::from("syncline watch")).chain(words);
-        let matches = WatchArgs::command().try_get_matches_from(words)?;
+        let command = WatchArgs::command().mut_args(|arg| {
+            // A rule, a pattern or a name may begin with a dash; the word after such an option is its value whatever it is.
+            let takes_any = arg.get_action().takes_values() && !arg.is_positional();
+            arg.allow_hyphen_values(takes_any)
+        });
+        let matches = command.try_get_matches_from(words)?;
         let args = WatchArgs::from_arg_matches(&matches)?;
         Ok(Self::new(args, filters_in_order(&matches)))
     }
@@ -338,6 +343,44 @@ mod tests {
             matches!(&remote.job, Job::Push { daemon, module, .. } if daemon.port == 99 && module == b"m")
         );
         assert!(matches!(&local.job, Job::Local { dest: Some(dest), .. } if dest == b"/mirror"));
+    }
+
+    #[test]
+    fn values_that_begin_with_a_dash() {
+        let plan = plan(&[
+            "-f",
+            "- *.tmp",
+            "--filter=-! *.c",
+            "--exclude",
+            "-x",
+            "--include",
+            "--delete",
+            "--exclude-from",
+            "-",
+            "--include-from",
+            "-list",
+            "--password-file",
+            "-secret",
+            "src",
+            "dst",
+        ]);
+        let texts = [
+            FilterText::Rule(b"- *.tmp".to_vec()),
+            FilterText::Rule(b"-! *.c".to_vec()),
+            FilterText::Exclude(b"-x".to_vec()),
+            FilterText::Include(b"--delete".to_vec()),
+            FilterText::ExcludeFrom(b"-".to_vec()),
+            FilterText::IncludeFrom(b"-list".to_vec()),
+        ];
+        assert_eq!(plan.options.filter_texts, texts);
+        assert_eq!(plan.delete, DeletePolicy::Tracked);
+        assert_eq!(plan.connection.password_file, Some(b"-secret".to_vec()));
+        // What is no value of its kind is refused as such, not as an option that nobody knows.
+        for option in ["--timeout", "--bwlimit", "--settle", "--hold-deletions"] {
+            let words = ["src", "dst", option, "-5"].map(OsString::from);
+            let error = WatchPlan::parse(words).unwrap_err().to_string();
+            assert!(error.contains("invalid value '-5'"), "{option}: {error}");
+        }
     }
 
     #[test]

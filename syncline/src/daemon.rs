@@ -183,6 +183,12 @@ impl OpenSession {
         self.negotiated.inc_recurse()
     }
 
+    /// The protocol that both ends speak.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.negotiated.protocol
+    }
+
     /// Whether the daemon still waits for us.
     #[must_use]
     pub fn is_alive(&self) -> bool {

@@ -23,8 +23,6 @@ pub struct Filters {
     rules: RuleList,
     /// The rules of `-C` are still to be added.
     cvs_exclude: bool,
-    /// Sent as they are, in place of the rules; nothing is hidden here.
-    wire: Option<Vec<Vec<u8>>>,
 }
 
 impl Filters {
@@ -48,11 +46,7 @@ impl Filters {
         };
         let rules =
             RuleList::from_options(&options.filter_texts, settings, read).map_err(failed)?;
-        Ok(Self {
-            rules,
-            cvs_exclude,
-            wire: None,
-        })
+        Ok(Self { rules, cvs_exclude })
     }
 
     /// What there is to say about rules that were left out, a line each.
@@ -69,14 +63,15 @@ impl Filters {
         Ok(())
     }
 
-    /// Rules for the receiving side alone, in their wire form (07-filters 11).
-    #[must_use]
-    pub fn from_wire_texts(texts: Vec<Vec<u8>>) -> Self {
-        Self {
-            rules: RuleList::default(),
-            cvs_exclude: false,
-            wire: Some(texts),
-        }
+    /// The same rules with these before them, each in full syntax (07-filters 3.1).
+    ///
+    /// # Errors
+    /// A rule that cannot be parsed, more rules than the limit.
+    pub fn with_first(&self, rules: &[Vec<u8>]) -> Result<Self, Error> {
+        Ok(Self {
+            rules: self.rules.with_first(rules).map_err(failed)?,
+            ..self.clone()
+        })
     }
 
     pub(crate) fn wire_rules(
@@ -84,9 +79,6 @@ impl Filters {
         protocol: Protocol,
         sending: bool,
     ) -> Result<Vec<Vec<u8>>, Error> {
-        if let Some(texts) = &self.wire {
-            return Ok(texts.clone());
-        }
         self.rules
             .wire_rules(protocol, own_role(sending))
             .map_err(failed)

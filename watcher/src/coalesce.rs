@@ -357,13 +357,14 @@ impl DirtySet {
         self.problems.iter()
     }
 
-    /// True if every mark that is left is one of a path that failed.
+    /// True if every mark that is left is one of a path that failed, or lies below one.
     pub fn only_problems_left(&self) -> bool {
+        let failed = |path: &[u8]| self.problems.contains_key(path);
         self.in_flight.is_empty()
             && self
                 .marks
                 .keys()
-                .all(|path| self.problems.contains_key(path))
+                .all(|path| failed(path) || path::ancestors(path).any(failed))
     }
 
     fn change(&mut self, path: &PathBytes, now: Moment, change: impl FnOnce(&mut Mark)) {

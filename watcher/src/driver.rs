@@ -173,6 +173,18 @@ impl Watcher {
 
     /// Waits until everything that was changed before the call is at every target. False: it took longer than `timeout`.
     pub fn wait_in_sync(&self, timeout: Duration) -> bool {
+        self.wait(timeout, Target::is_in_sync)
+    }
+
+    /// Like [`Watcher::wait_in_sync`], but for names that fail.
+    #[cfg(test)]
+    pub(crate) fn wait_for_all_but_problems(&self, timeout: Duration) -> bool {
+        self.wait(timeout, |target| {
+            target.phase() == Phase::Following && target.set.only_problems_left()
+        })
+    }
+
+    fn wait(&self, timeout: Duration, is_done: impl Fn(&Target) -> bool) -> bool {
         let asked = self.shared.now().mono;
         let deadline = Instant::now() + timeout;
         inotify::wake(&self.shared.waker);
@@ -184,7 +196,7 @@ impl Watcher {
         loop {
             if inner.is_settled()
                 && inner.known_until().mono >= asked
-                && inner.state.targets.iter().all(Target::is_in_sync)
+                && inner.state.targets.iter().all(&is_done)
             {
                 return true;
             }

@@ -146,7 +146,7 @@ pub struct BatchSummary {
     pub examples: Vec<PathBytes>,
     /// Names sent.
     pub changed: usize,
-    /// Names to delete.
+    /// Names that vanished and that the target deleted, each with all below it.
     pub deleted: usize,
     /// True for a comparison of a whole directory.
     pub full: bool,

@@ -1,6 +1,7 @@
 //! The pusher that speaks rsync: batches and comparisons over sessions with daemons, or to a local folder.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -8,17 +9,20 @@ use std::time::{Duration, Instant};
 
 use rsync_engine::filter::Chain;
 use rsync_engine::fs::Links;
-use rsync_engine::options::{Direction, TransferOptions};
+use rsync_engine::options::{Delete, Direction, TransferOptions};
 use rsync_engine::receive::Destination;
-use rsync_engine::send::{Argument, Picked, PickedName, Source};
+use rsync_engine::send::{Argument, Picked, Source};
 use rsync_engine::{Cancel, Events, Outcome};
 use syncline::daemon::{Connect, OpenSession};
 use syncline::{DaemonTarget, Error, Filters, local};
 
 use self::abilities::{Abilities, Check};
+use self::names::Part;
 use self::news::{EndProgress, News};
 use crate::path::PathBytes;
-use crate::push::{Batch, FullSync, PushEvent, PushResult, PushStats, Pusher};
+use crate::push::{
+    Batch, FailureKind, FullSync, PathFailure, PushEvent, PushResult, PushStats, Pusher,
+};
 
 mod abilities;
 mod blame;
@@ -34,6 +38,9 @@ const RENEWALS: u32 = 5;
 const ENDING: Duration = Duration::from_secs(1);
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
+/// The first protocol that says of each listed directory whether names that are not listed go there (03-transfer 8.2).
+const MARKS_CONTENT: u32 = 30;
+
 /// Where a mirror is.
 #[derive(Debug, Clone)]
 pub enum MirrorTarget {
@@ -48,12 +55,25 @@ pub enum MirrorTarget {
     },
 }
 
+impl MirrorTarget {
+    /// The absolute path of its directory; of a daemon, within the module.
+    fn root(&self) -> Vec<u8> {
+        match self {
+            Self::Local(path) => {
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                path.into_os_string().into_vec()
+            }
+            Self::Daemon { target, .. } => [b"/", &target.path[..]].concat(),
+        }
+    }
+}
+
 /// Pushes batches to one mirror.
 pub struct Mirror {
     target: MirrorTarget,
     options: TransferOptions,
     filters: Filters,
-    /// What names are not deleted at the target.
+    /// The rules at the target: what they exclude is not deleted.
     protected: Chain,
     /// See [`Mirror::source`].
     source: Vec<u8>,
@@ -91,10 +111,12 @@ impl Mirror {
         deletes: bool,
         cancel: Cancel,
     ) -> Self {
+        let mut protected = filters.receiver_chain();
+        protected.set_root(&target.root());
         Self {
             target,
             options,
-            protected: filters.receiver_chain(),
+            protected,
             filters,
             source: Vec::new(),
             abilities: Abilities::new(deletes),
@@ -112,34 +134,64 @@ impl Mirror {
         self
     }
 
+    /// The options of a session that lists just the names of a batch. With rules that protect something the session deletes as rsync's
+    /// `--delete` does; only then the target takes rules, which also say what may be lost when something takes the place of a directory.
+    fn batch_options(&self, check: Check) -> TransferOptions {
+        let options = self.abilities.batch(&self.options, check);
+        if !self.abilities.deletes || self.protected.is_empty() {
+            return options;
+        }
+        TransferOptions {
+            recursive: true,
+            delete: Delete::During,
+            // The right to delete includes it.
+            force: false,
+            ..options
+        }
+    }
+
     fn push_names(
         &mut self,
         batch: &Batch,
-        names: Vec<PickedName>,
-        check: Check,
+        part: &Part,
         news: &Arc<News>,
+        failed: &mut Vec<PathFailure>,
     ) -> Result<Outcome, Error> {
-        let options = self.abilities.batch(&self.options, check);
-        let mut picked = Picked {
-            tree: batch.root.clone(),
-            names,
-            content: HashSet::new(),
-        };
-        let mut filters = Filters::default();
-        if self.abilities.deletes_by_rules() {
-            let by_rules = names::by_rules(picked.names, |path| batch.has_directory(path));
-            (picked.names, picked.content) = (by_rules.names, by_rules.content);
-            filters = Filters::from_wire_texts(by_rules.rules);
-        }
-        self.run(Source::Picked(picked), options, filters, news)
+        let options = self.batch_options(part.check);
+        let deletes = options.delete != Delete::Off;
+        let by_name = !self.abilities.deletes_by_rules();
+        let filters = self.filters.clone();
+        self.run(options, news, |protocol| {
+            let part = if by_name {
+                Cow::Borrowed(part)
+            } else {
+                Cow::Owned(part.by_rules_alone())
+            };
+            let all = deletes && (!by_name || protocol < MARKS_CONTENT);
+            let by_rules = names::by_rules(&part, all, |path| batch.has_directory(path));
+            let too_long = |path| PathFailure {
+                path,
+                kind: FailureKind::Refused,
+                text: "its path is too long for the rule that would delete or protect it"
+                    .to_owned(),
+            };
+            failed.extend(by_rules.unable.into_iter().map(too_long));
+            let picked = Picked {
+                tree: batch.root.clone(),
+                names: by_rules.names,
+                content: by_rules.content,
+            };
+            let filters = filters.with_first(&by_rules.rules)?;
+            Ok((Source::Picked(picked), filters))
+        })
     }
 
+    /// Runs a session. `what` gives what to send, and the rules, once the protocol is known.
     fn run(
         &mut self,
-        source: Source,
         options: TransferOptions,
-        filters: Filters,
         news: &Arc<News>,
+        what: impl FnOnce(u32) -> Result<(Source, Filters), Error>,
     ) -> Result<Outcome, Error> {
         let events: Arc<dyn Events> = Arc::clone(news) as Arc<dyn Events>;
         let spare = self.take_spare(&options);
@@ -148,6 +200,7 @@ impl Mirror {
                 let mut path = path.clone().into_os_string();
                 path.push("/");
                 let destination = Destination::Local(path.into());
+                let (source, filters) = what(options.protocol.unwrap_or(MARKS_CONTENT))?;
                 return local::copy(
                     source,
                     Some(destination),
@@ -163,6 +216,7 @@ impl Mirror {
             Some(session) => session,
             None => self.open(target, connect, options, &events)?,
         };
+        let (source, filters) = what(session.protocol().number())?;
         let outcome = session.push(source, filters, &events);
         self.ended = Some(Instant::now());
         let outcome = outcome?;
@@ -216,13 +270,23 @@ impl Mirror {
         }
     }
 
+    /// The options of a comparison. A target takes no rules in one that deletes nothing, and with `--force` a name would take the place of a
+    /// directory whatever the rules protect in it: without, it waits for a batch.
+    fn comparison_options(&self, request: &FullSync) -> TransferOptions {
+        let options = self.abilities.comparison(&self.options, request);
+        TransferOptions {
+            force: options.force && self.protected.is_empty(),
+            ..options
+        }
+    }
+
     /// One comparison; its progress goes to `events` while it runs.
     fn compare(
         &mut self,
         request: &FullSync,
         events: &mut dyn FnMut(PushEvent),
     ) -> (Result<Outcome, Error>, Arc<News>) {
-        let options = self.abilities.comparison(&self.options, request);
+        let options = self.comparison_options(request);
         let name = if request.path.is_empty() {
             b".".to_vec()
         } else {
@@ -239,7 +303,7 @@ impl Mirror {
             place: Vec::new(),
         };
         let (progress, reports) = channel();
-        let news = Arc::new(News::with_progress(progress));
+        let news = Arc::new(News::of_comparison(progress));
         let filters = self.filters.clone();
         // The session runs beside, so that its progress can be told meanwhile.
         let done = std::thread::scope(|scope| {
@@ -248,7 +312,8 @@ impl Mirror {
                 .name("comparison".to_owned())
                 .spawn_scoped(scope, || {
                     let end = end;
-                    self.run(Source::Arguments(vec![argument]), options, filters, &end.0)
+                    let source = Source::Arguments(vec![argument]);
+                    self.run(options, &end.0, |_| Ok((source, filters)))
                 });
             reports.iter().for_each(&mut *events);
             match running.map(std::thread::ScopedJoinHandle::join) {
@@ -271,25 +336,29 @@ impl Pusher for Mirror {
     fn push(&mut self, batch: &Batch, events: &mut dyn FnMut(PushEvent)) -> PushResult {
         let mut result = PushResult::default();
         self.renewals = 0;
-        let (content, attributes) = names::sort(batch, self.abilities.deletes, &self.protected);
-        for (names, check) in [(content, Check::Off), (attributes, Check::On)] {
-            if names.is_empty() {
-                continue;
-            }
-            let named: Vec<PathBytes> = names
-                .iter()
-                .map(|name| name.path.as_slice().into())
-                .collect();
+        for part in names::sort(batch, self.abilities.deletes, &self.protected) {
+            let named: Vec<PathBytes> = part.paths().collect();
             loop {
-                let news = Arc::new(News::default());
-                let done = self.push_names(batch, names.clone(), check, &news);
+                let news = Arc::new(News::of_deletions(part.to_delete().collect()));
+                let mut failed = Vec::new();
+                let done = self.push_names(batch, &part, &news, &mut failed);
                 let words = news.last_words();
                 news.deliver(events);
                 match done {
                     Ok(outcome) => {
                         add(&mut result.stats, &outcome, &news);
+                        result.deleted.append(&mut news.take_gone());
                         if self.abilities.told(&words) {
                             continue;
+                        }
+                        result.failed.append(&mut failed);
+                        if news.skipped_deletion() {
+                            let skipped = part.to_delete().map(|path| PathFailure {
+                                path,
+                                kind: FailureKind::Changed,
+                                text: "not deleted, as something could not be read".to_owned(),
+                            });
+                            result.failed.extend(skipped);
                         }
                         news.failures(&named, &mut result.failed);
                         break;
@@ -328,7 +397,7 @@ impl Pusher for Mirror {
         let MirrorTarget::Daemon { target, connect } = &self.target else {
             return None;
         };
-        let options = self.abilities.batch(&self.options, Check::Off);
+        let options = self.batch_options(Check::Off);
         if let Some(spare) = &self.spare
             && spare.fits(&options)
         {

@@ -5,6 +5,12 @@ use std::sync::Arc;
 /// A path below the root, shared between the dirty sets of all targets.
 pub type PathBytes = Arc<[u8]>;
 
+/// The longest path that a file list can hold (02-file-list 5). What has a longer one is not sent, and nothing below it is watched.
+pub(crate) const LONGEST: usize = 4_095;
+
+/// The longest name of a directory entry.
+pub(crate) const LONGEST_NAME: usize = 255;
+
 /// `dir/name`, or `name` if `dir` is the root.
 pub(crate) fn join(dir: &[u8], name: &[u8]) -> PathBytes {
     if dir.is_empty() {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::time::Duration;
 
-use rsync_engine::fs::{FileId, ListBuf, Stat, describe};
+use rsync_engine::fs::{Errno, FileId, ListBuf, Stat, describe};
 
 use crate::clock::{Moment, age, seconds_before};
 use crate::coalesce::Taken;
@@ -35,6 +35,8 @@ pub(crate) struct Context<'a> {
     pub(crate) waiting: BTreeSet<PathBytes>,
     /// Paths at or below which nothing may be deleted.
     pub(crate) blocked: Vec<PathBytes>,
+    /// Asked now and then: the watcher is to end, and the plan will not be used.
+    pub(crate) is_stopping: &'a dyn Fn() -> bool,
 }
 
 /// A directory to compare as a whole.
@@ -65,6 +67,8 @@ pub(crate) struct Plan {
     deletions: BTreeMap<PathBytes, Vec<PathBytes>>,
     /// Marks of directories whose leftovers are to be deleted.
     purges: Vec<PathBytes>,
+    /// It was given up half way, as the watcher ends.
+    pub(crate) stopped: bool,
     /// Names that are no directory and stand for everything that the target has below them: they replace a directory there.
     pub(crate) replacing: Vec<PathBytes>,
     /// Files with several names, and what is asked for all of them.
@@ -93,6 +97,9 @@ pub(crate) fn plan(context: &Context<'_>, taken: &[Taken]) -> Plan {
         own: taken.iter().map(|taken| &*taken.path).collect(),
     };
     for taken in taken {
+        if planner.is_stopped() {
+            break;
+        }
         planner.look(&taken.path, &taken.mark);
     }
     planner.finish()
@@ -137,6 +144,9 @@ impl Plan {
                 }
                 continue;
             }
+            if context.excludes.has(&path, false) {
+                continue;
+            }
             match looker.look(&path) {
                 // If what was seen above it does not fit, something came between, which has events of its own.
                 Ok(Found::Object(stat)) if stat.id == id => {
@@ -162,9 +172,19 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
+    fn is_stopped(&mut self) -> bool {
+        self.plan.stopped = self.plan.stopped || (self.context.is_stopping)();
+        self.plan.stopped
+    }
+
     fn look(&mut self, path: &PathBytes, mark: &Mark) {
+        if path::parent(path).len() > path::LONGEST {
+            // No directory there is opened: the way to it grows with each level.
+            self.too_long(path);
+            return;
+        }
         let found = match self.looker.look(path) {
-            Ok(found) => found,
+            Ok(found) => self.visible(path, found),
             Err((_, errno)) => {
                 // Its own mark comes back as it is.
                 self.problem(path, &describe(errno), Subtree::default());
@@ -181,7 +201,10 @@ impl Planner<'_> {
             return;
         }
         match found {
+            Found::Object(_) if path.len() > path::LONGEST => self.too_long(path),
             Found::Object(stat) => self.exists(path, mark, stat),
+            // The target never had it.
+            Found::Missing(end) if end > path::LONGEST => {}
             Found::Missing(end) => self.missing(path, end),
             // What is there instead replaces a directory with everything below.
             Found::Blocked(end, stat) => {
@@ -190,6 +213,21 @@ impl Planner<'_> {
                 self.plan.replacing.push(there);
             }
         }
+    }
+
+    /// What a target may see of it. A name that is excluded as what it is now may not have been as what it was before: a rule may be for
+    /// directories only. Then the target has what is gone.
+    fn visible(&self, path: &[u8], found: Found) -> Found {
+        let excludes = self.context.excludes;
+        match found {
+            Found::Object(stat) if excludes.has(path, stat.is_dir()) => Found::Missing(path.len()),
+            Found::Blocked(end, _) if excludes.has(&path[..end], false) => Found::Missing(end),
+            found => found,
+        }
+    }
+
+    fn too_long(&mut self, path: &PathBytes) {
+        self.problem(path, &describe(Errno::NAMETOOLONG), Subtree::default());
     }
 
     fn exists(&mut self, path: &PathBytes, mark: &Mark, stat: Stat) {
@@ -314,6 +352,9 @@ impl Planner<'_> {
                 // Once it can be read, what is in it is still owed.
                 problems.push((dir, describe(errno), below));
             }
+            if self.is_stopped() {
+                return true;
+            }
             if self.plan.entries.len() + seen.len() > self.context.max_batch {
                 return false;
             }
@@ -328,6 +369,10 @@ impl Planner<'_> {
 
     /// Takes in a name found below a marked directory.
     fn meet(&mut self, path: &PathBytes, stat: Stat) {
+        if path.len() > path::LONGEST {
+            self.too_long(path);
+            return;
+        }
         // A mark of the same batch decides for itself when it is ready.
         if self.own.contains(&**path) && !stat.is_dir() {
             self.force_entry(path);
@@ -382,6 +427,9 @@ impl Planner<'_> {
         let mut seen = Vec::new();
         // What cannot be read, the session tells.
         while let Some(_read) = walk.next(&mut self.list, &mut seen) {
+            if self.is_stopped() {
+                return;
+            }
             for (_, stat) in seen.drain(..) {
                 self.link(&stat, EntryKind::Content);
             }

@@ -147,6 +147,8 @@ pub struct PushResult {
     pub error: Option<SessionError>,
     /// With an error: the names that the target confirmed one by one before.
     pub confirmed: Vec<PathBytes>,
+    /// The names to delete that the target deleted. The others were not there, or its rules keep them.
+    pub deleted: Vec<PathBytes>,
     /// Counts for the report.
     pub stats: PushStats,
 }

@@ -17,6 +17,7 @@ use crate::push::{BatchEntry, FailureKind, Pusher, RenameHint};
 use crate::shared::{DeletePolicy, Inner, Shared};
 use crate::source::Source;
 use crate::target::{Change, Phase};
+use crate::tree::Finder;
 use sessions::{Outcome, Sessions};
 
 mod report;
@@ -220,6 +221,12 @@ impl Sender {
             return;
         }
         let (plan, renames) = self.plan(&work);
+        if plan.stopped {
+            let mut inner = shared.lock();
+            inner.state.targets[self.target].set.give_back();
+            self.end_session(&mut inner);
+            return;
+        }
         let sessions = Sessions {
             shared: &shared,
             target: self.target,
@@ -260,15 +267,20 @@ impl Sender {
                 is_attached: &|path, id| shared.lock().state.tree.is_attached(path, id),
                 waiting,
                 blocked: inner.state.tree.blocked().collect(),
+                is_stopping: &|| shared.lock().stopping,
             }
         };
         let mut plan = plan(&context, &work.taken);
+        if plan.stopped {
+            return (plan, Vec::new());
+        }
         for piece in std::mem::take(&mut plan.numbers).chunks(PIECE) {
             let tree = &mut shared.lock().state.tree;
+            let mut found = Finder::default();
             for (path, ino) in piece {
                 // A name that is sent is known from here on, whether an event or a poll told of it or not.
                 if let Some((parent, name)) = crate::path::split(path)
-                    && let Some(dir) = tree.find(parent)
+                    && let Some(dir) = found.find(tree, parent)
                 {
                     tree.add_name(dir, name, *ino);
                 }
@@ -360,7 +372,6 @@ impl Sender {
         let mut inner = shared.lock();
         self.end_session(&mut inner);
         let jitter = self.jitter();
-        let failed = outcome.failed.len();
         if !plan.comparisons.is_empty() {
             inner.state.targets[self.target].comparisons_end(now.mono);
             // The reader tells when everything from before is known.
@@ -419,7 +430,7 @@ impl Sender {
             shared.waiters.notify_all();
         }
         if outcome.error.is_none() {
-            self.report_batch(work, plan, outcome.stats, failed, now);
+            self.report_batch(work, plan, &outcome, now);
         }
     }
 

@@ -55,7 +55,7 @@ impl Default for WatchOptions {
             timing: Timing::default(),
             delete: DeletePolicy::default(),
             delete_limit: Some(DeleteLimit::default()),
-            exclude: Arc::new(|_, _| false),
+            exclude: Excludes::default(),
             max_batch: 50_000,
             max_sessions: 8,
             max_watches: usize::MAX,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::path;
 use rsync_engine::fs::{Dir, Errno, FileId, Links, Name, RelPath, Stat, Tree, describe};
 
 /// The root: its path, as the user gave it, and its handle.
@@ -77,7 +78,7 @@ pub(crate) enum Found {
     Blocked(usize, Stat),
 }
 
-/// Looks at one name after the other, keeping the directories of the last path open: paths in byte order cost one `statx` each and one open
+/// Looks at one name after the other, keeping the last directories of the last path open: paths in byte order cost one `statx` each and one open
 /// for each new directory.
 #[derive(Debug)]
 pub(crate) struct Looker<'s> {
@@ -103,6 +104,7 @@ impl<'s> Looker<'s> {
             return stat.map(Found::Object).map_err(|errno| (0, errno));
         }
         self.keep_common(path);
+        self.go_near(path);
         let mut start = self.open.last().map_or(0, |&(length, _)| length + 1);
         loop {
             let end = path[start..]
@@ -122,7 +124,7 @@ impl<'s> Looker<'s> {
                 };
             }
             match dir.open_dir(name) {
-                Ok(dir) => self.open.push((end, dir)),
+                Ok(dir) => self.hold(&path[..end], dir),
                 Err(Errno::NOENT) => return Ok(Found::Missing(end)),
                 Err(errno @ (Errno::NOTDIR | Errno::LOOP)) => {
                     return match dir.stat(name) {
@@ -134,10 +136,29 @@ impl<'s> Looker<'s> {
                 }
                 Err(errno) => return Err((end, errno)),
             }
-            self.last.clear();
-            self.last.extend_from_slice(&path[..end]);
             start = end + 1;
         }
+    }
+
+    /// Opens the directory of `path` at once, if several on the way to it are not open. If that does not work, going name by name tells
+    /// why.
+    fn go_near(&mut self, path: &[u8]) {
+        let held = self.open.last().map_or(0, |&(length, _)| length + 1);
+        let parent = path::parent(path);
+        if path[held..].iter().filter(|&&byte| byte == b'/').count() > 1
+            && let Ok(dir) = self.source.open_dir(parent)
+        {
+            self.hold(parent, dir);
+        }
+    }
+
+    fn hold(&mut self, path: &[u8], dir: Dir) {
+        if self.open.len() >= HELD {
+            self.open.remove(0);
+        }
+        self.open.push((path.len(), dir));
+        self.last.clear();
+        self.last.extend_from_slice(path);
     }
 
     fn keep_common(&mut self, path: &[u8]) {
@@ -152,6 +173,9 @@ impl<'s> Looker<'s> {
         }
     }
 }
+
+/// Directories that a [`Looker`] holds open at most; the deepest count.
+const HELD: usize = 64;
 
 fn relative(path: &[u8]) -> Result<RelPath<'_>, Errno> {
     RelPath::new(path).map_err(|_| Errno::INVAL)

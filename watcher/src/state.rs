@@ -6,18 +6,81 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rsync_engine::filter::Chain;
+
 use crate::clock::Moment;
 use crate::dirty::{Hint, Subtree};
 use crate::guard::Shrinkage;
-use crate::path::PathBytes;
+use crate::path::{self, PathBytes};
 use crate::target::Target;
 use crate::tree::{Node, NodeId, Place, Tree};
 
 mod links;
 mod records;
 
-/// Decides which names are left alone: path below the root, whether it is a directory. What is below an excluded directory is not asked.
-pub type Excludes = Arc<dyn Fn(&[u8], bool) -> bool + Send + Sync>;
+/// Decides which names are left alone.
+#[derive(Clone, Default)]
+pub struct Excludes {
+    rules: Option<Arc<Rules>>,
+    /// The rules at the targets, if they may keep what is not excluded.
+    keeps: Option<Arc<Chain>>,
+    by_path: bool,
+}
+
+impl std::fmt::Debug for Excludes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Excludes")
+            .field("any", &self.rules.is_some())
+            .field("by_path", &self.by_path)
+            .finish()
+    }
+}
+
+/// Says whether a name is left alone: path below the root, whether it is a directory.
+type Rules = dyn Fn(&[u8], bool) -> bool + Send + Sync;
+
+impl Excludes {
+    /// Excludes the names of which `rules` says so: path below the root, whether it is a directory. With a directory it must exclude
+    /// all below. `by_path`: what it says may depend on more than the last name of the path and the excluded directories on the way.
+    pub fn new(rules: impl Fn(&[u8], bool) -> bool + Send + Sync + 'static, by_path: bool) -> Self {
+        Self {
+            rules: Some(Arc::new(rules)),
+            keeps: None,
+            by_path,
+        }
+    }
+
+    /// Filter rules: what those of the sender hide is left alone. Those of the receiver say which directories a target keeps.
+    #[must_use]
+    pub fn by_filters(sender: Chain, receiver: Chain) -> Self {
+        let by_path = sender.depends_on_path();
+        let keeps = (sender.is_one_sided() || receiver.is_one_sided()).then(|| Arc::new(receiver));
+        Self {
+            keeps,
+            ..Self::new(
+                move |path, is_dir| sender.excludes_path(path, is_dir),
+                by_path,
+            )
+        }
+    }
+
+    pub(crate) fn has(&self, path: &[u8], is_dir: bool) -> bool {
+        self.rules.as_ref().is_some_and(|rules| rules(path, is_dir))
+    }
+
+    /// True if what moves with a directory has to be looked at as if it were new: it may be excluded at one place and not at another, or
+    /// be kept.
+    pub(crate) fn by_path(&self) -> bool {
+        self.by_path || self.keeps.is_some()
+    }
+
+    /// True if a target keeps a directory of this name that the source loses, with what is in it. If the source gets one again, that is
+    /// to go as far as the source does not have it.
+    fn keeps(&self, path: &[u8]) -> bool {
+        let keeps = self.keeps.as_ref();
+        keeps.is_some_and(|rules| rules.check(path, true).is_excluded())
+    }
+}
 
 /// A directory or file that left a name and may turn up under another.
 #[derive(Debug)]
@@ -179,8 +242,9 @@ impl State {
     pub(crate) fn appeared(&mut self, path: &PathBytes, subtree: Subtree, now: Moment) {
         self.hint(path, Hint::DirCreated, now);
         let learnt = self.learnt(now);
+        let kept = self.excludes.keeps(path);
         for target in &mut self.targets {
-            let purge = subtree.purge || target.is_comparing(path);
+            let purge = subtree.purge || kept || target.is_comparing(path);
             target
                 .set
                 .subtree(path, Subtree { purge, ..subtree }, learnt);
@@ -232,8 +296,7 @@ impl State {
         for node in left {
             // It may have been found at another place meanwhile.
             if self.tree.get(node).is_some_and(|node| !node.is_placed()) {
-                let unused = self.tree.remove(node);
-                self.unused.extend(unused);
+                self.forget(node);
             }
         }
         let moves = self.moves.values().map(|half| half.since);
@@ -260,13 +323,29 @@ impl State {
         self.orphans.push((node, now.mono));
     }
 
+    /// True if what is known below a directory holds at this path, too. Else it is to be forgotten, so that the look at its place finds it
+    /// like one that is new: at another path other names may be excluded, and some may be too long, or not any more.
+    pub(crate) fn keeps_names(&self, node: NodeId, path: &[u8]) -> bool {
+        if self.excludes.by_path() {
+            return false;
+        }
+        let before = self.tree.path(node).map_or(0, |before| before.len());
+        let longest = before.max(path.len()) + self.tree.longest_below(node);
+        longest + path::LONGEST_NAME < path::LONGEST
+    }
+
+    /// Forgets a directory with all below it.
+    pub(crate) fn forget(&mut self, node: NodeId) {
+        let unused = self.tree.remove(node);
+        self.unused.extend(unused);
+    }
+
     /// Removes the directory at a place from the tree, if there is one.
     pub(crate) fn drop_directory(&mut self, place: &Place) -> bool {
         let Some(node) = self.tree.child(place) else {
             return false;
         };
-        let unused = self.tree.remove(node);
-        self.unused.extend(unused);
+        self.forget(node);
         true
     }
 }

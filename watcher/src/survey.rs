@@ -15,7 +15,7 @@ use crate::dirty::{Hint, Subtree};
 use crate::event::WatchEvent;
 use crate::filesystem;
 use crate::inotify;
-use crate::path::PathBytes;
+use crate::path::{self, PathBytes};
 use crate::shared::{Inner, Shared};
 use crate::source::Source;
 use crate::state::{Lost, State};
@@ -29,6 +29,8 @@ pub(crate) struct Surveyor {
     list: ListBuf,
     /// The directory of the last place.
     parent: Option<(NodeId, Dir)>,
+    /// The directory that was found there: the next place may be in it.
+    found: Option<(NodeId, Dir)>,
     /// Devices whose file system was asked for, with whether it tells of all changes.
     devices: Vec<(u64, bool)>,
     limit_reported: bool,
@@ -61,6 +63,7 @@ impl Surveyor {
             shared,
             list: ListBuf::default(),
             parent: None,
+            found: None,
             devices: Vec::new(),
             limit_reported: false,
         }
@@ -103,7 +106,7 @@ impl Surveyor {
             }
             (path, inner.source.clone())
         };
-        if (self.shared.options.exclude)(&path, true) {
+        if path.len() > path::LONGEST || self.shared.options.exclude.has(&path, true) {
             return Vec::new();
         }
         let Some(parent) = self.parent(place, &source) else {
@@ -143,6 +146,8 @@ impl Surveyor {
             let tree = &inner.state.tree;
             (tree.path(place.parent)?, tree.get(place.parent)?.id)
         };
+        let held = self.found.take_if(|(node, _)| *node == place.parent);
+        self.parent = held.or(self.parent.take());
         if let Some((node, dir)) = &self.parent
             && *node == place.parent
             && dir.id().ok() == id
@@ -163,7 +168,7 @@ impl Surveyor {
 
     /// Nothing is left to look at.
     pub(crate) fn idle(&mut self) {
-        self.parent = None;
+        (self.parent, self.found) = (None, None);
     }
 
     /// Looks at a directory that has no watch.
@@ -200,6 +205,7 @@ impl Surveyor {
                     return self.list_into(node, sight.dir, false, reason);
                 }
                 Adopted::New(node) => {
+                    self.found = Some((node, sight.dir.clone()));
                     return self.list_into(node, sight.dir, true, reason);
                 }
                 Adopted::Elsewhere(node, other) => {
@@ -270,11 +276,12 @@ impl Surveyor {
                 }
                 _ => {
                     if let Some(node) = claim(&mut inner.state, holder, place, now) {
-                        let unreadable = access == Some(Access::Unreadable);
-                        inner.state.tree.set_access(node, Access::Watched);
+                        let anew = node != holder || access == Some(Access::Unreadable);
+                        inner.state.unused.retain(|unused| *unused != wd);
+                        inner.state.tree.set_watch(node, wd, stat.id);
                         // Its events were taken for ones under the old path, deletions included.
                         appeared(inner, sight, Subtree::REPLACED, now);
-                        return if unreadable {
+                        return if anew {
                             Adopted::New(node)
                         } else {
                             Adopted::Known(node)
@@ -417,7 +424,7 @@ fn open_child(parent: &Dir, name: &[u8]) -> Result<(Dir, Stat), Errno> {
     Ok((dir, stat))
 }
 
-/// Moves a known directory to the place where it was found. `None` if the tree has the place inside that directory: then the tree is
+/// Moves a known directory to the place where it was found, or makes a new one there if what is known of it does not hold there. `None` if the tree has the place inside that directory: then the tree is
 /// wrong further up, and the directory's own place is looked at.
 fn claim(state: &mut State, node: NodeId, place: &Place, now: Moment) -> Option<NodeId> {
     let known = state.tree.get(node)?;
@@ -434,6 +441,12 @@ fn claim(state: &mut State, node: NodeId, place: &Place, now: Moment) -> Option<
     }
     if let Some(there) = state.tree.child(place) {
         state.displace(there, now);
+    }
+    let path = state.tree.path_in(place.parent, &place.name)?;
+    if !state.keeps_names(node, &path) {
+        state.forget(node);
+        state.unpark();
+        return state.tree.ensure(place);
     }
     state.tree.unplace(node);
     if state.tree.put(node, place) {

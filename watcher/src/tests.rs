@@ -7,6 +7,7 @@ mod model;
 mod nasty;
 mod privilege;
 mod random;
+mod rules;
 mod scene;
 mod snapshot;
 mod writer;

@@ -438,6 +438,18 @@ impl Tree {
         false
     }
 
+    /// How much longer than its own path the longest of the paths of the directories below one is.
+    pub(crate) fn longest_below(&self, id: NodeId) -> usize {
+        let mut longest = 0;
+        let mut todo = vec![(id, 0)];
+        while let Some((id, length)) = todo.pop() {
+            longest = longest.max(length);
+            let below = self.nodes.get(&id).into_iter().flat_map(Node::children);
+            todo.extend(below.map(|(name, id)| (id, length + 1 + name.len())));
+        }
+        longest
+    }
+
     /// All names of the files with these numbers: hard links whose other names got no event.
     pub(crate) fn names_of(&self, wanted: &HashSet<FileId>) -> Vec<(PathBytes, FileId)> {
         let mut found = Vec::new();
@@ -456,6 +468,27 @@ impl Tree {
             }
         }
         found
+    }
+}
+
+/// Finds directories by path, one after the other: names of one directory follow each other. For as long as the tree does not change
+/// its directories.
+#[derive(Debug, Default)]
+pub(crate) struct Finder<'p> {
+    last: Option<(&'p [u8], Option<NodeId>)>,
+}
+
+impl<'p> Finder<'p> {
+    /// As [`Tree::find`].
+    pub(crate) fn find(&mut self, tree: &Tree, path: &'p [u8]) -> Option<NodeId> {
+        match self.last {
+            Some((last, found)) if last == path => found,
+            _ => {
+                let found = tree.find(path);
+                self.last = Some((path, found));
+                found
+            }
+        }
     }
 }
 

@@ -189,6 +189,27 @@ impl Chain {
         self.entries.is_empty()
     }
 
+    /// True if what the rules say of a name depends on more than its last component and whether it is a directory: what
+    /// moves with a directory that is renamed has to be checked again.
+    #[must_use]
+    pub fn depends_on_path(&self) -> bool {
+        self.has_dir_merge()
+            || self
+                .entries
+                .iter()
+                .any(|entry| matches!(entry, Entry::Rule(rule) if rule.depends_on_path()))
+    }
+
+    /// True if the other role may say something else of the same name: a rule is for one side only, or is compared with absolute paths.
+    #[must_use]
+    pub fn is_one_sided(&self) -> bool {
+        let one_sided = |entry: &Entry| match entry {
+            Entry::Rule(rule) => rule.is_one_sided(),
+            Entry::Merge(_) => true,
+        };
+        self.entries.iter().any(one_sided)
+    }
+
     /// True if a directory must be entered before its entries are checked.
     #[must_use]
     pub fn has_dir_merge(&self) -> bool {

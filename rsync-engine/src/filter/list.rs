@@ -106,6 +106,23 @@ impl RuleList {
         self.add_text(text, syntax, read)
     }
 
+    /// The same list with these rules, in full syntax, before all others.
+    ///
+    /// # Errors
+    /// As [`Self::from_options`].
+    pub fn with_first(&self, rules: &[Vec<u8>]) -> Result<Self, FilterError> {
+        let mut list = self.clone();
+        let before = list.items.len();
+        for rule in rules {
+            // None of them names a file.
+            list.add_text(rule, Syntax::Rules, &mut |_| {
+                Err(io::ErrorKind::Unsupported.into())
+            })?;
+        }
+        list.items.rotate_left(before);
+        Ok(list)
+    }
+
     /// Appends one rule in its text form.
     pub(super) fn add_text(
         &mut self,

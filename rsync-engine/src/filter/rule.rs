@@ -134,6 +134,17 @@ impl Rule {
         }
     }
 
+    /// True if it says nothing, or something else, at the other side.
+    pub(super) fn is_one_sided(&self) -> bool {
+        self.absolute || (self.sides.is_named() && self.sides != Sides::BOTH)
+    }
+
+    /// True if it is compared with more than the last component of a name.
+    pub(super) fn depends_on_path(&self) -> bool {
+        let text = self.pattern.text();
+        !self.xattr && (text.contains(&b'/') || text.windows(2).any(|two| two == b"**"))
+    }
+
     /// True if the rule takes effect for the name. `root`: absolute path of the transfer root without its
     /// leading slash.
     pub(super) fn matches(&self, subject: &Subject<'_>, root: &[u8]) -> bool {

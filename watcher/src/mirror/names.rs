@@ -1,118 +1,269 @@
 //! The names of a batch, sorted into the sessions that they need.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use rsync_engine::filter::Chain;
 use rsync_engine::send::{PickedAction, PickedName};
 
+use super::abilities::Check;
 use crate::path::{self, PathBytes};
 use crate::push::{Batch, EntryKind};
 
 /// Attribute changes of regular files up to this size ride along with content, which checks them by checksum.
 const SMALL: u64 = 1 << 20;
+/// Deletions by rules in one session at most: a receiver bounds the rules it takes, and asks them all for each name.
+const BY_RULES: usize = 10_000;
+/// The longest pattern of a rule (07-filters 15).
+const PATTERN: usize = 4_095;
 
-/// The names of a batch by the session that they need. Deletions go last.
-pub(super) fn sort(
-    batch: &Batch,
-    deletes: bool,
-    protected: &Chain,
-) -> (Vec<PickedName>, Vec<PickedName>) {
-    let picked = |path: &PathBytes, action| PickedName {
-        path: path.to_vec(),
-        action,
-    };
+/// What one session is about.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    /// What it lists.
+    pub(super) names: Vec<PickedName>,
+    /// What the rules of the session delete.
+    pub(super) by_rules: Vec<Gone>,
+    /// What decides about content.
+    pub(super) check: Check,
+}
+
+/// A name that is gone, and what the user's rules let a receiver delete under it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Gone {
+    pub(super) path: Vec<u8>,
+    /// What is no directory.
+    pub(super) file: bool,
+    pub(super) directory: bool,
+}
+
+impl Part {
+    fn new(names: Vec<PickedName>, check: Check) -> Self {
+        Self {
+            names,
+            by_rules: Vec::new(),
+            check,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.by_rules.is_empty()
+    }
+
+    /// The same for a receiver that deletes nothing by name.
+    pub(super) fn by_rules_alone(&self) -> Self {
+        let (gone, names): (Vec<_>, _) = self.names.iter().cloned().partition(is_deletion);
+        let by_rules = gone.into_iter().map(|name| Gone {
+            path: name.path,
+            file: true,
+            directory: true,
+        });
+        Self {
+            names,
+            by_rules: by_rules.chain(self.by_rules.iter().cloned()).collect(),
+            check: self.check,
+        }
+    }
+
+    /// What it deletes.
+    pub(super) fn to_delete(&self) -> impl Iterator<Item = PathBytes> {
+        let names = self.names.iter().filter(|name| is_deletion(name));
+        names
+            .map(|name| &name.path)
+            .chain(self.by_rules.iter().map(|gone| &gone.path))
+            .map(|path| path.as_slice().into())
+    }
+
+    /// All that it is about.
+    pub(super) fn paths(&self) -> impl Iterator<Item = PathBytes> {
+        let names = self.names.iter().map(|name| &name.path);
+        names
+            .chain(self.by_rules.iter().map(|gone| &gone.path))
+            .map(|path| path.as_slice().into())
+    }
+}
+
+/// The names of a batch by the session that they need.
+///
+/// `protected` are the user's rules at the receiver. It asks them about an entry of mode 0 as about a file, whatever has the name there
+/// (03-transfer 8.5). Where they say something else of a directory, the session's own rules say what goes: then the receiver looks
+/// at what it has.
+pub(super) fn sort(batch: &Batch, deletes: bool, protected: &Chain) -> Vec<Part> {
     let (mut content, mut attributes, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut by_rules, mut parents) = (Vec::new(), BTreeSet::new());
     for entry in &batch.entries {
+        let path = &entry.path;
         match entry.kind {
             // Parents come with the names below them.
             EntryKind::Parent => {}
-            // A receiver that is given names asks no rules of ours.
-            EntryKind::Delete if protected.check(&entry.path, false).is_excluded() => {}
-            EntryKind::Delete => gone.push(picked(&entry.path, PickedAction::Delete)),
+            EntryKind::Delete if !deletes => {}
+            EntryKind::Delete => {
+                let allows = |is_dir| !protected.check(path, is_dir).is_excluded();
+                match (allows(false), allows(true)) {
+                    (true, true) => gone.push(picked(path, PickedAction::Delete)),
+                    // It stays, but its directory has another time.
+                    (false, false) => drop(parents.insert(path::parent(path))),
+                    (file, directory) => by_rules.push(Gone {
+                        path: path.to_vec(),
+                        file,
+                        directory,
+                    }),
+                }
+            }
             EntryKind::Attr
                 if entry
                     .stat
                     .is_some_and(|stat| stat.is_file() && stat.size > SMALL) =>
             {
-                attributes.push(picked(&entry.path, PickedAction::Send));
+                attributes.push(picked(path, PickedAction::Send));
             }
-            EntryKind::Attr | EntryKind::Content => {
-                content.push(picked(&entry.path, PickedAction::Send))
-            }
+            EntryKind::Attr | EntryKind::Content => content.push(picked(path, PickedAction::Send)),
         }
     }
-    if deletes {
-        // A replaced directory must go in the session of its replacement, so all deletions go there.
-        content.append(&mut gone);
+    for name in &content {
+        parents.remove(&name.path[..]);
     }
-    (content, attributes)
+    content.extend(
+        parents
+            .into_iter()
+            .map(|path| picked(path, PickedAction::Send)),
+    );
+    // A replaced directory must go in the session of its replacement, so these deletions go there.
+    content.append(&mut gone);
+    let mut parts = vec![
+        Part::new(content, Check::Off),
+        Part::new(attributes, Check::On),
+    ];
+    parts.extend(by_rules.chunks(BY_RULES).map(|chunk| Part {
+        by_rules: chunk.to_vec(),
+        ..Part::new(Vec::new(), Check::Off)
+    }));
+    parts.retain(|part| !part.is_empty());
+    parts
 }
 
-/// The names of a session that deletes by filter rules.
+fn is_deletion(name: &PickedName) -> bool {
+    name.action == PickedAction::Delete
+}
+
+fn picked(path: &[u8], action: PickedAction) -> PickedName {
+    PickedName {
+        path: path.to_vec(),
+        action,
+    }
+}
+
+/// What goes on the wire of a session that deletes by rules.
 pub(super) struct ByRules {
-    /// What to send.
+    /// What to list.
     pub(super) names: Vec<PickedName>,
     /// The directories in which something goes.
     pub(super) content: HashSet<Vec<u8>>,
-    /// What goes, and what protects everything else.
+    /// What goes, and what protects everything else in these directories. They come before the user's rules, which are asked about
+    /// all that lies in a directory that goes.
     pub(super) rules: Vec<Vec<u8>>,
+    /// What it leaves out, as a receiver would drop the rules for it, which are too long, and with them what they protect.
+    pub(super) unable: Vec<PathBytes>,
 }
 
-/// Named deletion by filter rules (03-transfer 8.6). What is no directory (`is_directory`) may replace one, so that one's content is not
-/// protected.
-pub(super) fn by_rules(names: Vec<PickedName>, is_directory: impl Fn(&[u8]) -> bool) -> ByRules {
-    let (gone, mut kept): (Vec<_>, Vec<_>) = names
-        .into_iter()
-        .partition(|name| name.action == PickedAction::Delete);
+/// Deletion by filter rules (03-transfer 8.6). `all`: the receiver may take every listed directory for one in which names that are not
+/// listed go, as below protocol 30 (8.2). What is no directory (`is_directory`) may replace one, so that one's content is not protected.
+pub(super) fn by_rules(part: &Part, all: bool, is_directory: impl Fn(&[u8]) -> bool) -> ByRules {
+    let (mut names, mut unable) = (part.names.clone(), Vec::new());
+    if all {
+        names.retain(|name| {
+            let directory = is_directory(&name.path);
+            let dir = if directory {
+                &name.path[..]
+            } else {
+                path::parent(&name.path)
+            };
+            let fits = everything_in(dir).len() <= PATTERN;
+            if !fits {
+                unable.push(name.path.as_slice().into());
+            }
+            fits
+        });
+    }
     let mut content = HashSet::new();
-    let known: HashSet<Vec<u8>> = kept.iter().map(|name| name.path.clone()).collect();
-    let (mut rules, mut listed) = (Vec::new(), HashSet::from([Vec::new()]));
-    for name in &gone {
-        rules.push([&b"+ /"[..], &literal(&name.path)].concat());
-        let parent = path::parent(&name.path).to_vec();
-        if content.insert(parent.clone()) && !known.contains(&parent) {
-            kept.push(PickedName {
-                path: parent,
-                action: PickedAction::Send,
-            });
+    let mut rules = Vec::new();
+    for gone in &part.by_rules {
+        let parent = path::parent(&gone.path);
+        let mut this = literal(&gone.path);
+        if this.len() >= PATTERN || everything_in(parent).len() > PATTERN {
+            unable.push(gone.path.as_slice().into());
+            continue;
         }
-    }
-    for path in kept.iter().map(|name| &name.path) {
-        let mut at = if is_directory(path) {
-            path
-        } else {
-            path::parent(path)
-        };
-        while !at.is_empty() {
-            listed.insert(at.to_vec());
-            at = path::parent(at);
+        match (gone.file, gone.directory) {
+            (false, false) => continue,
+            (true, true) => rules.push(rule(b'+', &this)),
+            (true, false) => {
+                let this_directory = [&this[..], b"/"].concat();
+                rules.extend([rule(b'-', &this_directory), rule(b'+', &this)]);
+            }
+            (false, true) => {
+                this.push(b'/');
+                rules.push(rule(b'+', &this));
+            }
         }
+        content.insert(parent.to_vec());
     }
-    let mut listed: Vec<_> = listed.into_iter().collect();
-    listed.sort();
-    for dir in listed {
-        let mut rule = b"- /".to_vec();
-        if !dir.is_empty() {
-            rule.extend(escaped(&dir));
-            rule.push(b'/');
-        }
-        rule.push(b'*');
-        rules.push(rule);
+    let known: HashSet<&[u8]> = names.iter().map(|name| &name.path[..]).collect();
+    let parents = content.iter().filter(|dir| !known.contains(&dir[..]));
+    let parents: Vec<_> = parents.map(|dir| picked(dir, PickedAction::Send)).collect();
+    names.extend(parents);
+    let mut closed: BTreeSet<Vec<u8>> = content.iter().cloned().collect();
+    if all {
+        closed.extend(listed(&names, is_directory));
+        let named = names.iter().filter(|name| is_deletion(name));
+        rules.extend(named.map(|name| rule(b'+', &literal(&name.path))));
     }
+    rules.extend(closed.iter().map(|dir| rule(b'-', &everything_in(dir))));
     ByRules {
-        names: kept,
+        names,
         content,
         rules,
+        unable,
     }
 }
 
-/// A path as a pattern that matches just it: a backslash only counts beside a wildcard.
-fn literal(path: &[u8]) -> Vec<u8> {
-    if path.iter().any(|byte| b"*?[".contains(byte)) {
-        escaped(path)
-    } else {
-        path.to_vec()
+/// All directories of a list: those named, and those above the names.
+fn listed(names: &[PickedName], is_directory: impl Fn(&[u8]) -> bool) -> HashSet<Vec<u8>> {
+    let mut listed = HashSet::from([Vec::new()]);
+    for path in names.iter().map(|name| &name.path) {
+        let own = is_directory(path).then_some(&path[..]);
+        for dir in own.into_iter().chain(path::ancestors(path)) {
+            if !listed.contains(dir) {
+                listed.insert(dir.to_vec());
+            }
+        }
     }
+    listed
+}
+
+fn rule(sign: u8, pattern: &[u8]) -> Vec<u8> {
+    [&[sign, b' '], pattern].concat()
+}
+
+/// A pattern for all names in a directory.
+fn everything_in(dir: &[u8]) -> Vec<u8> {
+    let mut pattern = b"/".to_vec();
+    if !dir.is_empty() {
+        pattern.extend(escaped(dir));
+        pattern.push(b'/');
+    }
+    pattern.push(b'*');
+    pattern
+}
+
+/// A path as an anchored pattern that matches just it: a backslash only counts beside a wildcard.
+fn literal(path: &[u8]) -> Vec<u8> {
+    let mut pattern = b"/".to_vec();
+    if path.iter().any(|byte| b"*?[".contains(byte)) {
+        pattern.extend(escaped(path));
+    } else {
+        pattern.extend_from_slice(path);
+    }
+    pattern
 }
 
 fn escaped(path: &[u8]) -> Vec<u8> {
@@ -129,58 +280,114 @@ fn escaped(path: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use syncline::Filters;
+
     use super::*;
 
-    fn name(path: &[u8], action: PickedAction) -> PickedName {
-        PickedName {
+    fn texts(rules: &[Vec<u8>]) -> Vec<String> {
+        let texts = rules.iter().map(|rule| String::from_utf8_lossy(rule));
+        texts.map(|text| text.into_owned()).collect()
+    }
+
+    fn gone(path: &[u8], file: bool, directory: bool) -> Gone {
+        Gone {
             path: path.to_vec(),
-            action,
+            file,
+            directory,
         }
     }
 
     #[test]
     fn rules_name_what_goes_and_protect_the_rest() {
-        let names = vec![
-            name(b"a/b/new", PickedAction::Send),
-            name(b"a/x*y", PickedAction::Delete),
-            name(b"top", PickedAction::Delete),
-            name(b"o[d]d/back\\slash", PickedAction::Delete),
+        let part = Part {
+            by_rules: vec![
+                gone(b"a/x*y", true, true),
+                gone(b"top", false, true),
+                gone(b"o[d]d/back\\slash", true, false),
+            ],
+            ..Part::new(vec![picked(b"a/b/new", PickedAction::Send)], Check::Off)
+        };
+        let some = by_rules(&part, false, |path| path != b"a/b/new");
+        let goes = [
+            "+ /a/x\\*y",
+            "+ /top/",
+            "- /o\\[d]d/back\\\\slash/",
+            "+ /o\\[d]d/back\\\\slash",
         ];
-        let ByRules {
-            names: kept,
-            content,
-            rules,
-        } = by_rules(names, |path| path != b"a/b/new");
-        let texts: Vec<String> = rules
-            .iter()
-            .map(|rule| String::from_utf8_lossy(rule).into_owned())
-            .collect();
+        let protects = ["- /*", "- /a/*", "- /o\\[d]d/*"];
+        assert_eq!(texts(&some.rules), [&goes[..], &protects].concat());
+        let dirs = [&b""[..], b"a", b"o[d]d"].map(<[u8]>::to_vec);
+        assert_eq!(some.content, HashSet::from(dirs.clone()));
+        let listed: BTreeSet<_> = some.names.into_iter().map(|name| name.path).collect();
         assert_eq!(
-            texts,
-            [
-                "+ /a/x\\*y",
-                "+ /top",
-                "+ /o\\[d]d/back\\\\slash",
-                "- /*",
-                "- /a/*",
-                "- /a/b/*",
-                "- /o\\[d]d/*",
-            ]
+            listed,
+            dirs.into_iter().chain([b"a/b/new".to_vec()]).collect()
         );
-        let content: std::collections::BTreeSet<_> = content.into_iter().collect();
-        assert_eq!(
-            content.into_iter().collect::<Vec<_>>(),
-            [b"".to_vec(), b"a".to_vec(), b"o[d]d".to_vec()]
-        );
-        let kept: Vec<_> = kept.into_iter().map(|name| name.path).collect();
-        assert_eq!(
-            kept,
-            [
-                b"a/b/new".to_vec(),
-                b"a".to_vec(),
-                b"".to_vec(),
-                b"o[d]d".to_vec()
-            ]
-        );
+        // Below protocol 30 every listed directory needs its rule.
+        let all = by_rules(&part, true, |path| path != b"a/b/new");
+        let protects = ["- /*", "- /a/*", "- /a/b/*", "- /o\\[d]d/*"];
+        assert_eq!(texts(&all.rules), [&goes[..], &protects].concat());
+        assert!(some.unable.is_empty() && all.unable.is_empty());
+    }
+
+    /// A receiver drops a rule that is too long. Then it would delete what the rule protects.
+    #[test]
+    fn nothing_depends_on_a_rule_that_is_too_long() {
+        let long = [&[b'd'; 250][..], b"/"].concat().repeat(16);
+        let path = [&long, &[b'x'; 200][..]].concat();
+        let part = Part {
+            by_rules: vec![gone(&[&long, &b"*"[..]].concat(), true, true)],
+            ..Part::new(Vec::new(), Check::Off)
+        };
+        assert!(by_rules(&part, false, |_| false).unable.is_empty());
+        let stars = [&b"[".repeat(200)[..], b"/"].concat().repeat(16);
+        let unfit = [&stars, &b"x"[..]].concat();
+        let part = Part {
+            by_rules: vec![gone(&unfit, true, true)],
+            ..Part::new(
+                vec![
+                    picked(&unfit, PickedAction::Send),
+                    picked(&path[..4_000], PickedAction::Send),
+                ],
+                Check::Off,
+            )
+        };
+        let built = by_rules(&part, true, |_| false);
+        assert_eq!(built.unable.len(), 2);
+        assert!(built.content.is_empty());
+        assert_eq!(built.names.len(), 1);
+    }
+
+    #[test]
+    fn what_the_rules_say_decides_how_a_name_goes() {
+        let options = rsync_engine::options::TransferOptions {
+            filter_texts: ["P logs/", "- *.o", "-!r */", "+ *"]
+                .map(|text| rsync_engine::options::FilterText::Rule(text.into()))
+                .to_vec(),
+            ..Default::default()
+        };
+        let mut none = |_: &[u8]| Err(std::io::ErrorKind::NotFound.into());
+        let filters = Filters::new(&options, &mut none).unwrap();
+        let delete = |path: &str| crate::push::BatchEntry {
+            path: path.as_bytes().into(),
+            kind: EntryKind::Delete,
+            stat: None,
+        };
+        let tree = tempfile::tempdir().unwrap();
+        let batch = Batch {
+            root: rsync_engine::fs::Tree::open(tree.path()).unwrap(),
+            entries: ["a.o", "dir", "logs"].map(delete).to_vec(),
+            renames: Vec::new(),
+        };
+        let parts = sort(&batch, true, &filters.receiver_chain());
+        let by_rules: Vec<_> = parts.iter().flat_map(|part| &part.by_rules).collect();
+        assert_eq!(by_rules, [&gone(b"dir", false, true)]);
+        // Nothing of "a.o" and "logs" goes, but what they were in changed.
+        let named: Vec<_> = parts.iter().flat_map(|part| &part.names).collect();
+        assert_eq!(named, [&picked(b"", PickedAction::Send)]);
+        assert!(sort(&batch, false, &filters.receiver_chain()).is_empty());
+        let parts = sort(&batch, true, &Filters::default().receiver_chain());
+        assert_eq!(parts.len(), 1);
+        assert_eq!(parts[0].names.len(), 3);
     }
 }

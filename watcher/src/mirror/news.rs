@@ -1,5 +1,6 @@
 //! What a session tells while it runs: progress, messages, and the names that did not arrive.
 
+use std::collections::HashSet;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,6 +15,12 @@ use crate::push::{FailureKind, PathFailure, PushEvent};
 /// How often a comparison tells how far it is.
 const REPORT_EVERY: Duration = Duration::from_millis(200);
 
+/// The end of what a receiver says when it deletes nothing (03-transfer 8.3).
+const SKIPPED: &str = "IO error encountered -- skipping file deletion";
+
+/// The beginning of what it says when nothing takes the place of a directory. A kind of object and its name follow.
+const IN_THE_WAY: &[u8] = b"could not make way for new ";
+
 /// What a session tells, gathered from its threads.
 #[derive(Debug, Default)]
 pub(super) struct News {
@@ -23,9 +30,15 @@ pub(super) struct News {
 
 #[derive(Debug, Default)]
 struct Gathered {
+    comparison: bool,
     failed: Vec<PathFailure>,
     errors: Vec<String>,
     deleted: u64,
+    /// The names to delete that are still to come.
+    to_delete: HashSet<PathBytes>,
+    gone: Vec<PathBytes>,
+    /// The target deleted nothing for want of names in the list, because of a read error at the source.
+    skipped_deletion: bool,
     files: u64,
     bytes: u64,
     messages: Vec<String>,
@@ -34,12 +47,32 @@ struct Gathered {
 }
 
 impl News {
-    /// News whose progress goes to `progress` at once.
-    pub(super) fn with_progress(progress: Sender<PushEvent>) -> Self {
+    /// News of a comparison, whose progress goes to `progress` at once.
+    pub(super) fn of_comparison(progress: Sender<PushEvent>) -> Self {
         Self {
             progress: Mutex::new(Some(progress)),
-            ..Self::default()
+            gathered: Mutex::new(Gathered {
+                comparison: true,
+                ..Gathered::default()
+            }),
         }
+    }
+
+    /// News of a session that is to delete these names.
+    pub(super) fn of_deletions(names: HashSet<PathBytes>) -> Self {
+        let news = Self::default();
+        news.with(|news| news.to_delete = names);
+        news
+    }
+
+    /// Those that the target deleted.
+    pub(super) fn take_gone(&self) -> Vec<PathBytes> {
+        self.with(|news| std::mem::take(&mut news.gone))
+    }
+
+    /// True if rules had no effect: what they delete is to be asked for once more.
+    pub(super) fn skipped_deletion(&self) -> bool {
+        self.with(|news| news.skipped_deletion)
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Gathered) -> T) -> T {
@@ -151,7 +184,10 @@ impl Events for News {
                     .push(failure(root_or(name), FailureKind::Changed, text));
             }
             Event::ListComplete { entries, .. } => news.entries = entries,
-            Event::Deleted { .. } => news.deleted += 1,
+            Event::Deleted { name, .. } => {
+                news.deleted += 1;
+                news.gone.extend(news.to_delete.take(name));
+            }
             Event::Transferred { item, .. } => {
                 news.files += 1;
                 news.bytes += item.size;
@@ -160,15 +196,36 @@ impl Events for News {
                 kind: TextKind::Error | TextKind::ErrorXfer,
                 text,
             } => {
-                news.errors.push(text.to_string().trim_end().to_owned());
+                let shown = text.to_string().trim_end().to_owned();
+                match in_the_way(text.0) {
+                    Some(path) => {
+                        // A batch has the rules that say whether it may be replaced.
+                        let kind = if news.comparison {
+                            FailureKind::Changed
+                        } else {
+                            FailureKind::Refused
+                        };
+                        news.failed.push(failure(path, kind, shown));
+                    }
+                    None => news.errors.push(shown),
+                }
             }
             Event::Message { text, .. } => {
-                news.messages.push(text.to_string().trim_end().to_owned())
+                let text = text.to_string().trim_end().to_owned();
+                news.skipped_deletion |= text.ends_with(SKIPPED);
+                news.messages.push(text);
             }
             _ => {}
         });
         self.report();
     }
+}
+
+/// The name that a directory at the target keeps out, as rules protect something in it (07-filters 6.2).
+fn in_the_way(text: &[u8]) -> Option<&[u8]> {
+    let text = text.trim_ascii_end().strip_prefix(IN_THE_WAY)?;
+    let colon = text.windows(2).position(|two| two == b": ")?;
+    Some(&text[colon + 2..])
 }
 
 /// The root has an empty path here and the name "." in a transfer.

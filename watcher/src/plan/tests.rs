@@ -1,5 +1,4 @@
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use rsync_engine::fs::Timestamp;
 
@@ -41,7 +40,7 @@ impl Scene {
     /// The plan for these marks as text: `+` content, `=` attributes, `/` parent, `-` deletion; then what else it says.
     fn plan(&self, marks: &[(&str, Mark)]) -> String {
         let source = Source::open(self.dir.path()).unwrap();
-        let excludes: Excludes = Arc::new(|path, _| path.ends_with(b"~"));
+        let excludes = Excludes::new(|path, _| path.ends_with(b"~"), false);
         let keys = |paths: &[&str]| paths.iter().map(|path| path.as_bytes().into()).collect();
         let attached = self.attached;
         let context = Context {
@@ -54,6 +53,7 @@ impl Scene {
             is_attached: &|_, _| attached,
             waiting: BTreeSet::from_iter::<Vec<PathBytes>>(keys(&self.waiting)),
             blocked: keys(&self.blocked),
+            is_stopping: &|| false,
         };
         let mut taken: Vec<_> = marks
             .iter()
@@ -198,6 +198,51 @@ fn nothing_is_deleted_that_may_still_be_there() {
 }
 
 #[test]
+fn what_is_excluded_as_what_it_is_now_is_gone() {
+    let scene = Scene::new(&["d/x~", "a/f", "file~"]);
+    let gone = || marked(Hint::Gone);
+    assert_eq!(scene.plan(&[("d/x~", gone())]), "/ /d -d/x~");
+    assert_eq!(scene.plan(&[("file~/below", gone())]), "/ -file~");
+}
+
+#[test]
+fn paths_that_no_list_can_hold_fail_without_a_look() {
+    let scene = Scene::new(&["a/f"]);
+    let long = ["n".repeat(255).as_str(), ""].join("/").repeat(17);
+    // Nothing is there, but nobody looks.
+    let below = format!("{long}x");
+    let plan = scene.plan(&[("a/f", marked(Hint::Closed)), (&below, marked(Hint::Gone))]);
+    assert_eq!(plan, format!("/ /a +a/f problem:{below}"));
+}
+
+#[test]
+fn a_watcher_that_stops_plans_no_more() {
+    let scene = Scene::new(&["a/f", "b"]);
+    let (source, excludes) = (Source::open(scene.dir.path()).unwrap(), Excludes::default());
+    let looks = std::cell::Cell::new(0);
+    let context = Context {
+        source: &source,
+        excludes: &excludes,
+        timing: &Timing::default(),
+        policy: scene.policy,
+        now: at(LATER),
+        max_batch: scene.max_batch,
+        is_attached: &|_, _| true,
+        waiting: BTreeSet::new(),
+        blocked: Vec::new(),
+        is_stopping: &|| looks.replace(looks.get() + 1) > 0,
+    };
+    let taken = ["a", "b"].map(|path| Taken {
+        path: path.as_bytes().into(),
+        mark: with(Subtree::FORCE),
+    });
+    let plan = plan(&context, &taken);
+    assert!(plan.stopped);
+    assert!(!plan.entries.contains_key(&b"b"[..]));
+    assert_eq!(looks.get(), 2);
+}
+
+#[test]
 fn directories_as_a_whole() {
     let mut scene = Scene::new(&["d/e/f", "d/g", "d/x~", "o"]);
     let force = || with(Subtree::FORCE);
@@ -251,7 +296,7 @@ fn a_file_just_written_waits_until_it_may_be_complete() {
     let Ok(Found::Object(stat)) = found else {
         panic!("{found:?}");
     };
-    let excludes: Excludes = Arc::new(|_, _| false);
+    let excludes = Excludes::default();
     let timing = Timing::default();
     let mut context = Context {
         source: &source,
@@ -266,6 +311,7 @@ fn a_file_just_written_waits_until_it_may_be_complete() {
         is_attached: &|_, _| true,
         waiting: BTreeSet::new(),
         blocked: Vec::new(),
+        is_stopping: &|| false,
     };
     let taken = [Taken {
         path: b"d"[..].into(),
@@ -281,7 +327,7 @@ fn all_names_of_a_file_are_sent() {
     let scene = Scene::new(&["a/f"]);
     std::fs::hard_link(scene.dir.path().join("a/f"), scene.dir.path().join("g")).unwrap();
     let source = Source::open(scene.dir.path()).unwrap();
-    let excludes: Excludes = Arc::new(|_, _| false);
+    let excludes = Excludes::default();
     let timing = Timing::default();
     let context = Context {
         source: &source,
@@ -294,6 +340,7 @@ fn all_names_of_a_file_are_sent() {
         // It may have a mark for less.
         waiting: BTreeSet::from([PathBytes::from(&b"g"[..])]),
         blocked: Vec::new(),
+        is_stopping: &|| false,
     };
     let mark = |path: &str, hint| Taken {
         path: path.as_bytes().into(),

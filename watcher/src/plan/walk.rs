@@ -57,10 +57,10 @@ impl<'c> Walk<'c> {
                 Err(Errno::NOENT) => continue,
                 Err(errno) => return Err(errno),
             };
-            if (self.context.excludes)(&path, stat.is_dir()) {
+            if self.context.excludes.has(&path, stat.is_dir()) {
                 continue;
             }
-            if stat.is_dir() {
+            if stat.is_dir() && path.len() <= path::LONGEST {
                 self.directories.push(path.clone());
             }
             if self.since.is_none_or(|since| stat.ctime >= since) {

@@ -1,10 +1,13 @@
 //! What a sender tells the user of the watcher.
 
+use std::collections::HashSet;
+
+use super::sessions::Outcome;
 use super::{Sender, Work};
 use crate::clock::Moment;
 use crate::event::{BatchSummary, WatchEvent};
 use crate::plan::Plan;
-use crate::push::{EntryKind, PushStats};
+use crate::push::EntryKind;
 use crate::shared::Inner;
 use crate::target::Change;
 
@@ -27,19 +30,14 @@ impl Sender {
         }
     }
 
-    pub(super) fn report_batch(
-        &self,
-        work: &Work,
-        plan: &Plan,
-        stats: PushStats,
-        failed: usize,
-        now: Moment,
-    ) {
+    pub(super) fn report_batch(&self, work: &Work, plan: &Plan, outcome: &Outcome, now: Moment) {
         let (mut changed, mut deleted) = (0, 0);
         let mut examples = Vec::new();
+        let gone: HashSet<_> = outcome.deleted.iter().collect();
         for entry in plan.entries.values() {
             match entry.kind {
                 EntryKind::Parent => continue,
+                EntryKind::Delete if !gone.contains(&entry.path) => continue,
                 EntryKind::Delete => deleted += 1,
                 EntryKind::Attr | EntryKind::Content => changed += 1,
             }
@@ -59,10 +57,10 @@ impl Sender {
                 changed,
                 deleted,
                 full,
-                stats,
+                stats: outcome.stats,
                 took: now.mono.saturating_sub(work.began.mono),
                 lag: now.mono.saturating_sub(oldest.unwrap_or(now.mono)),
-                failed,
+                failed: outcome.failed.len(),
             },
         });
     }

@@ -30,6 +30,7 @@ pub(super) struct Sessions<'s> {
 pub(super) struct Outcome {
     pub(super) failed: Vec<(PathFailure, Subtree)>,
     pub(super) confirmed: Vec<PathBytes>,
+    pub(super) deleted: Vec<PathBytes>,
     pub(super) stats: PushStats,
     pub(super) error: Option<SessionError>,
 }
@@ -57,6 +58,7 @@ impl Sessions<'_> {
             };
             outcome.stats.add(result.stats);
             outcome.confirmed.extend(result.confirmed);
+            outcome.deleted.extend(result.deleted);
             outcome.error = result.error;
             for failure in result.failed {
                 let directory = plan

@@ -6,7 +6,7 @@
 use super::State;
 use crate::clock::Moment;
 use crate::path::{self, PathBytes};
-use crate::tree::{NodeId, Place};
+use crate::tree::{Finder, NodeId, Place};
 
 impl State {
     /// A name is about to be lost: what changed under it and was not brought over yet is told of the other names of its
@@ -44,12 +44,13 @@ impl State {
     pub(super) fn forsake_below(&mut self, dir: &PathBytes, now: Moment) {
         let tree = &self.tree;
         for target in &mut self.targets {
+            let mut found = Finder::default();
             let owed: Vec<_> = target
                 .set
                 .owed_below(dir)
                 .filter_map(|path| {
                     let (parent, name) = path::split(path)?;
-                    let file = tree.file(tree.find(parent)?, name)?;
+                    let file = tree.file(found.find(tree, parent)?, name)?;
                     Some((file, target.set.owed_since_at(path)?))
                 })
                 .collect();

@@ -7,7 +7,7 @@ use super::{Lost, Move, State};
 use crate::clock::{Moment, seconds_before};
 use crate::dirty::{Hint, Subtree};
 use crate::inotify::{EventBits, Record};
-use crate::path::PathBytes;
+use crate::path::{self, PathBytes};
 use crate::tree::{Access, NodeId, Place, Tree};
 
 impl State {
@@ -93,7 +93,13 @@ impl State {
         let Some(path) = self.tree.path_in(dir, record.name) else {
             return;
         };
-        if (self.excludes)(&path, directory) {
+        if self.excludes.has(&path, directory) {
+            let came_or_went =
+                EventBits::CREATE | EventBits::DELETE | EventBits::MOVED_FROM | EventBits::MOVED_TO;
+            if bits.has(came_or_went) {
+                // The directory is not excluded, and has another time.
+                self.hint(&path::parent(&path).into(), Hint::Attributes, now);
+            }
             return;
         }
         let events = self.events;
@@ -258,7 +264,10 @@ impl State {
             if let Some(there) = there {
                 self.displace(there, now);
             }
-            if self.tree.put(node, &place) {
+            if !self.keeps_names(node, path) {
+                self.forget(node);
+                self.unpark();
+            } else if self.tree.put(node, &place) {
                 self.unpark();
             } else {
                 self.orphans.push((node, now.mono));

@@ -9,7 +9,7 @@ use crate::inotify::{EventBits, Record};
 /// A state with one target and the directories `root` (watch 1), `a` (2), `a/b` (3) and `c` (4), and files `a/f` and `c/g`.
 fn state() -> State {
     let target = Target::new(Timing::default());
-    let excludes: Excludes = Arc::new(|path, _| path.ends_with(b"~"));
+    let excludes = Excludes::new(|path, _| path.ends_with(b"~"), false);
     let mut state = State::new(vec![target], excludes, at(0));
     state.tree.set_watch(Tree::ROOT, 1, id(1));
     let a = add(&mut state, Tree::ROOT, "a", 2);
@@ -107,7 +107,18 @@ fn records_mark_names_and_places() {
     let cases: &[Case] = &[
         ("write", &[(2, EventBits::MODIFY, 0, "f")], "a/f"),
         ("chmod", &[(3, EventBits::ATTRIB, 0, "x")], "a/b/x attr"),
-        ("excluded", &[(3, EventBits::CREATE, 0, "x~")], ""),
+        ("excluded", &[(3, EventBits::MODIFY, 0, "x~")], ""),
+        // Its directory has another time.
+        (
+            "excluded name",
+            &[(3, EventBits::CREATE, 0, "x~")],
+            "a/b attr",
+        ),
+        (
+            "excluded name at the root",
+            &[(1, DIR_FROM, 9, "x~")],
+            " attr",
+        ),
         ("stale watch", &[(77, EventBits::CREATE, 0, "x")], ""),
         ("new directory", &[(1, MKDIR, 0, "n")], "n; look n"),
         (

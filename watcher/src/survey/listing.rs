@@ -121,7 +121,7 @@ impl Listing {
             };
             for entry in chunk {
                 let full = path::join(&path, &entry.name);
-                if (shared.options.exclude)(&full, entry.directory) {
+                if shared.options.exclude.has(&full, entry.directory) {
                     continue;
                 }
                 if entry.directory {

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use crate::driver::Watcher;
 use crate::event::WatchEvent;
 use crate::guard::DeleteLimit;
 use crate::shared::{DeletePolicy, WatchOptions};
+use crate::state::Excludes;
 use crate::target::Phase;
 
 #[test]
@@ -327,9 +327,9 @@ fn excluded_names_cost_nothing() {
         source: vec!["a/f"],
         ..Setup::default()
     };
-    setup.options.exclude = Arc::new(|path, directory| {
-        path.ends_with(b".tmp") || (directory && path.ends_with(b"skip"))
-    });
+    let excluded =
+        |path: &[u8], directory| path.ends_with(b".tmp") || (directory && path.ends_with(b"skip"));
+    setup.options.exclude = Excludes::new(excluded, false);
     let scene = setup.start();
     scene.check();
     let watches = scene.watcher().status().watches;
@@ -402,7 +402,7 @@ fn names_of_any_bytes_and_paths_of_any_length() {
     )
     .unwrap();
     let long = "n".repeat(200);
-    for _ in 0..25 {
+    for _ in 0..40 {
         let mode = rustix::fs::Mode::from_raw_mode(0o755);
         rustix::fs::mkdirat(&dir, &long, mode).unwrap();
         dir = rustix::fs::openat(
@@ -413,11 +413,27 @@ fn names_of_any_bytes_and_paths_of_any_length() {
         )
         .unwrap();
     }
-    // The mirror of this test takes whole paths, so that only the watcher's side is looked at.
-    while scene.watcher().status().directories < 26 {
+    // The mirror of this test takes whole paths, so that only the watcher's side is looked at. The first name that no list can hold
+    // fails, and nothing below it is watched.
+    let too_long = scene.event(|event| match event {
+        WatchEvent::PathFailed { path, text, .. } if path.len() > 4_095 => {
+            Some((path.len(), text.clone()))
+        }
+        _ => None,
+    });
+    assert_eq!(too_long.0, 21 * 201 - 1);
+    assert!(too_long.1.contains("too long"), "{}", too_long.1);
+    let status = scene.watcher().status();
+    assert_eq!((status.directories, status.watches), (21, 21));
+    // Where the same names are shorter, they are watched; where longer, not any more.
+    fs::rename(scene.source.join(&long).join(&long), scene.source.join("n")).unwrap();
+    while scene.watcher().status().directories < 23 {
         std::thread::yield_now();
     }
-    assert_eq!(scene.watcher().status().watches, 26);
+    fs::rename(scene.source.join("n"), scene.source.join(&long).join(&long)).unwrap();
+    while scene.watcher().status().directories > 21 {
+        std::thread::yield_now();
+    }
     fs::rename(scene.source.join(&long), scene.dir.path().join("out")).unwrap();
     scene.check();
 }

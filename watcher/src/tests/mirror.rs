@@ -175,13 +175,15 @@ impl Mirror {
         }
     }
 
-    fn delete(&self, path: &[u8]) {
+    /// False: there was nothing.
+    fn delete(&self, path: &[u8]) -> bool {
         let to = at(&self.target, path);
         match fs::symlink_metadata(&to) {
             Ok(meta) if meta.is_dir() => fs::remove_dir_all(&to).unwrap(),
             Ok(_) => fs::remove_file(&to).unwrap(),
-            Err(_) => {}
+            Err(_) => return false,
         }
+        true
     }
 
     fn compare(&mut self, dir: &PathBytes, request: &FullSync, result: &mut PushResult) {
@@ -309,7 +311,10 @@ impl Pusher for Mirror {
         }
         for entry in batch.entries.iter().rev() {
             match entry.kind {
-                EntryKind::Delete => self.delete(&entry.path),
+                EntryKind::Delete if self.delete(&entry.path) => {
+                    result.deleted.push(entry.path.clone());
+                }
+                EntryKind::Delete => {}
                 _ if entry.stat.unwrap().is_dir() => self.directory_attributes(&entry.path),
                 _ => {}
             }

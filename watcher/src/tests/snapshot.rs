@@ -14,6 +14,21 @@ pub(crate) struct Seen {
     content: Vec<u8>,
 }
 
+impl Seen {
+    pub(crate) fn is_directory(&self) -> bool {
+        self.kind == "dir"
+    }
+
+    pub(crate) fn forget_time(&mut self) {
+        self.mtime = (0, 0);
+    }
+
+    /// Protocols below 31 do not have them.
+    pub(crate) fn forget_nanoseconds(&mut self) {
+        self.mtime.1 = 0;
+    }
+}
+
 /// Everything below `root`, the root included as an empty path.
 pub(crate) fn snapshot(root: &Path) -> BTreeMap<Vec<u8>, Seen> {
     let mut all = BTreeMap::new();

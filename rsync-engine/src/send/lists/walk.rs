@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use rsync_proto::{Protocol, limits};
+
 use crate::error::Error;
 use crate::event::TextKind;
 use crate::fs::{Dir, Errno, Links, ListBuf, Name, RelPath, Stat};
@@ -242,10 +244,13 @@ impl ListWriter {
 
     /// The flags of a picked directory, or of one above a picked name.
     pub(super) fn marks_of(&self, path: &[u8]) -> Marks {
-        if self.content.contains(path) {
-            Marks::NONE
-        } else {
+        if !self.content.contains(path) {
             Marks::PARENT
+        } else if self.session.protocol() < Protocol::V30 {
+            // Below such a directory all are taken for directories with their contents (03-transfer 8.2).
+            Marks::TOP
+        } else {
+            Marks::NONE
         }
     }
 
@@ -383,7 +388,8 @@ impl ListWriter {
                 Marks::NONE
             };
             self.entry_in(root, dir, base, &path, &stat, marks, list, out)?;
-            if stat.is_dir() && !mount {
+            // What lies below a name that is too long for the wire has a longer one.
+            if stat.is_dir() && !mount && path.len() <= limits::PATH {
                 below.push(path.clone());
             }
         }
