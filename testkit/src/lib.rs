@@ -14,6 +14,7 @@
 //! - [`Relay`], [`Faults`]: TCP in between, with counting, cutting, stalling, slowing, garbage and forced protocols.
 //! - [`Faulty`]: the same ideas for any `Read` or `Write`, without a socket.
 //! - [`Peer`], [`ScriptedServer`]: a hand-written peer that expects and sends bytes.
+//! - [`hostile`]: whole sessions with a daemon or a client that breaks rules, at any protocol.
 //! - [`Random`]: seeded random numbers; the same everywhere, for ever.
 //!
 //! ```no_run
@@ -45,6 +46,7 @@
 mod conf;
 mod daemon;
 mod faulty;
+pub mod hostile;
 mod peer;
 mod program;
 mod random;

@@ -46,7 +46,7 @@ use crate::fs::{
 };
 use crate::list::FileList;
 use crate::outcome::{Outcome, TransferStats};
-use crate::session::{Note, PeerMessages, Session};
+use crate::session::{Allowance, Note, PeerMessages, Session};
 use crate::wire_in::WireIn;
 use crate::wire_out::WireOut;
 
@@ -213,6 +213,7 @@ pub fn receive(
         stats: ReceiverStats::default(),
         entries: 0,
         more,
+        repeated_stats: false,
         held: VecDeque::new(),
     };
     receiver.hold(first);
@@ -418,6 +419,7 @@ fn messages(
         clock: Arc::clone(&session.clock),
         events: Arc::clone(&session.events),
         trouble: Arc::clone(&session.trouble),
+        allowance: Allowance::default(),
         note: Box::new(move |note| {
             if let Note::NoSend(ndx) = note {
                 asked.refuse(ndx)?;
