@@ -3,6 +3,7 @@
 mod confinement;
 mod handshake;
 mod harness;
+mod hostile;
 mod lifecycle;
 mod stock;
 mod transfer;

@@ -4,6 +4,9 @@
 //! `docs/protocol` with an encoder of their own, which refuses nothing: a test can write any number anywhere. A
 //! [`HostileDaemon`] serves any client, [`client`] talks to any daemon; stock rsync can be either's opposite, as a judge.
 //!
+//! [`SENDERS`] and [`RECEIVERS`] are tables of attacks; each can be made by a daemon on a client and by a client on a daemon, at
+//! every protocol that has the words for it.
+//!
 //! ```no_run
 //! use testkit::hostile::{DIR, Entry, HostileDaemon};
 //!
@@ -17,10 +20,17 @@
 //! daemon.finish();
 //! ```
 
+mod attack;
 mod peer;
+mod receivers;
+mod senders;
 mod wire;
 
+pub use attack::{Attack, Outcome};
+
 pub use peer::{Gone, HostileDaemon, Item, Options, Received, Session, client};
+pub use receivers::RECEIVERS;
+pub use senders::SENDERS;
 pub use wire::{DEL_STATS, DONE, Entry, FLIST_EOF, Writer, sublist};
 
 /// Mode of a directory, 0755.

@@ -1,7 +1,7 @@
 //! Hostile sessions over sockets: as the daemon of a client, as the client of a daemon.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 
 use super::wire::{DEL_STATS, DONE, Writer};
 use super::{BASIS_FOLLOWS, TRANSFER, XNAME_FOLLOWS};
@@ -63,6 +63,8 @@ pub struct Session {
     /// The messages that came so far, with their tags.
     pub messages: Vec<(u8, Vec<u8>)>,
     options: Options,
+    /// We are the server.
+    serves: bool,
     stream: TcpStream,
     framed: bool,
     data: Vec<u8>,
@@ -174,7 +176,7 @@ impl Session {
         self.out.index(DONE);
     }
 
-    /// Plays an honest daemon to the end of the session: requests are refused, reports echoed. `lists`: how many file lists
+    /// Plays an honest sender to the end of the session: requests are refused, reports echoed. `lists`: how many file lists
     /// there were.
     ///
     /// # Errors
@@ -204,12 +206,14 @@ impl Session {
         self.finish_lists(1)
     }
 
-    /// What a daemon sends and reads behind its last phase.
+    /// What a sender sends and reads behind its last phase.
     ///
     /// # Errors
     /// When the other side is gone.
     pub fn goodbye(&mut self) -> Result<(), Gone> {
-        self.out.statistics();
+        if self.serves {
+            self.out.statistics();
+        }
         if self.protocol >= 31 {
             while self.receive()? != Received::Done {}
             self.out.index(DONE);
@@ -218,11 +222,12 @@ impl Session {
         Ok(())
     }
 
-    /// Reads to the end of the connection, which must come, and gives the texts of all messages of the session.
+    /// Sends nothing more, reads to the end of the connection, which must come, and gives the texts of all messages of the session.
     #[track_caller]
     pub fn texts(mut self) -> String {
-        // What was not sent yet is not needed any more.
+        // The other side may be gone already.
         let _ = self.send();
+        let _ = self.stream.shutdown(Shutdown::Write);
         self.read_all();
         let texts = self.messages.iter().filter(|(tag, _)| *tag <= 4);
         let texts: Vec<u8> = texts.flat_map(|(_, text)| text.clone()).collect();
@@ -373,7 +378,7 @@ impl HostileDaemon {
             if let Ok(mut session) = serve(peer, protocol, options) {
                 let _ = script(&mut session).and_then(|()| session.send());
                 // The client may still have something to say, and must not be reset before it has read all.
-                let _ = session.stream.shutdown(std::net::Shutdown::Write);
+                let _ = session.stream.shutdown(Shutdown::Write);
                 session.read_all();
             }
         });
@@ -417,13 +422,10 @@ fn serve(mut peer: Peer<TcpStream>, protocol: u32, options: Options) -> Result<S
     }
     setup.extend([0; 4]);
     peer.send(setup);
-    let sends = arguments.iter().any(|argument| argument == "--sender");
-    let deletes = arguments
-        .iter()
-        .any(|argument| argument.starts_with("--delete"));
-    let mut session = session(peer, protocol, options, protocol >= 30, true);
+    let has_rules = has_rules(arguments.iter().map(String::as_str));
+    let mut session = session(peer, protocol, options, true);
     session.arguments = arguments;
-    if sends || deletes {
+    if has_rules {
         loop {
             match session.int()? {
                 0 => break,
@@ -434,13 +436,9 @@ fn serve(mut peer: Peer<TcpStream>, protocol: u32, options: Options) -> Result<S
     Ok(session)
 }
 
-fn session(
-    mut peer: Peer<TcpStream>,
-    protocol: u32,
-    options: Options,
-    framed_in: bool,
-    framed_out: bool,
-) -> Session {
+/// What a server writes is always framed, what a client writes from protocol 30 on (01-session 9.6).
+fn session(mut peer: Peer<TcpStream>, protocol: u32, options: Options, serves: bool) -> Session {
+    let (framed_in, framed_out) = (!serves || protocol >= 30, serves || protocol >= 30);
     let stream = peer.stream().try_clone().expect("a socket to clone");
     Session {
         protocol,
@@ -448,6 +446,7 @@ fn session(
         arguments: Vec::new(),
         messages: Vec::new(),
         options,
+        serves,
         stream,
         framed: framed_in,
         data: Vec::new(),
@@ -491,11 +490,17 @@ pub fn client(
     };
     peer.receive(4);
     let options = Options { compat, ..options };
-    let mut session = session(peer, protocol, options, true, protocol >= 30);
-    let pulls = arguments.contains(&"--sender");
-    if pulls || arguments.iter().any(|word| word.starts_with("--delete")) {
+    let mut session = session(peer, protocol, options, false);
+    if has_rules(arguments.iter().copied()) {
         session.out.int(0);
         session.send()?;
     }
     Ok(session)
+}
+
+/// Whether a client with these arguments sends filter rules (02-file-list 2.1).
+fn has_rules<'a>(mut arguments: impl Iterator<Item = &'a str>) -> bool {
+    arguments.any(|word| {
+        word == "--sender" || (word.starts_with("--delete") && word != "--delete-missing-args")
+    })
 }
