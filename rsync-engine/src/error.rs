@@ -65,6 +65,14 @@ pub enum Error {
         /// rsync's exit code for it.
         code: u8,
     },
+    /// The sender does not end a file that it listed as a much shorter one.
+    #[error("\"{path}\": the data does not end, far beyond the listed size of {listed} bytes")]
+    Overgrown {
+        /// The name in the file list.
+        path: PeerText<Vec<u8>>,
+        /// Its size there.
+        listed: u64,
+    },
     /// A limit of ours against hostile or runaway input was reached.
     #[error("{what} exceeds the limit of {limit}")]
     Limit {
@@ -106,7 +114,7 @@ impl Error {
         match self {
             Self::Protocol(violation) => violation.exit_code(),
             Self::Unsupported(_) => 4,
-            Self::Disconnected { .. } => 12,
+            Self::Disconnected { .. } | Self::Overgrown { .. } => 12,
             Self::Connection { .. } => 10,
             Self::Timeout { .. } => 30,
             Self::Remote { code } | Self::File { code, .. } | Self::Request { code, .. } => *code,

@@ -346,24 +346,26 @@ pub struct AskedFor {
 }
 
 impl NameCheck for AskedFor {
-    fn check(&self, name: &[u8], is_dir: bool) -> Result<Wanted, Error> {
-        match self.names.check(name, is_dir) {
-            Requested::Yes if self.rules.reject(name, is_dir) => {
-                let text = format!(
-                    "ERROR: rejecting excluded file-list name: {}",
-                    PeerText(name)
-                );
-                Err(Error::request(4, text))
+    fn check(&self, name: &[u8], mode: u32) -> Result<Wanted, Error> {
+        let is_dir = mode & 0o170_000 == 0o040_000;
+        let wanted = match self.names.check(name, is_dir) {
+            // A deletion: of what is missing at the sender, the arguments are all that it can name.
+            _ if mode == 0 && !self.names.is_argument(name) => {
+                return Err(rejected("unrequested", name));
             }
-            Requested::Yes => Ok(Wanted::Whole),
-            Requested::Parent => Ok(Wanted::AsParent),
-            Requested::No => {
-                let text = format!(
-                    "ERROR: rejecting unrequested file-list name: {}",
-                    PeerText(name)
-                );
-                Err(Error::request(4, text))
-            }
+            Requested::Whole => Wanted::Whole,
+            Requested::Alone => Wanted::Alone,
+            Requested::Parent => return Ok(Wanted::AsParent),
+            Requested::No => return Err(rejected("unrequested", name)),
+        };
+        if self.rules.reject(name, is_dir) {
+            return Err(rejected("excluded", name));
         }
+        Ok(wanted)
     }
+}
+
+fn rejected(why: &str, name: &[u8]) -> Error {
+    let name = PeerText(name);
+    Error::request(4, format!("ERROR: rejecting {why} file-list name: {name}"))
 }

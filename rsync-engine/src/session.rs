@@ -2,22 +2,24 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use rsync_proto::PeerText;
-use rsync_proto::Protocol;
-use rsync_proto::mux::{Message, TextKind, exit_code_of_peer};
+use rsync_proto::mux::{Message, Tag, TextKind, exit_code_of_peer};
 use rsync_proto::setup::Negotiated;
+use rsync_proto::{PeerText, Protocol, Violation};
 
 use crate::budget::Budget;
 use crate::cancel::Cancel;
 use crate::error::Error;
 use crate::event::{Event, Events, FileFailure};
 use crate::io_clock::IoClock;
-use crate::options::TransferOptions;
+use crate::options::{Delete, TransferOptions};
 use crate::outcome::{IO_GENERAL, IO_VANISHED};
 use crate::wire_in::Messages;
+
+/// Names that a receiving side may report as deleted where no `--max-delete` says less: as many as one list can have.
+const DELETED_MAX: u64 = 1 << 28;
 
 /// What is fixed once the set-up is done.
 pub struct Session {
@@ -127,6 +129,49 @@ pub(crate) enum Note {
     NoSend(i32),
 }
 
+/// How many messages about entries the peer may send, which follows from what was listed and asked for (01-session
+/// 10.7). The indices of MSG_NO_SEND are checked one by one.
+#[derive(Debug, Default)]
+pub(crate) struct Allowance {
+    /// Names that it may report as deleted.
+    pub(crate) deleted: u64,
+    /// Entries that it may call in place: twice as many as it knows of, since a repetition is harmless.
+    pub(crate) in_place: Arc<AtomicU64>,
+    counted_deleted: u64,
+    counted_in_place: u64,
+}
+
+impl Allowance {
+    /// What a receiving side may report that was asked for this.
+    pub(crate) fn of(options: &TransferOptions) -> Self {
+        let deletes = options.delete != Delete::Off || options.force || options.delete_missing_args;
+        let most = options.max_delete.unwrap_or(DELETED_MAX);
+        Self {
+            deleted: if deletes { most } else { 0 },
+            ..Self::default()
+        }
+    }
+
+    /// One more name was reported as deleted.
+    fn count_deleted(&mut self) -> Result<(), Violation> {
+        count(Tag::DELETED, &mut self.counted_deleted, self.deleted)
+    }
+
+    /// One more entry was called in place.
+    fn count_in_place(&mut self) -> Result<(), Violation> {
+        let max = self.in_place.load(Ordering::Relaxed).saturating_mul(2);
+        count(Tag::SUCCESS, &mut self.counted_in_place, max)
+    }
+}
+
+fn count(tag: Tag, counted: &mut u64, max: u64) -> Result<(), Violation> {
+    if *counted >= max {
+        return Err(Violation::MessageCount { tag: tag.0, max });
+    }
+    *counted += 1;
+    Ok(())
+}
+
 /// The rules for messages of 01-session 10.3, for one end of one session.
 pub(crate) struct PeerMessages {
     /// We are the client, so texts are for our user.
@@ -139,6 +184,8 @@ pub(crate) struct PeerMessages {
     pub(crate) events: Arc<dyn Events>,
     /// Flags.
     pub(crate) trouble: Arc<Trouble>,
+    /// Bounds what is repeated for each entry; a sender may send none of these.
+    pub(crate) allowance: Allowance,
     /// The rest is for the role.
     pub(crate) note: Box<dyn FnMut(Note) -> Result<(), Error> + Send>,
 }
@@ -162,9 +209,14 @@ impl Messages for PeerMessages {
                     code: exit_code_of_peer(code),
                 });
             }
-            Message::Success(ndx) if self.wants_success => (self.note)(Note::Success(ndx.0))?,
-            Message::Success(_) => {}
+            Message::Success(ndx) => {
+                self.allowance.count_in_place()?;
+                if self.wants_success {
+                    (self.note)(Note::Success(ndx.0))?;
+                }
+            }
             Message::Deleted { name, is_dir } => {
+                self.allowance.count_deleted()?;
                 self.events.event(Event::Deleted {
                     name: name.as_bytes(),
                     is_dir,
@@ -182,5 +234,39 @@ impl PeerMessages {
             self.trouble.note_partial();
         }
         self.events.event(Event::Message { kind, text });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_about_entries_are_as_many_as_was_asked_for() {
+        let allowed = |change: fn(&mut TransferOptions)| {
+            let mut options = TransferOptions::default();
+            change(&mut options);
+            Allowance::of(&options).deleted
+        };
+        assert_eq!(allowed(|_| {}), 0);
+        assert_eq!(allowed(|o| o.max_delete = Some(5)), 0);
+        assert_eq!(allowed(|o| o.force = true), DELETED_MAX);
+        assert_eq!(allowed(|o| o.delete_missing_args = true), DELETED_MAX);
+        assert_eq!(allowed(|o| o.delete = Delete::After), DELETED_MAX);
+        let few = |o: &mut TransferOptions| (o.delete, o.max_delete) = (Delete::During, Some(2));
+        assert_eq!(allowed(few), 2);
+
+        let mut allowance = Allowance {
+            deleted: 2,
+            ..Allowance::default()
+        };
+        assert_eq!(allowance.count_deleted(), Ok(()));
+        assert_eq!(allowance.count_deleted(), Ok(()));
+        assert!(allowance.count_deleted().is_err());
+        assert!(allowance.count_in_place().is_err(), "nothing is listed");
+        allowance.in_place.store(1, Ordering::Relaxed);
+        assert_eq!(allowance.count_in_place(), Ok(()));
+        assert_eq!(allowance.count_in_place(), Ok(()), "told twice");
+        assert!(allowance.count_in_place().is_err());
     }
 }

@@ -178,6 +178,14 @@ pub enum Violation {
         /// The cap.
         max: u64,
     },
+    /// More messages of one kind than what was listed and asked for allows (01-session 10.7).
+    #[error("more than {max} messages {tag}")]
+    MessageCount {
+        /// The tag.
+        tag: u8,
+        /// How many this session allows.
+        max: u64,
+    },
     /// More frames without data of the stream in a row than the cap.
     #[error("more than {max} frames without data")]
     IdleFrames {
@@ -310,6 +318,21 @@ pub enum Violation {
         /// The index.
         ndx: i32,
     },
+    /// An echo of a report that was not made (03-transfer 2.4).
+    #[error("echo of a report about file index {ndx} that was not made")]
+    UnrequestedReport {
+        /// The index.
+        ndx: i32,
+    },
+    /// A sum head that is not the one of the request (03-transfer 11).
+    #[error("sum head for file index {ndx} that was not requested")]
+    UnrequestedHead {
+        /// The index.
+        ndx: i32,
+    },
+    /// Statistics of deletions that were not awaited, or once more (01-session 11.6).
+    #[error("unexpected statistics of deletions")]
+    UnexpectedStatistics,
     /// A request for data of something that has none, or too late (03-transfer 2.4).
     #[error("request for the data of file index {ndx}, which cannot be sent")]
     UnexpectedTransfer {
@@ -367,6 +390,7 @@ impl Violation {
             | Self::UnexpectedMessage { .. }
             | Self::MessageLength { .. }
             | Self::MessageFlood { .. }
+            | Self::MessageCount { .. }
             | Self::IdleFrames { .. } => STREAM,
             Self::FilterRuleLength { .. }
             | Self::FilterListTooLong

@@ -208,7 +208,7 @@ impl Demux {
 
     fn check_flood(&mut self, header: FrameHeader) -> Result<(), Violation> {
         match header.tag {
-            // Bounded by the entries of the list: their readers check the index, or only print a name.
+            // Their readers know what was listed and asked for, which bounds them.
             Tag::SUCCESS | Tag::NO_SEND | Tag::DELETED => Ok(()),
             Tag::ERROR_XFER | Tag::INFO | Tag::ERROR | Tag::WARNING if header.len > 0 => {
                 let text_bytes = self.text_bytes + u64::from(header.len);

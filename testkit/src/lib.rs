@@ -15,6 +15,7 @@
 //! - [`Faulty`]: the same ideas for any `Read` or `Write`, without a socket.
 //! - [`Peer`], [`ScriptedServer`]: a hand-written peer that expects and sends bytes; [`HostileReceiver`]: what a receiving
 //!   side says that asks for work and goes.
+//! - [`hostile`]: whole sessions with a daemon or a client that breaks rules, at any protocol.
 //! - [`Random`]: seeded random numbers; the same everywhere, for ever.
 //!
 //! ```no_run
@@ -46,7 +47,7 @@
 mod conf;
 mod daemon;
 mod faulty;
-mod hostile;
+pub mod hostile;
 mod peer;
 mod program;
 mod random;

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread::JoinHandle;
 
 /// One end of a conversation that is played by the test.
@@ -192,9 +192,22 @@ impl ScriptedServer {
     #[must_use]
     pub fn start(
         connections: usize,
+        script: impl FnMut(usize, Peer<TcpStream>) + Send + 'static,
+    ) -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), connections, script)
+    }
+
+    /// The same at an address of this machine.
+    ///
+    /// # Panics
+    /// When no port can be had there.
+    #[must_use]
+    pub fn start_at(
+        address: IpAddr,
+        connections: usize,
         mut script: impl FnMut(usize, Peer<TcpStream>) + Send + 'static,
     ) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of the loopback");
+        let listener = TcpListener::bind((address, 0)).expect("a port of the loopback");
         let addr = listener
             .local_addr()
             .expect("a bound socket has an address");

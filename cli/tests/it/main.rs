@@ -6,6 +6,7 @@ mod demo;
 mod failures;
 mod filters;
 mod following;
+mod hostile;
 mod oneshot;
 mod outages;
 mod receiver;

@@ -1,7 +1,7 @@
 //! What a pulling client checks the names of a sender against (02-file-list 13.4, 13.5). Pure functions of the
 //! client's own options; when they are skipped altogether is up to the caller.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::chain::{Chain, Entry};
 use super::cvs::CvsSources;
@@ -58,15 +58,18 @@ impl SentRules {
     }
 }
 
-/// What was asked for.
+/// What a listed name is to the client that asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Requested {
-    /// The name is covered by an argument.
-    Yes,
+    /// An argument covers the name; a directory with everything in it, so that what it lacks is extraneous.
+    Whole,
+    /// An argument covers the name, but not what is in the directory: with `-d` only a directory that an argument
+    /// names with a trailing slash is listed with its contents.
+    Alone,
     /// A directory that only leads to what was asked for. It has no contents of its own in this transfer,
     /// whatever the sender says.
     Parent,
-    /// Nobody asked: "rejecting unrequested file-list name", exit 4.
+    /// No argument covers it: "rejecting unrequested file-list name", exit 4.
     No,
 }
 
@@ -88,18 +91,29 @@ pub struct RequestedNames {
     descent: Descent,
     /// An argument named the root's contents.
     root: bool,
-    /// Arguments without wildcards.
-    literal: HashSet<Box<[u8]>>,
+    /// Arguments without wildcards; whether one names the contents, by a trailing slash.
+    literal: HashMap<Box<[u8]>, bool>,
     /// Directories that lead to one of those.
     literal_parents: HashSet<Box<[u8]>>,
     /// Arguments with wildcards and, with `relative`, the patterns of directories that lead to them.
     wild: Vec<Wild>,
+    /// Components of a name that an argument can match, at most.
+    components: usize,
 }
 
 #[derive(Clone, Debug)]
 struct Wild {
     pattern: Pattern,
-    is_parent: bool,
+    is: Part,
+}
+
+/// What a pattern made of an argument matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// The argument; whether it names the contents.
+    Argument { contents: bool },
+    /// A directory that leads to it.
+    Parent,
 }
 
 impl RequestedNames {
@@ -110,9 +124,10 @@ impl RequestedNames {
             relative,
             descent,
             root: false,
-            literal: HashSet::new(),
+            literal: HashMap::new(),
             literal_parents: HashSet::new(),
             wild: Vec::new(),
+            components: 0,
         }
     }
 
@@ -144,6 +159,14 @@ impl RequestedNames {
             return;
         }
         let path = components.join(&b'/');
+        let contents = part.ends_with(b"/") || part.ends_with(b"/.");
+        let any_depth = path.windows(2).any(|pair| pair == b"**");
+        let deepest = if any_depth {
+            usize::MAX
+        } else {
+            components.len()
+        };
+        self.components = self.components.max(deepest);
         let parents = if self.relative {
             components.len() - 1
         } else {
@@ -151,9 +174,9 @@ impl RequestedNames {
         };
         if path.iter().any(|b| matches!(b, b'*' | b'?' | b'[')) {
             for count in 1..=parents {
-                self.add_wild(&components[..count].join(&b'/'), true);
+                self.add_wild(&components[..count].join(&b'/'), Part::Parent);
             }
-            self.add_wild(&path, false);
+            self.add_wild(&path, Part::Argument { contents });
         } else {
             for count in (1..=parents).rev() {
                 if !self
@@ -163,12 +186,12 @@ impl RequestedNames {
                     break;
                 }
             }
-            self.literal.insert(path.into());
+            *self.literal.entry(path.into()).or_default() |= contents;
         }
     }
 
     /// A pattern, and the same with `[` as an ordinary byte: the sender falls back to that if nothing matches.
-    fn add_wild(&mut self, path: &[u8], is_parent: bool) {
+    fn add_wild(&mut self, path: &[u8], is: Part) {
         let mut variants = vec![path.to_vec()];
         if path.contains(&b'[') {
             let escape = |&byte: &u8| {
@@ -183,7 +206,7 @@ impl RequestedNames {
         for variant in variants {
             let anchored = [b"/", &variant[..]].concat();
             self.wild
-                .extend(Pattern::new(&anchored).map(|pattern| Wild { pattern, is_parent }));
+                .extend(Pattern::new(&anchored).map(|pattern| Wild { pattern, is }));
         }
     }
 
@@ -193,42 +216,60 @@ impl RequestedNames {
         let name = without_leading_slash(name);
         if name.is_empty() || name == b"." {
             return if self.root {
-                Requested::Yes
+                Requested::Whole
             } else {
                 Requested::Parent
             };
         }
-        let depth = name.iter().filter(|&&b| b == b'/').count();
-        if self.root
-            && (self.descent == Descent::All || (self.descent == Descent::Children && depth == 0))
-        {
-            return Requested::Yes;
-        }
-        // The name itself, then what it may be below of, nearest first.
-        let levels = match self.descent {
-            Descent::None => 0,
-            Descent::Children => 1,
-            Descent::All => depth,
+        let argument = self.argument(name, is_dir);
+        let below = || match self.descent {
+            Descent::None => false,
+            Descent::Children => match name.iter().rposition(|&b| b == b'/') {
+                Some(slash) => self.argument(&name[..slash], true).is_some(),
+                None => self.root,
+            },
+            Descent::All => self.root || self.is_below_argument(name),
         };
-        let mut ancestor = Some((name, is_dir));
-        for _ in 0..=levels {
-            let Some((path, path_is_dir)) = ancestor else {
-                break;
+        if argument.is_some() || below() {
+            return if self.descent == Descent::All || argument == Some(true) {
+                Requested::Whole
+            } else {
+                Requested::Alone
             };
-            let wanted = |wild: &Wild| !wild.is_parent && wild.pattern.matches(path, path_is_dir);
-            if self.literal.contains(path) || self.wild.iter().any(wanted) {
-                return Requested::Yes;
-            }
-            ancestor = path
-                .iter()
-                .rposition(|&b| b == b'/')
-                .map(|slash| (&path[..slash], true));
         }
-        let leads = |wild: &Wild| wild.is_parent && wild.pattern.matches(name, true);
+        let leads = |wild: &Wild| wild.is == Part::Parent && wild.pattern.matches(name, true);
         if is_dir && (self.literal_parents.contains(name) || self.wild.iter().any(leads)) {
             return Requested::Parent;
         }
         Requested::No
+    }
+
+    /// Whether a name is an argument itself, which alone can be missing at the sender.
+    #[must_use]
+    pub fn is_argument(&self, name: &[u8]) -> bool {
+        self.argument(without_leading_slash(name), true).is_some()
+    }
+
+    /// Whether an argument is this name, and if so whether one names its contents.
+    fn argument(&self, name: &[u8], is_dir: bool) -> Option<bool> {
+        let literal = self.literal.get(name).copied();
+        if literal == Some(true) {
+            return literal;
+        }
+        let wild = self.wild.iter().filter_map(|wild| match wild.is {
+            Part::Argument { contents } if wild.pattern.matches(name, is_dir) => Some(contents),
+            _ => None,
+        });
+        literal.into_iter().chain(wild).max()
+    }
+
+    /// Whether an argument is a directory above this name. Only as many components are looked at as the arguments
+    /// have: names of a hostile sender are deep.
+    fn is_below_argument(&self, name: &[u8]) -> bool {
+        let slashes = name.iter().enumerate().filter(|(_, b)| **b == b'/');
+        slashes
+            .take(self.components)
+            .any(|(slash, _)| self.argument(&name[..slash], true).is_some())
     }
 }
 

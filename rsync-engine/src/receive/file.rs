@@ -16,6 +16,9 @@ use super::channel::{Basis, Request};
 use super::generator::{Teller, item_of};
 use super::receiver::Receiver;
 
+/// By how much a file may be longer than twice its listed size: it may have grown since it was listed, but a sender
+/// without an end fills the disk.
+const GROWTH: u64 = 1 << 30;
 /// Bytes between two looks at the cancel flag and two reports of progress.
 const STEP: u64 = 1 << 20;
 
@@ -44,6 +47,17 @@ struct Output<'p> {
 struct Moved {
     literal: u64,
     matched: u64,
+}
+
+impl Moved {
+    fn total(self) -> u64 {
+        self.literal.saturating_add(self.matched)
+    }
+
+    /// Whether a file listed with `size` bytes may have `more` bytes behind these.
+    fn may_grow_by(self, more: u32, size: u64) -> bool {
+        self.total().saturating_add(more.into()) <= size.saturating_mul(2).saturating_add(GROWTH)
+    }
 }
 
 /// Which time a file gets with its name.
@@ -89,6 +103,7 @@ impl Receiver {
                 // What came is kept for the next run, as far as it can be (03-transfer 7.7).
                 if let Some(output) = output
                     && partial
+                    && !matches!(error, Error::Overgrown { .. })
                     && moved.literal > 0
                 {
                     if self.buffer.flush(output.temp.file()).is_err() {
@@ -149,7 +164,7 @@ impl Receiver {
         let mut next_step = STEP;
         let wants_progress = self.session.events.wants_progress();
         loop {
-            let done = moved.literal + moved.matched;
+            let done = moved.total();
             if done >= next_step {
                 next_step = done + STEP;
                 self.session.cancel.check()?;
@@ -160,6 +175,7 @@ impl Receiver {
             match self.input.record(Token::decode)? {
                 Token::End => break,
                 Token::Literal(len) => {
+                    check_growth(*moved, len, entry, name)?;
                     self.matched(runs.take(), output, &mut hasher, name)?;
                     self.literal(len, output, &mut hasher, name, moved)?;
                 }
@@ -170,8 +186,10 @@ impl Receiver {
                                 let index = block;
                                 Violation::BlockIndex { index, count }
                             })?;
+                    let len = head.block_len_of(block);
+                    check_growth(*moved, len, entry, name)?;
                     self.matched(before, output, &mut hasher, name)?;
-                    moved.matched += u64::from(head.block_len_of(block));
+                    moved.matched += u64::from(len);
                 }
             }
             if runs.pending() >= WriteBuffer::CAPACITY as u64 {
@@ -189,7 +207,7 @@ impl Receiver {
             .input
             .record(|cursor| Ok(cursor.take(sum_len)? == digest.as_ref()))?;
         if wants_progress {
-            self.progress(name, moved.literal + moved.matched, entry.size, true);
+            self.progress(name, moved.total(), entry.size, true);
         }
         Ok((equal, digest))
     }
@@ -332,6 +350,16 @@ impl Receiver {
     }
 }
 
+fn check_growth(moved: Moved, more: u32, entry: &FileEntry, name: &[u8]) -> Result<(), Error> {
+    if moved.may_grow_by(more, entry.size) {
+        return Ok(());
+    }
+    Err(Error::Overgrown {
+        path: PeerText(name.to_vec()),
+        listed: entry.size,
+    })
+}
+
 /// A file system that takes no more data.
 fn write_failed(name: &[u8], errno: Errno) -> Error {
     Error::File {
@@ -339,5 +367,22 @@ fn write_failed(name: &[u8], errno: Errno) -> Error {
         path: PeerText(name.to_vec()),
         source: errno.into(),
         code: 11,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_may_grow_but_not_for_ever() {
+        let moved = |literal, matched| Moved { literal, matched };
+        assert!(moved(0, 0).may_grow_by(1 << 30, 0));
+        assert!(!moved(0, 0).may_grow_by((1 << 30) + 1, 0));
+        assert!(!moved(1 << 29, 1 << 29).may_grow_by(1, 0));
+        assert!(moved(1 << 29, 1 << 29).may_grow_by(20, 10));
+        assert!(moved(3 << 40, 1 << 40).may_grow_by(1 << 20, 2 << 40));
+        assert!(!moved(3 << 40, 1 << 40).may_grow_by(1 << 31, 2 << 40));
+        assert!(moved(u64::MAX, 1).may_grow_by(1, u64::MAX));
     }
 }

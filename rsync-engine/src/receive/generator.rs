@@ -489,9 +489,13 @@ impl Generator {
         if !significant {
             return Ok(());
         }
+        let is_report = !flags.contains(ItemFlags::TRANSFER);
+        if is_report {
+            self.asked.report();
+        }
         self.write_ndx(Ndx(ndx))?;
         self.put_header(flags, xname)?;
-        if !flags.contains(ItemFlags::TRANSFER) {
+        if is_report {
             let teller = Teller::receiving(self.shown_checksum());
             let item = item_of(list, entry, name, flags, xname, teller);
             self.session.events.event(Event::Item(item));

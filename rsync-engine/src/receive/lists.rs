@@ -24,22 +24,24 @@ const ACCOUNT_EVERY: usize = 256;
 /// What the allocator adds to each piece of memory, about.
 const HEAP_HEADER: usize = 16;
 
-/// What a client makes of a listed name.
+/// What a listed name is to a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// It was asked for.
+    /// It was asked for; a directory with everything in it, so that what the list lacks may be deleted.
     Whole,
+    /// It was asked for, but not what is in the directory.
+    Alone,
     /// Only as a directory above something that was: nothing in it is ours to delete.
     AsParent,
 }
 
 /// Decides whether a sender may list a name (02-file-list 13.4, 13.5).
 pub trait NameCheck: Send {
-    /// What the name is to us.
+    /// What the name is to us. `mode`: the listed one with the file type; 0 for a name that the sender wants deleted.
     ///
     /// # Errors
     /// A name that was not asked for, or is excluded: the sender cannot be trusted.
-    fn check(&self, name: &[u8], is_dir: bool) -> Result<Wanted, Error>;
+    fn check(&self, name: &[u8], mode: u32) -> Result<Wanted, Error>;
 }
 
 /// Decodes lists and keeps what must survive from one to the next.
@@ -162,12 +164,14 @@ impl ListReader {
 
     fn take(&mut self, list: &mut FileList) -> Result<(), Error> {
         let mut entry = self.decoder.entry();
-        if let Some(asked_for) = &self.asked_for
-            && entry.name != b"."
-            && entry.name != b"/."
-            && asked_for.check(entry.name, entry.is_dir())? == Wanted::AsParent
-        {
-            (entry.top_dir, entry.no_content) = (true, true);
+        if let Some(asked_for) = &self.asked_for {
+            // Which directories are listed in full follows from what was asked for: a sender that claims more would
+            // have everything deleted that it leaves out.
+            match asked_for.check(entry.name, entry.mode)? {
+                Wanted::Whole => {}
+                Wanted::Alone => (entry.top_dir, entry.no_content) = (false, true),
+                Wanted::AsParent => (entry.top_dir, entry.no_content) = (true, true),
+            }
         }
         if self.inc_recurse {
             if let Some(name) = entry.user_name {

@@ -47,7 +47,7 @@ use crate::fs::{
 };
 use crate::list::FileList;
 use crate::outcome::{Outcome, TransferStats};
-use crate::session::{Note, PeerMessages, Session};
+use crate::session::{Allowance, Note, PeerMessages, Session};
 use crate::wire_in::WireIn;
 use crate::wire_out::WireOut;
 
@@ -223,6 +223,7 @@ pub fn receive(
         stats: ReceiverStats::default(),
         entries: 0,
         more,
+        repeated_stats: false,
         held: VecDeque::new(),
         fault: None,
     };
@@ -434,6 +435,7 @@ fn messages(
         clock: Arc::clone(&session.clock),
         events: Arc::clone(&session.events),
         trouble: Arc::clone(&session.trouble),
+        allowance: Allowance::default(),
         note: Box::new(move |note| {
             if let Note::NoSend(ndx) = note {
                 asked.refuse(ndx)?;

@@ -62,6 +62,8 @@ pub(super) struct Receiver {
     pub(super) stats: ReceiverStats,
     pub(super) entries: u64,
     pub(super) more: bool,
+    /// The server has repeated our statistics of deletions.
+    pub(super) repeated_stats: bool,
     /// Lists that the sender still holds; a flat list stays to the end.
     pub(super) held: VecDeque<Arc<FileList>>,
     /// The texts that wait for the client are too many.
@@ -120,9 +122,7 @@ impl Receiver {
                     }
                 }
                 Ndx::FLIST_EOF if inc_recurse && self.more => self.no_more_lists(),
-                Ndx::DEL_STATS if self.session.protocol().has_delete_stats() => {
-                    self.input.record(DelStats::decode)?;
-                }
+                Ndx::DEL_STATS => self.delete_stats()?,
                 _ => match (ndx.as_sublist(), ndx.as_entry()) {
                     (Some(dir), _) if inc_recurse && self.more => self.sublist(dir)?,
                     (_, Some(_)) => self.answer(ndx.0)?,
@@ -175,6 +175,7 @@ impl Receiver {
             Ok((header.flags, header.basis_type))
         })?;
         if !flags.contains(ItemFlags::TRANSFER) {
+            self.asked.echoed(ndx)?;
             return self.check_held(ndx);
         }
         // Only the destination itself was ever proposed as a basis.
@@ -186,7 +187,8 @@ impl Receiver {
         let entry = request.list.entries()[request.at];
         let name = request.list.path(&entry);
         if !request.redo {
-            self.stats.transferred_size += entry.size;
+            let size = self.stats.transferred_size.saturating_add(entry.size);
+            self.stats.transferred_size = size;
             if request.is_new {
                 self.stats.created.count(entry.mode);
             }
@@ -206,6 +208,7 @@ impl Receiver {
         let head = self
             .input
             .record(|cursor| SumHead::decode(cursor, protocol))?;
+        request.check_head(&head)?;
         if entry.size >= LARGE {
             self.tell();
         }
@@ -322,6 +325,16 @@ impl Receiver {
         self.tell_client([b"rsync: ", &failure.line()[..], b"\n"].concat());
     }
 
+    /// A server repeats the statistics of deletions that we sent it, once (01-session 11.6).
+    fn delete_stats(&mut self) -> Result<(), Error> {
+        let first = !std::mem::replace(&mut self.repeated_stats, true);
+        if !(first && self.session.protocol().has_delete_stats()) {
+            return Err(Violation::UnexpectedStatistics.into());
+        }
+        self.input.record(DelStats::decode)?;
+        Ok(())
+    }
+
     /// What follows the sender's last phase DONE (01-session 11.5).
     fn goodbye(&mut self) -> Result<(), Error> {
         self.tell();
@@ -336,9 +349,7 @@ impl Receiver {
             loop {
                 match self.read_ndx()? {
                     Ndx::DONE => break,
-                    Ndx::DEL_STATS => {
-                        self.input.record(DelStats::decode)?;
-                    }
+                    Ndx::DEL_STATS => self.delete_stats()?,
                     other => {
                         return Err(Violation::IndexOutOfRange {
                             value: other.0.into(),

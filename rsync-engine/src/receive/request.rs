@@ -39,12 +39,16 @@ impl Generator {
         if file.is_none() {
             basis = Basis::None;
         }
+        let layout = file
+            .as_ref()
+            .and_then(|file| self.layout(file.stat().size, redo));
         let request = Request {
             ndx: subject.ndx,
             list: std::sync::Arc::clone(subject.list),
             at: subject.at,
             basis,
             is_new: stat.is_none(),
+            layout: layout.unwrap_or(Layout::EMPTY),
             flags,
             redo,
         };
@@ -54,9 +58,6 @@ impl Generator {
         if dry_run {
             return Ok(());
         }
-        let layout = file
-            .as_ref()
-            .and_then(|file| self.layout(file.stat().size, redo));
         match (file, layout) {
             (Some(file), Some(layout)) => self.write_sums(&file, layout),
             _ => self.out.data(|buf| SumHead::default().put(buf)),

@@ -7,6 +7,7 @@ mod source;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,7 @@ use crate::farewell;
 use crate::list::{FileEntry, FileList};
 use crate::outcome::{IO_GENERAL, Outcome, TransferStats, TypeCounts};
 use crate::receive::{Teller, entry_options, item_of};
-use crate::session::{Note, PeerMessages, Session};
+use crate::session::{Allowance, Note, PeerMessages, Session};
 use crate::wire_in::WireIn;
 use crate::wire_out::WireOut;
 
@@ -58,12 +59,15 @@ pub fn send(
     what: Send,
 ) -> Result<Outcome, Error> {
     let (notes, noted) = channel();
+    let allowance = Allowance::of(&session.options);
+    let listed = Arc::clone(&allowance.in_place);
     input.set_messages(Box::new(PeerMessages {
         client: session.client,
         wants_success: session.options.remove_source_files,
         clock: Arc::clone(&session.clock),
         events: Arc::clone(&session.events),
         trouble: Arc::clone(&session.trouble),
+        allowance,
         note: Box::new(move |note| {
             // The receiving end lives as long as the sender.
             let _ = notes.send(note);
@@ -91,6 +95,7 @@ pub fn send(
         lists,
         held: VecDeque::new(),
         ahead: 0,
+        listed,
         noted,
         checksum,
         list_checksum,
@@ -119,6 +124,8 @@ pub fn send(
 struct SenderStats {
     created: TypeCounts,
     deleted: DelStats,
+    /// The receiver has sent them.
+    deleted_known: bool,
     transferred: u64,
     transferred_size: u64,
     literal: u64,
@@ -137,6 +144,8 @@ struct Sender {
     held: VecDeque<FileList>,
     /// Entries of all held lists but the oldest.
     ahead: u64,
+    /// How many entries the receiver knows of.
+    listed: Arc<AtomicU64>,
     noted: Receiver<Note>,
     checksum: Checksum,
     list_checksum: Checksum,
@@ -171,11 +180,7 @@ impl Sender {
             self.next_list()?;
         }
         self.out.flush()?;
-        let entries = self.lists.entries;
-        self.session.events.event(Event::ListComplete {
-            entries,
-            more: self.lists.more(),
-        });
+        self.tell_listed();
         if empty && !self.session.client {
             // A server with nothing to send closes at once (01-session 11.3).
             return Ok(());
@@ -209,7 +214,7 @@ impl Sender {
                     }
                     self.write_ndx(Ndx::DONE)?;
                 }
-                Ndx::DEL_STATS if self.session.protocol().has_delete_stats() => self.del_stats()?,
+                Ndx::DEL_STATS => self.del_stats()?,
                 _ => match ndx.as_entry() {
                     Some(_) => self.request(ndx.0, phase)?,
                     None => {
@@ -254,15 +259,21 @@ impl Sender {
                 self.ahead += list.len() as u64;
             }
             self.held.push_back(list);
-            let (entries, more) = (self.lists.entries, self.lists.more());
-            self.session
-                .events
-                .event(Event::ListComplete { entries, more });
+            self.tell_listed();
         }
         if !self.lists.more() {
             self.end_of_lists()?;
         }
         Ok(())
+    }
+
+    /// A list is complete.
+    fn tell_listed(&self) {
+        let (entries, more) = (self.lists.entries, self.lists.more());
+        self.listed.store(entries, Ordering::Relaxed);
+        self.session
+            .events
+            .event(Event::ListComplete { entries, more });
     }
 
     fn end_of_lists(&mut self) -> Result<(), Error> {
@@ -286,6 +297,10 @@ impl Sender {
     }
 
     fn del_stats(&mut self) -> Result<(), Error> {
+        let first = !std::mem::replace(&mut self.stats.deleted_known, true);
+        if !(first && self.session.protocol().has_delete_stats()) {
+            return Err(Violation::UnexpectedStatistics.into());
+        }
         let stats = self.input.record(DelStats::decode)?;
         self.stats.deleted = stats;
         if !self.session.client {
@@ -464,7 +479,7 @@ impl Sender {
             self.acknowledgements();
             match ndx {
                 Ndx::DONE => return Ok(()),
-                Ndx::DEL_STATS if self.session.protocol().has_delete_stats() => self.del_stats()?,
+                Ndx::DEL_STATS => self.del_stats()?,
                 other if self.is_old_keep_alive(other.0) => {
                     self.input
                         .record(|cursor| ItemHeader::decode(cursor).map(|_| ()))?;

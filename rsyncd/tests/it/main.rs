@@ -4,6 +4,7 @@ mod confinement;
 mod gone;
 mod handshake;
 mod harness;
+mod hostile;
 mod lifecycle;
 mod memory;
 mod stock;

@@ -148,7 +148,9 @@ fn requested_names() {
             )
         };
         for name in fine.split_whitespace() {
-            assert_eq!(check(name), Requested::Yes, "{argument}: {name}");
+            let found = check(name);
+            let covered = matches!(found, Requested::Whole | Requested::Alone);
+            assert!(covered, "{argument}: {name}: {found:?}");
         }
         for name in refused.split_whitespace() {
             assert_eq!(check(name), Requested::No, "{argument}: {name}");
@@ -165,7 +167,7 @@ fn requested_names() {
         (b"a/q/d", true, Requested::No),
         (b"x", true, Requested::Parent),
         (b".", true, Requested::Parent),
-        (b"x/y/z", false, Requested::Yes),
+        (b"x/y/z", false, Requested::Whole),
     ] {
         assert_eq!(
             names.check(name, is_dir),
@@ -175,11 +177,101 @@ fn requested_names() {
         );
     }
     names.add_argument(b"module", true);
-    assert_eq!(names.check(b".", true), Requested::Yes);
+    assert_eq!(names.check(b".", true), Requested::Whole);
     // A pull of ../a by --files-from gets a, which was not asked for in these words.
     let mut names = RequestedNames::new(true, None);
     names.add_name(b"../a");
     assert_eq!(names.check(b"a", false), Requested::No);
+}
+
+/// Which directories a sender may claim to have listed whole, and which names it may call missing.
+#[test]
+fn directories_listed_whole() {
+    use Descent::{All, Children};
+    use Requested::{Alone, Parent, Whole};
+    for (arguments, relative, descent, expected) in [
+        (&["m/"][..], false, All, &[(".", Whole), ("d", Whole)][..]),
+        (&["m"], false, All, &[(".", Whole), ("d", Whole)]),
+        (&["m/d/"], false, All, &[(".", Whole), ("/.", Whole)]),
+        (&["m/d/."], false, All, &[(".", Whole)]),
+        (
+            &["m/d"],
+            false,
+            All,
+            &[(".", Parent), ("d", Whole), ("d/e", Whole)],
+        ),
+        (
+            &["m/d/e.txt"],
+            false,
+            All,
+            &[(".", Parent), ("e.txt", Whole)],
+        ),
+        (
+            &["m/d*"],
+            false,
+            All,
+            &[(".", Parent), ("d1", Whole), ("d1/e", Whole)],
+        ),
+        (&["m/*"], false, All, &[(".", Parent)]),
+        (&["m/d", "m/e/"], false, All, &[(".", Whole), ("d", Whole)]),
+        (
+            &["m/d", "m/e"],
+            true,
+            All,
+            &[(".", Parent), ("/.", Parent), ("d", Whole)],
+        ),
+        (&["m/a/./b"], true, All, &[(".", Parent), ("b", Whole)]),
+        (
+            &["m/a/b/"],
+            true,
+            All,
+            &[(".", Parent), ("a", Parent), ("a/b", Whole)],
+        ),
+        (
+            &["m/a/*/c"],
+            true,
+            All,
+            &[(".", Parent), ("a/x", Parent), ("a/x/c", Whole)],
+        ),
+        (&["m/"], false, Children, &[(".", Whole), ("d", Alone)]),
+        (&["m/d/"], false, Children, &[(".", Whole), ("e", Alone)]),
+        (
+            &["m/d"],
+            false,
+            Children,
+            &[(".", Parent), ("d", Alone), ("d/e", Alone)],
+        ),
+        (&["m/d*"], false, Children, &[(".", Parent), ("d1", Alone)]),
+        (
+            &["m/a/b/"],
+            true,
+            Children,
+            &[("a", Parent), ("a/b", Whole), ("a/b/c", Alone)],
+        ),
+        (&["m/a/b", "m/a/b/."], true, Children, &[("a/b", Whole)]),
+        (
+            &["m/a*/"],
+            true,
+            Children,
+            &[("a1", Whole), ("a1/b", Alone)],
+        ),
+    ] {
+        let mut names = RequestedNames::new(relative, descent);
+        for argument in arguments {
+            names.add_argument(argument.as_bytes(), true);
+        }
+        for &(name, wanted) in expected {
+            let found = names.check(name.as_bytes(), true);
+            assert_eq!(found, wanted, "{arguments:?} {descent:?}: {name}");
+        }
+    }
+    let mut names = RequestedNames::new(false, All);
+    for argument in ["m/", "m/x", "m/y*"] {
+        names.add_argument(argument.as_bytes(), true);
+    }
+    for (name, missing) in [("x", true), ("y*", true), ("x/z", false), ("z", false)] {
+        assert_eq!(names.is_argument(name.as_bytes()), missing, "{name}");
+    }
 }
 
 #[test]
