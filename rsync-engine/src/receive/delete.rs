@@ -102,7 +102,9 @@ struct Reaper<'a> {
     top: RelPath<'a>,
     tree: Option<&'a Tree>,
     dry_run: bool,
-    reports: Vec<(Vec<u8>, FileKind)>,
+    /// Their modes are wanted.
+    modes: bool,
+    reports: Vec<(Vec<u8>, FileKind, Option<u32>)>,
     failures: Vec<(Vec<u8>, FileKind, Errno)>,
 }
 
@@ -129,6 +131,10 @@ impl Deleter for Reaper<'_> {
             self.deletions.skipped += 1;
             return Ok(false);
         }
+        let mode = match self.modes && !silent {
+            true => entry.dir.stat(entry.name).ok().map(|stat| stat.mode),
+            false => None,
+        };
         if !self.dry_run {
             match entry.remove() {
                 Ok(()) => {}
@@ -140,7 +146,7 @@ impl Deleter for Reaper<'_> {
         if !silent {
             self.deletions.done += 1;
             self.reports
-                .push((entry.path.as_bytes().to_vec(), entry.kind));
+                .push((entry.path.as_bytes().to_vec(), entry.kind, mode));
         }
         Ok(true)
     }
@@ -397,6 +403,7 @@ impl Generator {
             top: path,
             tree: self.place.tree.as_ref(),
             dry_run: self.session.options.dry_run,
+            modes: self.session.events.wants_deleted_modes(),
             reports: Vec::new(),
             failures: Vec::new(),
         };
@@ -407,8 +414,8 @@ impl Generator {
         let gone = fs::remove_tree(dir, name, path, options, &mut reaper);
         let (reports, failures) = (reaper.reports, reaper.failures);
         self.hear_rules()?;
-        for (path, kind) in reports {
-            self.report(&path, kind)?;
+        for (path, kind, mode) in reports {
+            self.report(&path, kind, mode)?;
         }
         for (path, kind, errno) in failures {
             // What is mounted there stays, as `-x` asks.
@@ -452,12 +459,14 @@ impl Generator {
     }
 
     /// Counts and reports one deletion (03-transfer 8.4).
-    fn report(&mut self, path: &[u8], kind: FileKind) -> Result<(), Error> {
+    fn report(&mut self, path: &[u8], kind: FileKind, mode: Option<u32>) -> Result<(), Error> {
         count(&mut self.stats.deleted, kind);
         let is_dir = kind == FileKind::Directory;
-        self.session
-            .events
-            .event(Event::Deleted { name: path, is_dir });
+        self.session.events.event(Event::Deleted {
+            name: path,
+            is_dir,
+            mode,
+        });
         if self.session.client {
             return Ok(());
         }
