@@ -166,8 +166,14 @@ impl HiArgs {
 
         let format = match &low.out_format {
             Some(text) => {
-                options.log_format = server_log_format(&options, text);
-                Some(Format::parse(text))
+                let format = Format::parse(text);
+                // The format alone says whether entries are itemized; a second `-i` adds those without a change.
+                options.itemize = match format.has(b'i') {
+                    true => options.itemize.max(1),
+                    false => 0,
+                };
+                options.log_format = server_log_format(&options, &format);
+                Some(format)
             }
             None if options.itemize > 0 => Some(Format::parse(b"%i %n%L")),
             None if options.verbose > 0 || options.progress => Some(Format::parse(b"%n%L")),
@@ -448,15 +454,12 @@ fn check_protocol(options: &TransferOptions) -> Result<(), Failure> {
     Err(Failure::new(PROTOCOL, Role::Client, text))
 }
 
-/// What a receiving server is told of `--out-format` (01-session 7.6).
-fn server_log_format(options: &TransferOptions, format: &[u8]) -> Option<Vec<u8>> {
-    let has = |escape: &[u8]| format.windows(escape.len()).any(|part| part == escape);
-    let told: &[u8] = match options.itemize {
-        _ if has(b"%i") && options.itemize > 1 => b"%i%I",
-        _ if has(b"%i") => b"%i",
-        _ if has(b"%o") => b"%o",
-        _ if options.verbose == 0 => b"X",
-        _ => return None,
-    };
-    Some(told.to_vec())
+/// What a receiving server is told of `--out-format` beyond [`TransferOptions::itemize`] (01-session 7.6).
+fn server_log_format(options: &TransferOptions, format: &Format) -> Option<Vec<u8>> {
+    match options {
+        _ if options.itemize > 0 => None,
+        _ if format.has(b'o') => Some(b"%o".to_vec()),
+        _ if options.verbose == 0 => Some(b"X".to_vec()),
+        _ => None,
+    }
 }

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
-use rsync_engine::fs::{Errno, describe};
 use rsync_engine::options::{Direction, TransferOptions};
 use rsync_engine::receive::Destination;
 use rsync_engine::send::Source;
@@ -33,7 +32,7 @@ pub(crate) fn run(args: &HiArgs) -> Result<(), Failure> {
         Job::ListModules { daemon } => return modules(daemon, args),
         Job::Local { sources, dest } => {
             let destination = dest.clone().map(Destination::from);
-            open_sources(sources, &args.options, &terminal).and_then(|source| {
+            open_sources(sources, &args.options).and_then(|source| {
                 let filters = filters(&args.options)?;
                 terminal.header(Header {
                     sending: true,
@@ -54,7 +53,7 @@ pub(crate) fn run(args: &HiArgs) -> Result<(), Failure> {
             daemon,
             module,
             path,
-        } => open_sources(sources, &args.options, &terminal).and_then(|source| {
+        } => open_sources(sources, &args.options).and_then(|source| {
             let filters = filters(&args.options)?;
             let target = target(daemon, module);
             let connect = connect(&args.connection, &args.options, daemon, role);
@@ -220,19 +219,15 @@ fn read_rules(file: &[u8]) -> io::Result<Vec<u8>> {
     std::fs::read(std::ffi::OsStr::from_bytes(file))
 }
 
-/// Opens the sources; those that cannot be are reported, the others go on.
-fn open_sources(
-    sources: &[Vec<u8>],
-    options: &TransferOptions,
-    terminal: &Terminal,
-) -> Result<Source, syncline::Error> {
-    let (arguments, failures) = source::arguments(sources, options.relative)?;
-    for (directory, errno) in &failures {
-        terminal.missing_source(directory, *errno);
-    }
-    Ok(match failures.is_empty() {
+/// Opens the sources; the engine reports those that cannot be opened.
+fn open_sources(sources: &[Vec<u8>], options: &TransferOptions) -> Result<Source, syncline::Error> {
+    let (arguments, unopened) = source::arguments(sources, options.relative)?;
+    Ok(match unopened.is_empty() {
         true => Source::Arguments(arguments),
-        false => Source::Remaining(arguments),
+        false => Source::Partial {
+            arguments,
+            unopened,
+        },
     })
 }
 
@@ -244,8 +239,6 @@ struct Terminal {
     extras: Extras,
     /// Directories are listed while files already move.
     incremental: AtomicBool,
-    /// A source could not be opened.
-    partial: AtomicBool,
 }
 
 impl Terminal {
@@ -272,7 +265,6 @@ impl Terminal {
                 long_name: shows(b'f'),
             },
             incremental: AtomicBool::new(false),
-            partial: AtomicBool::new(false),
         }
     }
 
@@ -289,22 +281,6 @@ impl Terminal {
         self.incremental
             .store(header.incremental, Ordering::Relaxed);
         self.with(|report| report.header(header));
-    }
-
-    /// Says that the directory of a source cannot be opened.
-    fn missing_source(&self, directory: &[u8], errno: Errno) {
-        self.partial.store(true, Ordering::Relaxed);
-        let path = directory.strip_suffix(b"/").unwrap_or(directory);
-        let mut line = b"rsync: [sender] change_dir \"".to_vec();
-        if !path.starts_with(b"/")
-            && let Ok(here) = std::env::current_dir()
-        {
-            line.extend_from_slice(here.as_os_str().as_bytes());
-            line.push(b'/');
-        }
-        line.extend_from_slice(path);
-        line.extend_from_slice(format!("\" failed: {}", describe(errno)).as_bytes());
-        self.with(|report| report.error(&line));
     }
 
     /// The closing lines. Returns the exit code.
@@ -344,11 +320,7 @@ impl Terminal {
             elapsed: started.elapsed(),
         };
         self.with(|report| report.summary(&shown));
-        match outcome.exit_code() {
-            23 => 23,
-            _ if self.partial.load(Ordering::Relaxed) => 23,
-            code => code,
-        }
+        outcome.exit_code()
     }
 }
 
@@ -365,7 +337,7 @@ impl Events for Terminal {
                 })
             }),
             Event::Listed(item) => self.extras.of(&item, |entry| report.listed(&entry)),
-            Event::Deleted { name, is_dir } => report.deleted(name, is_dir, sending),
+            Event::Deleted { name, is_dir, .. } => report.deleted(name, is_dir, sending),
             Event::Message {
                 kind: TextKind::Info,
                 text,

@@ -19,6 +19,11 @@ pub trait Events: Send + Sync {
     fn wants_progress(&self) -> bool {
         false
     }
+
+    /// Whether [`Event::Deleted`] shall have the mode of what was deleted: one more system call for each.
+    fn wants_deleted_modes(&self) -> bool {
+        false
+    }
 }
 
 /// Ignores every event.
@@ -63,6 +68,8 @@ pub enum Event<'a> {
         name: &'a [u8],
         /// Whether it was a directory.
         is_dir: bool,
+        /// Its full mode, if [`Events::wants_deleted_modes`] and the deletion happened here.
+        mode: Option<u32>,
     },
     /// A text from the peer.
     Message {

@@ -220,6 +220,7 @@ impl Messages for PeerMessages {
                 self.events.event(Event::Deleted {
                     name: name.as_bytes(),
                     is_dir,
+                    mode: None,
                 });
             }
             Message::NoSend(ndx) => (self.note)(Note::NoSend(ndx.0))?,

@@ -87,6 +87,18 @@ impl LogFormat {
         self.contains(b'i')
     }
 
+    /// With `%B` the permissions of an entry are shown.
+    #[must_use]
+    pub fn shows_permissions(&self) -> bool {
+        self.contains(b'B')
+    }
+
+    /// No text at all: what is transferred has no line.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
     /// The line for an item. A deletion has a text of its own if the format would not tell it apart.
     #[must_use]
     pub fn line(&self, item: &LoggedItem<'_>, context: &LogContext) -> Vec<u8> {

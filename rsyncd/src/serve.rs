@@ -357,6 +357,7 @@ fn session(
         log: request.log.clone(),
         prefix,
         times: options.times,
+        dry_run: options.dry_run,
     });
     Session {
         options,
@@ -398,7 +399,7 @@ fn receive(
         destination: Some(Destination::Within {
             tree: request.root.clone(),
             links: Links::Beneath,
-            slash: path.ends_with(b"/"),
+            slash: path.ends_with(b"/") || path.ends_with(b"/."),
             path: rel,
         }),
         asked_for: None,

@@ -25,7 +25,7 @@ use crate::config::Module;
 use crate::confine::{self, Cell, ConfineError, Entered};
 use crate::limits;
 use crate::log::{Log, Priority};
-use crate::logfmt::{LogContext, LogFormat, LoggedItem};
+use crate::logfmt::{LogContext, LogFormat, LoggedItem, Operation};
 use crate::names::HostNames;
 
 /// Runs sessions. The one method is called on a thread of its own, which has the module's identity already and
@@ -223,9 +223,15 @@ impl SessionLog {
         self.transfers && self.format.itemizes()
     }
 
-    /// Writes the line for a file, if `transfer logging` is on.
+    /// Permission bits of deleted files too.
+    #[must_use]
+    pub fn wants_modes(&self) -> bool {
+        self.transfers && self.format.shows_permissions()
+    }
+
+    /// Writes the line for a file, if `transfer logging` is on. An empty format has lines for deletions only.
     pub fn item(&self, item: &LoggedItem<'_>) {
-        if self.transfers {
+        if self.transfers && !(self.format.is_empty() && item.operation != Operation::Delete) {
             self.log
                 .escaped_line(Priority::Info, self.format.line(item, &self.context));
         }

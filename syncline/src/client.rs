@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rsync_engine::options::{Direction, ListOnly, TransferOptions};
 use rsync_engine::receive::Destination;
-use rsync_engine::send::Source;
+use rsync_engine::send::{Source, Unopened};
 use rsync_engine::{Cancel, Event, Events, Outcome, Progress, TextKind};
 use rsync_proto::item::ItemFlags;
 use tokio::sync::{mpsc, oneshot};
@@ -94,11 +94,8 @@ impl Client {
         let (client, target) = (self.clone(), target.clone());
         Transfer::start(move |cancel, events| {
             let (source, missing) = source::arguments(&sources, options.relative)?;
-            if let Some((path, errno)) = missing.into_iter().next() {
-                return Err(Error::Source {
-                    path: rsync_proto::PeerText(path),
-                    source: errno.into(),
-                });
+            if let Some(directory) = missing.into_iter().next() {
+                return Err(unopened(directory));
             }
             let source = Source::Arguments(source);
             let filters = Filters::new(&options, &mut read_rules)?;
@@ -155,11 +152,8 @@ impl Client {
             match target {
                 Target::Local(path) => {
                     let (source, missing) = source::arguments(&[bytes(&path)], options.relative)?;
-                    if let Some((path, errno)) = missing.into_iter().next() {
-                        return Err(Error::Source {
-                            path: rsync_proto::PeerText(path),
-                            source: errno.into(),
-                        });
+                    if let Some(directory) = missing.into_iter().next() {
+                        return Err(unopened(directory));
                     }
                     let source = Source::Arguments(source);
                     local::copy(source, destination, options, filters, &cancel, &events)
@@ -431,6 +425,13 @@ fn spawn(run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
         .spawn(run)
         .map(drop)
         .map_err(|error| Error::Thread(error.to_string()))
+}
+
+fn unopened(directory: Unopened) -> Error {
+    Error::Source {
+        path: rsync_proto::PeerText(directory.path),
+        source: directory.errno.into(),
+    }
 }
 
 fn bytes(path: &Path) -> Vec<u8> {

@@ -103,7 +103,9 @@ impl<Out: Write, Err: Write> Report<Out, Err> {
             return Ok(());
         };
         if entry.flags.contains(ItemFlags::TRANSFER) {
-            match (format.is_late(), self.options.progress) {
+            // In a dry run no data follows.
+            let late = format.is_late() && !self.options.dry_run;
+            match (late, self.options.progress) {
                 (false, _) => self.entry_line(entry),
                 (true, true) => self.line(&entry.display_name()),
                 (true, false) => Ok(()),

@@ -160,6 +160,11 @@ impl TransferOptions {
         self.recursive || self.dirs
     }
 
+    /// Whether a receiver with these options says that it made the destination directory (06-client 1.5).
+    pub(crate) fn tells_made_directory(&self) -> bool {
+        self.verbose > 0 || self.itemize > 0 || (self.progress && self.log_format.is_none())
+    }
+
     /// The contradictions that can only be seen when all options are known.
     ///
     /// # Errors

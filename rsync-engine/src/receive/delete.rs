@@ -117,7 +117,9 @@ struct Reaper<'a> {
     tree: Option<&'a Tree>,
     dry_run: bool,
     session: &'a Session,
-    reports: Vec<(Vec<u8>, FileKind)>,
+    /// Their modes are wanted.
+    modes: bool,
+    reports: Vec<(Vec<u8>, FileKind, Option<u32>)>,
     failures: Vec<(Vec<u8>, FileKind, Errno)>,
 }
 
@@ -144,6 +146,10 @@ impl Deleter for Reaper<'_> {
             self.deletions.skipped += 1;
             return Ok(false);
         }
+        let mode = match self.modes && !silent {
+            true => entry.dir.stat(entry.name).ok().map(|stat| stat.mode),
+            false => None,
+        };
         if !self.dry_run {
             match entry.remove() {
                 Ok(()) => {}
@@ -155,7 +161,7 @@ impl Deleter for Reaper<'_> {
         if !silent {
             self.deletions.done += 1;
             self.reports
-                .push((entry.path.as_bytes().to_vec(), entry.kind));
+                .push((entry.path.as_bytes().to_vec(), entry.kind, mode));
         }
         Ok(true)
     }
@@ -424,6 +430,7 @@ impl Generator {
             tree: self.place.tree.as_ref(),
             dry_run: self.session.options.dry_run,
             session: &self.session,
+            modes: self.session.events.wants_deleted_modes(),
             reports: Vec::new(),
             failures: Vec::new(),
         };
@@ -434,8 +441,8 @@ impl Generator {
         let gone = fs::remove_tree(dir, name, path, options, &mut reaper);
         let (reports, failures) = (reaper.reports, reaper.failures);
         self.hear_rules()?;
-        for (path, kind) in reports {
-            self.report(&path, kind)?;
+        for (path, kind, mode) in reports {
+            self.report(&path, kind, mode)?;
         }
         for (path, kind, errno) in failures {
             // What is mounted there stays, as `-x` asks.
@@ -480,12 +487,14 @@ impl Generator {
     }
 
     /// Counts and reports one deletion (03-transfer 8.4).
-    fn report(&mut self, path: &[u8], kind: FileKind) -> Result<(), Error> {
+    fn report(&mut self, path: &[u8], kind: FileKind, mode: Option<u32>) -> Result<(), Error> {
         count(&mut self.stats.deleted, kind);
         let is_dir = kind == FileKind::Directory;
-        self.session
-            .events
-            .event(Event::Deleted { name: path, is_dir });
+        self.session.events.event(Event::Deleted {
+            name: path,
+            is_dir,
+            mode,
+        });
         if self.session.client {
             return Ok(());
         }

@@ -21,7 +21,7 @@ pub enum Destination {
         links: Links,
         /// The path below the root.
         path: RelPathBuf,
-        /// The argument ended in a slash.
+        /// The argument ended in a slash, or in a slash and a dot: it names a directory.
         slash: bool,
     },
 }
@@ -100,7 +100,7 @@ impl Destination {
             if dry_run {
                 return Ok(Place {
                     fresh: true,
-                    name: self.shown(),
+                    name: without_slashes(&self.shown()).to_vec(),
                     ..Place::default()
                 });
             }
@@ -112,7 +112,7 @@ impl Destination {
             return Ok(Place {
                 tree: Some(tree),
                 fresh: true,
-                name: self.shown(),
+                name: without_slashes(&self.shown()).to_vec(),
                 ..Place::default()
             });
         }
@@ -129,7 +129,7 @@ impl Destination {
 
     /// The directory in which the destination is to be made cannot be opened.
     fn no_parent(&self, errno: Errno) -> Error {
-        let mut path = self.whole();
+        let mut path = self.as_given();
         if let Some(slash) = path.iter().rposition(|&byte| byte == b'/') {
             path.truncate(slash.max(1));
         }
@@ -142,10 +142,7 @@ impl Destination {
     }
 
     fn failed(&self, op: &'static str, errno: Errno, code: u8) -> Error {
-        let mut path = self.whole();
-        if path.len() > 1 && path.ends_with(b"/") {
-            path.pop();
-        }
+        let path = without_slashes(&self.as_given()).to_vec();
         Error::File {
             op,
             path: PeerText(path),
@@ -155,7 +152,7 @@ impl Destination {
     }
 
     fn cannot_stat(&self, errno: Errno) -> Error {
-        let mut path = self.whole();
+        let mut path = self.as_given();
         if self.slash() && !path.ends_with(b"/") {
             path.push(b'/');
         }
@@ -167,7 +164,18 @@ impl Destination {
         }
     }
 
-    /// The path as messages of failures have it: from the root of the file system or of the module.
+    /// The path as messages of failures have it: as it was given, but from the root of the file system or of the module.
+    fn as_given(&self) -> Vec<u8> {
+        match self {
+            Self::Local(path) if path.is_relative() => {
+                let here = std::env::current_dir().unwrap_or_default();
+                [here.as_os_str().as_bytes(), b"/", &self.shown()].concat()
+            }
+            _ => self.shown(),
+        }
+    }
+
+    /// The path from the root of the file system or of the module, in its shortest form.
     fn whole(&self) -> Vec<u8> {
         match self {
             Self::Local(path) => {
@@ -205,8 +213,7 @@ impl Destination {
         match self {
             Self::Local(path) => {
                 let bytes = path.as_os_str().as_bytes();
-                let trimmed = bytes.len() - bytes.iter().rev().take_while(|&&b| b == b'/').count();
-                let path = Path::new(std::ffi::OsStr::from_bytes(&bytes[..trimmed]));
+                let path = Path::new(std::ffi::OsStr::from_bytes(without_slashes(bytes)));
                 let located = operator::locate(path, operator::Trust::All)?;
                 let Some(name) = located.name else {
                     return Ok(None);
@@ -234,6 +241,12 @@ impl Destination {
             None => Err(Errno::NOENT),
         }
     }
+}
+
+/// A path without the slashes at its end; the root keeps one.
+fn without_slashes(path: &[u8]) -> &[u8] {
+    let slashes = path.iter().rev().take_while(|&&byte| byte == b'/').count();
+    &path[..(path.len() - slashes).max(path.len().min(1))]
 }
 
 impl From<Vec<u8>> for Destination {

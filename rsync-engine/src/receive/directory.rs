@@ -12,6 +12,7 @@ use crate::fs::{Attrs, Dir, Errno, Links, RelPath, RelPathBuf, Stat, Timestamp};
 use crate::list::{FileEntry, FileList};
 use crate::options::Delete;
 
+use super::Failed;
 use super::attributes::time_of;
 use super::generator::Generator;
 
@@ -181,10 +182,13 @@ impl Generator {
         let until = list.ndx_start;
         let fresh = path.is_root() && self.place.fresh;
         let Some(stat) = found.filter(|stat| stat.is_dir() && !fresh) else {
-            if !self.session.options.dry_run
-                && let Err(errno) = self.make_directory(entry, path, until)
-            {
-                return self.skip_directory(path, "recv_generator: mkdir", name, errno);
+            if !self.session.options.dry_run {
+                match self.make_directory(entry, path, until) {
+                    Ok(set) => self.attributes_set(set, name)?,
+                    Err(errno) => {
+                        return self.skip_directory(path, "recv_generator: mkdir", name, errno);
+                    }
+                };
             }
             let flags = ItemFlags::IS_NEW | ItemFlags::LOCAL_CHANGE;
             return self.item(ndx, flags, None, list, entry, name);
@@ -224,13 +228,14 @@ impl Generator {
         )
     }
 
-    /// Makes a directory, unless it is the destination itself, which was just made.
+    /// Makes a directory, unless it is the destination itself, which was just made. Attributes that cannot be set are
+    /// the inner error.
     fn make_directory(
         &mut self,
         entry: &FileEntry,
         path: RelPath<'_>,
         until: i32,
-    ) -> Result<(), Errno> {
+    ) -> Result<Result<(), Failed>, Errno> {
         if let Some((parent, name)) = path.split() {
             let dir = match self.dir(parent) {
                 Ok(dir) => dir,
@@ -268,7 +273,7 @@ impl Generator {
             changed: true,
             until,
         });
-        super::first_error(set)
+        Ok(super::first_error(set))
     }
 
     fn update_directory(
@@ -283,24 +288,19 @@ impl Generator {
         if !self.session.options.dry_run {
             let attrs = self.rules.for_existing(entry, stat, differing);
             let (attrs, restore) = self.lend_access(attrs, attrs.mode.unwrap_or(stat.mode));
+            let outcome = self.dir(path).map(|dir| dir.set_attrs(&attrs, stat));
+            // A time that cannot be set now cannot be set later.
+            let keeps_time = self.rules.keeps_time(entry)
+                && outcome.as_ref().is_ok_and(|outcome| outcome.times.is_ok());
+            let set = outcome.map_err(super::unreachable);
+            self.attributes_set(set.and_then(super::first_error), name)?;
             self.open_dirs.enter(OpenDir {
                 path: path.to_buf(),
-                mtime: self.rules.keeps_time(entry).then(|| time_of(entry)),
+                mtime: keeps_time.then(|| time_of(entry)),
                 mode: restore,
                 changed: false,
                 until: list.ndx_start,
             });
-            let set = self
-                .dir(path)
-                .and_then(|dir| super::first_error(dir.set_attrs(&attrs, stat)));
-            if let Err(errno) = set {
-                self.fail(&super::failure(
-                    "generator",
-                    "failed to set attributes on",
-                    name,
-                    errno,
-                ))?;
-            }
         }
         Ok(differing)
     }
@@ -327,23 +327,21 @@ impl Generator {
             return Ok(());
         }
         while let Some(open) = self.open_dirs.finished(settled) {
-            let set = self.dir(open.path.as_path()).and_then(|dir| {
+            let dir = self.dir(open.path.as_path());
+            let dir = dir.and_then(|dir| dir.self_stat().map(|stat| (dir, stat)));
+            let set = dir.map_err(super::unreachable).and_then(|(dir, stat)| {
                 let attrs = Attrs {
                     mtime: open.mtime,
                     mode: open.mode,
                     ..Attrs::default()
                 };
-                super::first_error(dir.set_attrs(&attrs, &dir.self_stat()?))
+                super::first_error(dir.set_attrs(&attrs, &stat))
             });
-            if let Err(errno) = set {
-                let name = open.path.as_path().as_bytes();
-                self.fail(&super::failure(
-                    "generator",
-                    "failed to set times on",
-                    name,
-                    errno,
-                ))?;
-            }
+            let name = match open.path.as_path().as_bytes() {
+                b"" => b".",
+                name => name,
+            };
+            self.attributes_set(set, name)?;
         }
         Ok(())
     }

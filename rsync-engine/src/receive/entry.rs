@@ -9,6 +9,7 @@ use crate::event::TextKind;
 use crate::fs::{Errno, RelPath, Stat};
 use crate::list::{FileEntry, FileList};
 
+use super::Failed;
 use super::channel::Basis;
 use super::generator::Generator;
 use super::hardlink::Step;
@@ -208,16 +209,17 @@ impl Generator {
         Ok(!options.ignore_times && self.rules.same_time(subject.entry, stat))
     }
 
-    /// An entry needs nothing more: hard links may use it, the sender may be told.
-    pub(super) fn in_place(&mut self, subject: &Subject<'_>) -> Result<(), Error> {
-        if let Some(group) = subject.list.group(subject.entry)
-            && self.session.options.hard_links
-        {
-            let (path, name) = (subject.path.to_buf(), subject.name.to_vec());
+    /// An entry is at its place: hard links may use it. `complete`: it needs nothing more, and the sender may know.
+    pub(super) fn in_place(&mut self, subject: &Subject<'_>, complete: bool) -> Result<(), Error> {
+        if complete {
             self.acknowledge(subject.ndx)?;
-            return self.group_ready(group, path, name);
         }
-        self.acknowledge(subject.ndx)
+        match subject.list.group(subject.entry) {
+            Some(group) if self.session.options.hard_links => {
+                self.group_ready(group, subject.path.to_buf(), subject.name.to_vec())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// An object stays as it is but for what differs of its attributes.
@@ -227,9 +229,7 @@ impl Generator {
         stat: &Stat,
         differing: ItemFlags,
     ) -> Result<(), Error> {
-        if !self.set_existing(subject, stat, differing)? {
-            return Ok(());
-        }
+        let complete = self.set_existing(subject, stat, differing)?;
         self.item(
             subject.ndx,
             differing,
@@ -238,7 +238,7 @@ impl Generator {
             subject.entry,
             subject.name,
         )?;
-        self.in_place(subject)
+        self.in_place(subject, complete)
     }
 
     /// Sets what differs on an existing object that stays. False when that failed and was reported.
@@ -252,18 +252,25 @@ impl Generator {
             return Ok(true);
         }
         let attrs = self.rules.for_existing(subject.entry, stat, differing);
-        let set = self.parent(subject.path).and_then(|(dir, name)| {
-            super::first_error(dir.open_node(name)?.set_attrs(&attrs, stat))
-        });
+        let node = self
+            .parent(subject.path)
+            .and_then(|(dir, name)| dir.open_node(name));
+        let set = node
+            .map_err(super::unreachable)
+            .and_then(|node| super::first_error(node.set_attrs(&attrs, stat)));
+        self.attributes_set(set, subject.name)
+    }
+
+    /// Reports attributes that could not be set; the entry stays. True if all were.
+    pub(super) fn attributes_set(
+        &mut self,
+        set: Result<(), Failed>,
+        name: &[u8],
+    ) -> Result<bool, Error> {
         match set {
             Ok(()) => Ok(true),
-            Err(errno) => {
-                self.fail(&super::failure(
-                    "generator",
-                    "failed to set attributes on",
-                    subject.name,
-                    errno,
-                ))?;
+            Err((op, errno)) => {
+                self.fail(&super::failure("generator", op, name, errno))?;
                 Ok(false)
             }
         }

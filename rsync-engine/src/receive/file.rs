@@ -12,6 +12,7 @@ use crate::fs::{
 };
 use crate::list::FileEntry;
 
+use super::Failed;
 use super::channel::{Basis, Request};
 use super::generator::{Teller, item_of};
 use super::receiver::Receiver;
@@ -124,8 +125,7 @@ impl Receiver {
         }
         match self.publish(output, entry, Time::Listed) {
             Ok(attributes) => {
-                if let Err(errno) = attributes {
-                    let op = "failed to set attributes on";
+                if let Err((op, errno)) = attributes {
                     self.fail(&super::failure("receiver", op, name, errno));
                 }
                 let teller = Teller::receiving(self.checksum);
@@ -314,7 +314,7 @@ impl Receiver {
         mut output: Output<'_>,
         entry: &FileEntry,
         time: Time,
-    ) -> Result<Result<(), Errno>, (&'static str, Errno)> {
+    ) -> Result<Result<(), Failed>, Failed> {
         self.buffer
             .flush(output.temp.file())
             .map_err(|e| ("write", e))?;

@@ -134,13 +134,8 @@ impl Generator {
         let protocol = self.session.protocol();
         let options = &self.session.options;
         let delete = options.delete.resolved(protocol.number());
-        if self.place.fresh && (options.verbose > 0 || options.itemize > 0) {
-            let name = self
-                .place
-                .name
-                .strip_suffix(b"/")
-                .unwrap_or(&self.place.name);
-            let text = [b"created directory ", name].concat();
+        if self.place.fresh && options.tells_made_directory() {
+            let text = [b"created directory ", &self.place.name[..]].concat();
             self.tell(TextKind::Info, &text)?;
         }
         if delete == Delete::Before {

@@ -525,10 +525,22 @@ fn failure(role: &'static str, op: &'static str, name: &[u8], errno: Errno) -> F
     }
 }
 
+/// What was tried, in rsync's words, and why it failed.
+type Failed = (&'static str, Errno);
+
 /// The first of the three attribute settings that failed.
-fn first_error(outcome: AttrOutcome) -> Result<(), Errno> {
-    outcome.owner?;
-    outcome.times?;
-    outcome.mode?;
+fn first_error(outcome: AttrOutcome) -> Result<(), Failed> {
+    outcome.owner.map_err(|errno| ("chown", errno))?;
+    outcome
+        .times
+        .map_err(|errno| ("failed to set times on", errno))?;
+    outcome
+        .mode
+        .map_err(|errno| ("failed to set permissions on", errno))?;
     Ok(())
+}
+
+/// An object whose attributes cannot be set, because it cannot be opened for that.
+fn unreachable(errno: Errno) -> Failed {
+    ("failed to set attributes on", errno)
 }

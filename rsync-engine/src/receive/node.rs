@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::event::TextKind;
 use crate::fs::{Attrs, Dir, Errno, Name, Node, Special, Stat};
 
+use super::Failed;
 use super::entry::Subject;
 use super::generator::Generator;
 
@@ -119,28 +120,29 @@ impl Generator {
     }
 
     /// Makes a link or node, under a temporary name when something else is in its place, and sets its
-    /// attributes before it is seen.
+    /// attributes before it is seen. Attributes that cannot be set are the inner error.
     pub(super) fn create(
         &mut self,
         subject: &Subject<'_>,
         found: Option<&Stat>,
         make: impl FnOnce(&Dir, Name<'_>, bool) -> Result<Made, Errno>,
-    ) -> Result<(), Errno> {
+    ) -> Result<Result<(), Failed>, Errno> {
         if self.session.options.dry_run {
-            return Ok(());
+            return Ok(Ok(()));
         }
+        let mut set = Ok(());
         let attrs: Attrs = self.rules.for_new(subject.entry, None);
         let (dir, name) = self.parent(subject.path)?;
         let replace = found.is_some_and(|stat| !stat.is_dir());
         if let Some((node, publish)) = make(&dir, name, replace)? {
             let now = node.stat()?;
-            super::first_error(node.set_attrs(&attrs, &now))?;
+            set = super::first_error(node.set_attrs(&attrs, &now));
             if let Some(publish) = publish {
                 publish(&dir, name)?;
             }
         }
         self.changed_parent(subject.path);
-        Ok(())
+        Ok(set)
     }
 
     /// Reports what [`Generator::create`] did. `same_type` is the object of the same type that it replaced.
@@ -149,11 +151,15 @@ impl Generator {
         subject: &Subject<'_>,
         same_type: Option<&Stat>,
         op: &'static str,
-        made: Result<(), Errno>,
+        made: Result<Result<(), Failed>, Errno>,
     ) -> Result<(), Error> {
-        if let Err(errno) = made {
-            return self.fail(&super::failure("generator", op, subject.name, errno));
-        }
+        let set = match made {
+            Ok(set) => set,
+            Err(errno) => {
+                return self.fail(&super::failure("generator", op, subject.name, errno));
+            }
+        };
+        let complete = self.attributes_set(set, subject.name)?;
         let mut flags = ItemFlags::LOCAL_CHANGE | ItemFlags::REPORT_CHANGE;
         match same_type {
             Some(stat) => {
@@ -172,7 +178,7 @@ impl Generator {
             subject.entry,
             subject.name,
         )?;
-        self.in_place(subject)
+        self.in_place(subject, complete)
     }
 }
 

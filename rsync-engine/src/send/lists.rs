@@ -26,7 +26,7 @@ use crate::session::Session;
 use crate::wire_out::WireOut;
 
 use self::entries::Marks;
-use super::source::{Argument, Picked, PickedAction, Selection};
+use super::source::{Argument, Picked, PickedAction, Selection, Unopened};
 
 /// List bytes collected before the receiver gets to see them.
 const FLUSH_AT: usize = 32 << 10;
@@ -138,15 +138,19 @@ impl ListWriter {
         self.build_ms.max(1)
     }
 
-    /// The first list of a transfer of arguments.
+    /// The first list of a transfer of arguments; those whose directory is `unopened` are reported.
     pub(super) fn arguments(
         &mut self,
         arguments: Vec<Argument>,
+        unopened: Vec<Unopened>,
         out: &mut WireOut,
     ) -> Result<FileList, Error> {
         let started = Instant::now();
         let before = out.sent();
         let mut list = self.start(None)?;
+        for Unopened { path, errno } in unopened {
+            self.problem("change_dir", &path, errno, out)?;
+        }
         for argument in arguments {
             self.session.check()?;
             self.argument(&argument, &mut list, out)?;

@@ -2,6 +2,7 @@
 
 mod file;
 mod lists;
+mod path;
 mod source;
 
 use std::collections::VecDeque;
@@ -25,7 +26,7 @@ use crate::error::Error;
 use crate::event::{Event, FileFailure, TextKind};
 use crate::farewell;
 use crate::list::{FileEntry, FileList};
-use crate::outcome::{IO_GENERAL, Outcome, TransferStats, TypeCounts};
+use crate::outcome::{Outcome, TransferStats, TypeCounts};
 use crate::receive::{Teller, entry_options, item_of};
 use crate::session::{Allowance, Note, PeerMessages, Session};
 use crate::wire_in::WireIn;
@@ -33,8 +34,9 @@ use crate::wire_out::WireOut;
 
 use self::lists::ListWriter;
 
+pub use self::path::{LeadsUpwards, SourcePath};
 pub use self::source::{
-    Argument, Everything, Picked, PickedAction, PickedName, Selection, Send, Source,
+    Argument, Everything, Picked, PickedAction, PickedName, Selection, Send, Source, Unopened,
 };
 
 /// Entries known to the receiver beyond the list in progress before we wait for requests.
@@ -162,11 +164,13 @@ struct Sender {
 impl Sender {
     fn run(&mut self, source: Source) -> Result<(), Error> {
         let first = match source {
-            Source::Arguments(arguments) => self.lists.arguments(arguments, &mut self.out)?,
-            Source::Remaining(arguments) => {
-                self.session.trouble.io_error(IO_GENERAL);
-                self.lists.arguments(arguments, &mut self.out)?
+            Source::Arguments(arguments) => {
+                self.lists.arguments(arguments, Vec::new(), &mut self.out)?
             }
+            Source::Partial {
+                arguments,
+                unopened,
+            } => self.lists.arguments(arguments, unopened, &mut self.out)?,
             Source::Picked(picked) => self.lists.picked(picked, &mut self.out)?,
         };
         let inc_recurse = self.session.negotiated.inc_recurse();

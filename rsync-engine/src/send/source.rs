@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::error::Error;
-use crate::fs::{Dir, Links, RelPath, Tree};
+use crate::fs::{Dir, Errno, Links, RelPath, Tree};
 
 /// Everything the sender needs beside the session.
 pub struct Send {
@@ -30,9 +30,14 @@ impl std::fmt::Debug for Send {
 pub enum Source {
     /// Source arguments, walked as the options say.
     Arguments(Vec<Argument>),
-    /// What is left of source arguments of which some could not be opened, as was told: nothing is deleted for want of
-    /// them.
-    Remaining(Vec<Argument>),
+    /// Source arguments of which some have a directory that cannot be changed into: those are reported, the others are
+    /// sent, and nothing is deleted for want of what was not read.
+    Partial {
+        /// Those that could be opened.
+        arguments: Vec<Argument>,
+        /// The directories of the others.
+        unopened: Vec<Unopened>,
+    },
     /// Exactly these names and their parents; nothing is walked. Never incremental.
     Picked(Picked),
 }
@@ -57,6 +62,15 @@ pub struct Argument {
     pub shown: Vec<u8>,
     /// The directory that `tree` is, as the user wrote it, for reports ([`crate::Item::place`]).
     pub place: Vec<u8>,
+}
+
+/// The directory of a source argument, which cannot be changed into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unopened {
+    /// Its path, for messages.
+    pub path: Vec<u8>,
+    /// Why not.
+    pub errno: Errno,
 }
 
 /// Names picked below one root.

@@ -265,7 +265,9 @@ impl Module {
             syslog_facility: text(Id::SyslogFacility),
             syslog_tag: text(Id::SyslogTag),
             transfer_logging: values.bool(Id::TransferLogging),
-            log_format: set(values.text(Id::LogFormat, defaults))
+            // Set to nothing it is none.
+            log_format: values
+                .text(Id::LogFormat, defaults)
                 .unwrap_or_else(|| Text::new(crate::logfmt::DEFAULT_FORMAT)),
         }
     }

@@ -14,6 +14,8 @@ pub(super) struct Logged {
     pub(super) prefix: Vec<u8>,
     /// Modification times are kept.
     pub(super) times: bool,
+    /// Nothing is moved or deleted; as in rsync's log there is no line then.
+    pub(super) dry_run: bool,
 }
 
 impl Logged {
@@ -62,6 +64,7 @@ impl Events for Logged {
     fn event(&self, event: Event<'_>) {
         match event {
             Event::Failed(failure) => self.log.warn(format!("rsync: {failure}")),
+            _ if self.dry_run => {}
             Event::Transferred { item, cost, .. } if self.log.wants_items() => {
                 self.moved(&item, cost);
             }
@@ -74,11 +77,11 @@ impl Events for Logged {
                     self.moved(&item, Cost::default());
                 }
             }
-            Event::Deleted { name, is_dir } if self.log.wants_items() => {
+            Event::Deleted { name, is_dir, mode } if self.log.wants_items() => {
                 let item = Item {
                     flags: ItemFlags::default(),
                     name,
-                    mode: if is_dir { 0o040_000 } else { 0o100_000 },
+                    mode: mode.unwrap_or(if is_dir { 0o040_000 } else { 0o100_000 }),
                     size: 0,
                     mtime: 0,
                     uid: 0,
@@ -94,5 +97,9 @@ impl Events for Logged {
             }
             _ => {}
         }
+    }
+
+    fn wants_deleted_modes(&self) -> bool {
+        self.log.wants_modes()
     }
 }

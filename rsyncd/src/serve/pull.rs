@@ -4,7 +4,7 @@ use rsync_engine::filter::{Chain, Role, RuleList};
 use rsync_engine::fs::{Dir, Links, NameService, RelPath, RelPathBuf, Tree};
 use rsync_engine::options::ServerRequest;
 use rsync_engine::rules::{RuleFiles, SelectionRules};
-use rsync_engine::send::{Argument, Selection, Send, Source};
+use rsync_engine::send::{Argument, Selection, Send, Source, SourcePath, Unopened};
 use rsync_engine::{Error, IO_GENERAL, Outcome, TextKind};
 use rsync_proto::PeerText;
 use rsync_proto::mux::Message;
@@ -24,20 +24,24 @@ pub(super) fn send(
         Err(error) => return Err(give_up(ready, request, error)),
     };
     let mut arguments = Vec::new();
+    let mut unopened = Vec::new();
     let mut hidden = Vec::new();
     for path in &paths {
         if !client_waits(request, &ready.input) {
             return Err(disconnected(&ready.input));
         }
-        let Some(argument) = argument(&request.root, path, asked.options.relative) else {
+        let Some(asked) = Asked::new(path, asked.options.relative) else {
             continue;
         };
-        let whole = join(&argument.place, &argument.name);
-        let is_dir = argument.contents || is_directory(&request.root, &whole);
+        let whole = asked.whole();
+        let is_dir = asked.split.contents || is_directory(&request.root, &whole);
         if module.excludes_path(&whole, is_dir) {
             hidden.push(whole);
-        } else {
-            arguments.push(argument);
+            continue;
+        }
+        match asked.open(&request.root) {
+            Ok(argument) => arguments.push(argument),
+            Err(directory) => unopened.push(directory),
         }
     }
     // Each argument brings its own.
@@ -65,7 +69,13 @@ pub(super) fn send(
         hidden: Box::new(module.clone()),
     };
     let what = Send {
-        source: Source::Arguments(arguments),
+        source: match unopened.is_empty() {
+            true => Source::Arguments(arguments),
+            false => Source::Partial {
+                arguments,
+                unopened,
+            },
+        },
         selection: Box::new(Visible {
             rules: SelectionRules::new(Chain::new(rules, Role::Sender), files)
                 .counted_in(&request.budget),
@@ -78,56 +88,65 @@ pub(super) fn send(
     rsync_engine::send(session, ready.input, ready.out, what)
 }
 
-/// One path of a pull, split as a client would split it (06-client 1.4); its place is a path in the
-/// module. What does not exist is the engine's to report.
-fn argument(module: &Tree, path: &[u8], relative: bool) -> Option<Argument> {
-    let contents = path.ends_with(b"/") || path == b"." || path.ends_with(b"/.");
-    let (base, rest) = match path.windows(3).position(|window| window == b"/./") {
-        Some(at) if relative => (&path[..at], &path[at + 3..]),
-        _ => (&b""[..], path),
-    };
-    let base = RelPathBuf::resolve(RelPath::ROOT, base).ok()?;
-    let rest = RelPathBuf::resolve(RelPath::ROOT, rest).ok()?;
-    let whole = rest.as_path();
-    let (top, name) = match whole.split() {
-        _ if relative => (base.as_path(), whole.as_bytes()),
-        Some((parent, name)) if !contents => (parent, name.as_bytes()),
-        _ => (whole, &b""[..]),
-    };
-    let implied = relative && !name.is_empty();
-    let name = if name.is_empty() { b"." } else { name };
-    let links = if relative {
-        Links::Beneath
-    } else {
-        Links::Refuse
-    };
-    let shown = path.to_vec();
-    match module.subtree(top, Links::Beneath) {
-        Ok(tree) => {
-            let name = name.to_vec();
-            let prefix = top.as_bytes().to_vec();
-            Some(Argument {
-                tree,
-                links,
-                name,
-                implied,
-                contents,
-                shown,
-                absolute: prefix.clone(),
-                place: prefix,
-            })
+/// One path of a pull, split as a client would split it (06-client 1.4).
+struct Asked<'a> {
+    split: SourcePath<'a>,
+    /// The directory to change into, as a path in the module.
+    directory: RelPathBuf,
+    relative: bool,
+}
+
+impl<'a> Asked<'a> {
+    /// `None` for what cannot be a path in the module.
+    fn new(path: &'a [u8], relative: bool) -> Option<Self> {
+        let split = SourcePath::split(path, relative).ok()?;
+        let directory = RelPathBuf::resolve(RelPath::ROOT, split.directory).ok()?;
+        RelPath::new(split.name.strip_prefix(b"./").unwrap_or(&split.name)).ok()?;
+        Some(Self {
+            split,
+            directory,
+            relative,
+        })
+    }
+
+    /// The path in the module.
+    fn whole(&self) -> Vec<u8> {
+        let name = &self.split.name;
+        join(
+            self.directory.as_path().as_bytes(),
+            name.strip_prefix(b"./").unwrap_or(name),
+        )
+    }
+
+    /// Opens the directory. As rsync does, without the permission to search it there is nothing to be had of it. What
+    /// does not exist in it is the engine's to report.
+    fn open(self, module: &Tree) -> Result<Argument, Unopened> {
+        let mut shown = self.whole();
+        if shown.is_empty() {
+            shown.push(b'.');
+        } else if self.split.contents {
+            shown.push(b'/');
         }
-        // The path from the module's root fails in the same way, and the sender says so.
-        Err(_) => Some(Argument {
-            tree: module.clone(),
-            links: Links::Beneath,
-            name: top.as_bytes().to_vec(),
-            implied: false,
-            contents: true,
-            shown: [top.as_bytes(), b"/"].concat(),
-            absolute: Vec::new(),
-            place: Vec::new(),
-        }),
+        let directory = self.directory.as_path();
+        let tree = module.subtree(directory, Links::Beneath);
+        let tree = tree.and_then(|tree| tree.root().check_search().map(|()| tree));
+        let place = directory.as_bytes().to_vec();
+        match tree {
+            Ok(tree) => Ok(Argument {
+                tree,
+                links: match self.relative {
+                    true => Links::Beneath,
+                    false => Links::Refuse,
+                },
+                name: self.split.name,
+                implied: self.split.implied,
+                contents: self.split.contents,
+                shown,
+                absolute: place.clone(),
+                place,
+            }),
+            Err(errno) => Err(Unopened { path: place, errno }),
+        }
     }
 }
 
@@ -206,35 +225,49 @@ impl NameService for Nameless {
 
 #[cfg(test)]
 mod tests {
+    use rsync_engine::fs::Errno;
+
     use super::*;
 
     #[test]
     fn paths_are_split_as_a_client_would() {
         let dir = tempfile::tempdir().expect("temp dir");
         std::fs::create_dir_all(dir.path().join("a/b")).expect("mkdir");
-        let tree = Tree::open(dir.path()).expect("tree");
-        for (path, relative, prefix, name, contents) in [
-            (".", false, "", ".", true),
-            ("a", false, "", "a", false),
-            ("a/", false, "a", ".", true),
-            ("a/b", false, "a", "b", false),
-            ("a/b/.", false, "a/b", ".", true),
-            ("a/b", true, "", "a/b", false),
-            ("a/./b", true, "a", "b", false),
-            ("none/b", false, "", "none", true),
-            ("none/", false, "", "none", true),
+        let module = Tree::open(dir.path()).expect("tree");
+        for (path, relative, place, name, shown) in [
+            (".", false, "", ".", "."),
+            ("a", false, "", "a", "a"),
+            ("a/", false, "a", ".", "a/"),
+            ("a/b", false, "a", "b", "a/b"),
+            ("a/b/.", false, "a/b", ".", "a/b/"),
+            ("./a/./b", false, "a", "b", "a/b"),
+            ("a/b", true, "", "a/b", "a/b"),
+            ("a/./b", true, "a", "b", "a/b"),
+            ("./a/b/", true, "", "./a/b", "a/b/"),
+            ("a/none", false, "a", "none", "a/none"),
         ] {
-            let argument = argument(&tree, path.as_bytes(), relative).expect("argument");
-            let found = (
-                String::from_utf8(argument.place).expect("text"),
-                String::from_utf8(argument.name).expect("text"),
-            );
+            let asked = Asked::new(path.as_bytes(), relative).expect("a path");
+            let argument = asked.open(&module).expect("a directory");
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             assert_eq!(
-                found,
-                (prefix.to_owned(), name.to_owned()),
+                [
+                    text(&argument.place),
+                    text(&argument.name),
+                    text(&argument.shown)
+                ],
+                [place, name, shown],
                 "{path} {relative}"
             );
-            assert_eq!(argument.contents, contents, "{path}");
+        }
+        for path in ["none/b", "none/"] {
+            let unopened = Asked::new(path.as_bytes(), false)
+                .expect("a path")
+                .open(&module);
+            let unopened = unopened.expect_err("there is none");
+            assert_eq!(
+                (&unopened.path[..], unopened.errno),
+                (&b"none"[..], Errno::NOENT)
+            );
         }
     }
 }

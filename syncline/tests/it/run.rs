@@ -94,7 +94,7 @@ impl Events for Collector {
         let mut seen = self.seen.lock().expect("no panic in events");
         match event {
             Event::Item(item) => seen.items.push(self.line(&item)),
-            Event::Deleted { name, is_dir } => {
+            Event::Deleted { name, is_dir, .. } => {
                 let slash = if is_dir { "/" } else { "" };
                 let name = shown(name);
                 seen.items.push(format!("*deleting   {name}{slash}"));
@@ -220,7 +220,7 @@ fn arguments(sources: &[&str], options: &TransferOptions) -> Source {
         .map(|path| path.as_bytes().to_vec())
         .collect();
     let (arguments, missing) = source::arguments(&sources, options.relative).unwrap();
-    assert_eq!(missing, []);
+    assert!(missing.is_empty(), "{missing:?}");
     Source::Arguments(arguments)
 }
 

@@ -39,8 +39,13 @@ impl ListWriter {
             argument.place.clone(),
             shown,
         );
-        if below_dot && !recursive && !dirs && !std::mem::replace(&mut self.dot_skipped, true) {
-            self.tell(TextKind::Info, b"skipping directory .", out)?;
+        if below_dot {
+            // It does not depend on what follows, which may be missing or hidden.
+            if recursive || dirs {
+                self.directory_entry(root, b".", Marks::IMPLIED, list, out)?;
+            } else if !std::mem::replace(&mut self.dot_skipped, true) {
+                self.tell(TextKind::Info, b"skipping directory .", out)?;
+            }
         }
         let path = relative(name);
         let Ok(path) = RelPath::new(path) else {
@@ -65,7 +70,7 @@ impl ListWriter {
             Ok(stat) => stat,
             // A directory to change into may not miss.
             Err(Errno::NOENT) if options.delete_missing_args && !change_dir => {
-                return self.missing_argument(name, argument, list, out);
+                return self.missing_argument(root, name, argument, list, out);
             }
             Err(Errno::NOENT) if options.ignore_missing_args && !change_dir => return Ok(()),
             Err(errno) => {
@@ -90,9 +95,6 @@ impl ListWriter {
         let is_dot = name == b"." || name == b"/";
         if !is_dot && self.selection.hides(root, path, stat.is_dir()) {
             return Ok(());
-        }
-        if below_dot && (recursive || dirs) {
-            self.directory_entry(root, b".", Marks::IMPLIED, list, out)?;
         }
         if argument.implied {
             let mut seen = HashSet::new();
@@ -128,6 +130,7 @@ impl ListWriter {
     /// receiver to say.
     fn missing_argument(
         &mut self,
+        root: u16,
         name: &[u8],
         argument: &Argument,
         list: &mut FileList,
@@ -145,6 +148,10 @@ impl ListWriter {
             let above = argument.shown.iter().rposition(|&byte| byte == b'/');
             let above = &argument.shown[..above.unwrap_or(0)];
             return self.vanished("link_stat", above, Errno::NOENT, out);
+        }
+        if argument.implied {
+            let mut seen = HashSet::new();
+            self.parents(root, name, &mut seen, Marks::IMPLIED, list, out)?;
         }
         self.missing(name, list, out)
     }
