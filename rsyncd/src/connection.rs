@@ -262,8 +262,10 @@ impl Connection {
                         self.log.warn(text);
                         return Err(End::refuse(&Refusal::UnknownModule(wanted)));
                     };
+                    // A name that the greeting was logged with stays, whatever the module says (04-daemon 8.4).
+                    let named = self.config.reverse_lookup || module.reverse_lookup;
                     self.host.name = match name {
-                        Some(name) if module.reverse_lookup => name.name,
+                        Some(name) if named => name.name,
                         _ => UNDETERMINED.to_vec(),
                     };
                     return Ok(module);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rsync_engine::filter::{Chain, CvsSources, Role, RuleList, RuleSettings};
 use rsync_engine::fs::{IdMapper, IdPolicy, Links, RelPath, RelPathBuf};
-use rsync_engine::options::{ServerRequest, TransferOptions};
+use rsync_engine::options::{Delete, ServerRequest, TransferOptions};
 use rsync_engine::receive::{Destination, LinkTargets, Receive};
 use rsync_engine::rules::{ModuleRules, ProtectionRules, RuleFiles};
 use rsync_engine::{
@@ -131,8 +131,12 @@ fn run(request: SessionRequest) -> Result<Outcome, Error> {
         ready.out.message(&Message::IoTimeout(seconds))?;
         ready.out.flush()?;
     }
-    // In this role whatever the direction, since the rules are read before it is known (07-filters 13).
-    let module = Chain::new(&request.filter, Role::Receiver);
+    let role = if asked.sender {
+        Role::Sender
+    } else {
+        Role::Receiver
+    };
+    let module = Chain::new(&request.filter, role);
     let rules = match read_rules(&mut ready, &request, &asked, &module) {
         Ok(rules) => rules,
         Err(error) => return Err(give_up(ready, &request, error)),
@@ -364,11 +368,19 @@ fn receive(
         Err(error) => return Err(give_up(ready, request, error)),
     };
     let prefix = rel.as_path().as_bytes().to_vec();
-    let session = session(&ready, request, asked.options, prefix.clone());
+    let session = session(&ready, request, asked.options, prefix);
+    let deletes_during = matches!(
+        session.options.delete.resolved(session.protocol().number()),
+        Delete::During | Delete::Delay
+    );
     // Only what is done with names changes: the client sends them if it was not told otherwise.
     let policy = IdPolicy::of_this_thread(request.numeric_ids || session.options.numeric_ids);
     let root = policy.root;
     let chain = Chain::new(rules, Role::Receiver);
+    let files = RuleFiles::Module {
+        tree: request.root.clone(),
+        hidden: Box::new(module.clone()),
+    };
     let link_targets = if request.munge_symlinks {
         LinkTargets::Munged
     } else if request.regime.sanitizes() {
@@ -386,11 +398,8 @@ fn receive(
         asked_for: None,
         protection: Box::new(ProtectionRules::new(
             chain,
-            RuleFiles::Module {
-                tree: request.root.clone(),
-                hidden: Box::new(module.clone()),
-            },
-            ModuleRules::new(module, prefix),
+            files,
+            ModuleRules::new(module, own_files(request), deletes_during),
         )),
         ids: IdMapper::new(policy, Box::new(request.names.clone())),
         root,
@@ -398,6 +407,14 @@ fn receive(
         link_targets,
     };
     rsync_engine::receive(session, ready.input, ready.out, what)
+}
+
+/// Where a module's own per-directory files are read: its rules themselves leave out those that they hide.
+fn own_files(request: &SessionRequest) -> RuleFiles {
+    RuleFiles::Module {
+        tree: request.root.clone(),
+        hidden: Box::new(Chain::new(&RuleList::default(), Role::Receiver)),
+    }
 }
 
 /// The destination of a push: as asked for, and as a path of the module.

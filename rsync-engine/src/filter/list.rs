@@ -41,10 +41,12 @@ pub struct RuleList {
     pub(super) settings: RuleSettings,
     /// The peer sent it: what it says of sides is for the peer (02-file-list 2.5).
     pub(super) received: bool,
+    /// It is a module's: the sides of its rules were looked at when it was made (07-filters 13).
+    pub(super) settled: bool,
     bytes: usize,
     /// What was read for the option in progress.
     files: MergeFiles,
-    notices: Vec<Notice>,
+    pub(super) notices: Vec<Notice>,
 }
 
 /// One entry of a list.
@@ -53,6 +55,8 @@ pub(super) struct Item {
     pub(super) kind: ItemKind,
     /// Added by `-C`, which a server does by itself when it sends.
     pub(super) push_only: bool,
+    /// It stands in a file that an option or another rule names.
+    pub(super) in_file: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -178,6 +182,22 @@ impl RuleList {
         depth: usize,
         read: &mut ReadRules<'_>,
     ) -> Result<(), FilterError> {
+        let before = self.items.len();
+        self.take_parsed(parsed, source, depth, read)?;
+        if depth > 0 {
+            let taken = self.items.iter_mut().skip(before);
+            taken.for_each(|item| item.in_file = true);
+        }
+        Ok(())
+    }
+
+    fn take_parsed(
+        &mut self,
+        parsed: Parsed,
+        source: RuleSource,
+        depth: usize,
+        read: &mut ReadRules<'_>,
+    ) -> Result<(), FilterError> {
         match parsed {
             Parsed::Clear => {
                 self.items.clear();
@@ -232,7 +252,7 @@ impl RuleList {
         self.push_item(ItemKind::DirMerge(merge), push_only)
     }
 
-    fn push(&mut self, kind: ItemKind) -> Result<(), FilterError> {
+    pub(super) fn push(&mut self, kind: ItemKind) -> Result<(), FilterError> {
         self.push_item(kind, false)
     }
 
@@ -245,7 +265,11 @@ impl RuleList {
         if self.items.len() >= MAX_RULES || self.bytes > MAX_RULE_BYTES {
             return Err(FilterError::TooMany);
         }
-        self.items.push(Item { kind, push_only });
+        self.items.push(Item {
+            kind,
+            push_only,
+            in_file: false,
+        });
         Ok(())
     }
 

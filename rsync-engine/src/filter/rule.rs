@@ -87,6 +87,8 @@ pub(super) enum Anchor {
     Below(Arc<[u8]>),
     /// A directory above the transfer root, from which the root has this path.
     Above(Arc<[u8]>),
+    /// The top of a daemon's module. Every pattern of such a rule is compared with the path in the module.
+    Module,
 }
 
 /// Where a rule came from, for the debug output.
@@ -143,6 +145,7 @@ impl Rule {
         let name = subject.name;
         let text = match &self.anchor {
             _ if self.absolute => Some(Text::below(root, name)),
+            Anchor::Module => Some(Text::below(root, name)),
             Anchor::Below(directory) if self.pattern.is_anchored() => {
                 strip_directory(name, directory).map(Text::new)
             }

@@ -20,7 +20,10 @@ pub use notice::{ConfigError, Notice, NoticeKind, Place, Unsupported};
 pub(crate) use value::environment;
 pub use value::{ExpansionError, Text};
 
-use rsync_engine::filter::{FilterError, ModuleParameters, ReadRules, RuleList, module_rules};
+use rsync_engine::filter::{
+    CvsSources, FilterError, ModuleParameters, ReadRules, RuleList, module_rules,
+};
+use rsync_engine::rules::worth_telling;
 
 use load::{Loaded, Section, Values};
 use parameters::Id;
@@ -338,15 +341,28 @@ impl Module {
         let texts = self
             .filter_texts(|text| text.expand(&environment))
             .unwrap_or_default();
-        if let Err(error) = texts.rules(&mut |_| Ok(Vec::new())) {
-            self.closed.get_or_insert_with(|| "filter".into());
-            note(
-                Id::Filter,
-                NoticeKind::Filter {
-                    module: module.clone(),
-                    error: error.to_string(),
-                },
-            );
+        match texts.rules(CvsSources::default(), &mut |_| Ok(Vec::new())) {
+            Ok(mut rules) => {
+                for text in worth_telling(rules.take_notices()) {
+                    note(
+                        Id::Filter,
+                        NoticeKind::FilterRule {
+                            module: module.clone(),
+                            text,
+                        },
+                    );
+                }
+            }
+            Err(error) => {
+                self.closed.get_or_insert_with(|| "filter".into());
+                note(
+                    Id::Filter,
+                    NoticeKind::Filter {
+                        module: module.clone(),
+                        error: error.to_string(),
+                    },
+                );
+            }
         }
         let refusals = Refusals::new(&now(&self.refuse_options), false);
         for word in refusals.unmatched() {
@@ -373,8 +389,12 @@ pub(crate) struct FilterTexts {
 }
 
 impl FilterTexts {
-    /// The rules; `read` opens files of rules.
-    pub(crate) fn rules(&self, read: &mut ReadRules<'_>) -> Result<RuleList, FilterError> {
+    /// The rules; `read` opens files of rules, `cvs` is what `-C` in them adds to its built-in list.
+    pub(crate) fn rules(
+        &self,
+        cvs: CvsSources,
+        read: &mut ReadRules<'_>,
+    ) -> Result<RuleList, FilterError> {
         let parameters = ModuleParameters {
             filter: &self.filter,
             include_from: &self.include_from,
@@ -382,7 +402,7 @@ impl FilterTexts {
             exclude_from: &self.exclude_from,
             exclude: &self.exclude,
         };
-        module_rules(&parameters, read)
+        module_rules(&parameters, cvs, read)
     }
 }
 

@@ -104,6 +104,14 @@ pub enum NoticeKind {
         /// What is wrong.
         error: String,
     },
+    /// A filter rule that is left out.
+    #[error("module {module}: {text}")]
+    FilterRule {
+        /// The module.
+        module: String,
+        /// Which one, and why.
+        text: String,
+    },
     /// A value that closes the module since its default might be too open (04-daemon 22, row 3).
     #[error("module {module} is closed: badly formed \"{name}\"")]
     Closed {

@@ -4,5 +4,6 @@ mod confinement;
 mod handshake;
 mod harness;
 mod lifecycle;
+mod module_filters;
 mod stock;
 mod transfer;
