@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rsync_proto::Protocol;
 use rsync_proto::mux::{FrameHeader, KEEP_ALIVE, Message, Tag};
+use rsync_proto::{PeerText, Protocol};
 
 use crate::error::Error;
 use crate::io_clock::IoClock;
@@ -128,7 +128,8 @@ impl WireOut {
     }
 
     /// Sends a message between data frames. Where the session has no way to say it, nothing happens: a
-    /// protocol 29 client is not framed, and old protocols lack some messages (01-session 9.6, 10.2).
+    /// protocol 29 client is not framed, and old protocols lack some messages (01-session 9.6, 10.2). A text goes out
+    /// without control characters: it may quote a name or what the peer itself has sent.
     ///
     /// # Errors
     /// When the buffer was full and writing it failed.
@@ -137,7 +138,15 @@ impl WireOut {
             return Ok(());
         };
         self.close_frame();
-        if message.put(&mut self.buf, protocol).is_ok() && self.buf.len() >= FLUSH_AT {
+        let put = match message {
+            Message::Text { kind, text } => {
+                let clean = text.without_controls();
+                let text = PeerText(&*clean);
+                Message::Text { kind: *kind, text }.put(&mut self.buf, protocol)
+            }
+            other => other.put(&mut self.buf, protocol),
+        };
+        if put.is_ok() && self.buf.len() >= FLUSH_AT {
             return self.flush();
         }
         Ok(())

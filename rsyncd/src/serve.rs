@@ -214,7 +214,7 @@ fn set_up(
     asked: &ServerRequest,
     compression: bool,
 ) -> Result<Ready, Error> {
-    let clock = Arc::new(IoClock::new(request.timeout));
+    let clock = Arc::clone(&request.clock);
     let clone = || request.stream.try_clone().map_err(connection("set-up"));
     let reader = TcpReader::new(clone()?, Arc::clone(&clock)).map_err(connection("set-up"))?;
     let writer = TcpWriter::new(clone()?, Arc::clone(&clock), asked.options.bwlimit)

@@ -359,6 +359,7 @@ impl RuleList {
             default_perishable: protocol.has_perishable_rules(),
             keeps_sides: role == Role::Receiver,
             rest: Box::default(),
+            words: Box::default(),
         };
         self.push_item(ItemKind::Cvs(list), true)
     }

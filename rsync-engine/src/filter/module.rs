@@ -56,6 +56,12 @@ pub fn module_rules(
         let length = first_rule_len(rest).map_err(|fault| fault.with_source(text))?;
         list.add_text(&rest[..length], Syntax::Rules, read)?;
         rest = skip_space(&rest[length..]);
+        let last = list.items.last_mut().map(|item| &mut item.kind);
+        if let Some(ItemKind::Cvs(mark)) = last {
+            // What follows are words of that list and no rules any more.
+            mark.words = rest.into();
+            break;
+        }
     }
     for (include, file, patterns) in [
         (true, parameters.include_from, parameters.include),

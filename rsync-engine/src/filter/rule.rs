@@ -237,4 +237,6 @@ pub(super) struct CvsMark {
     pub(super) keeps_sides: bool,
     /// Text behind the separator, which only travels.
     pub(super) rest: Box<[u8]>,
+    /// Words that stand behind that in a module's `filter`: more patterns (07-filters 13).
+    pub(super) words: Box<[u8]>,
 }

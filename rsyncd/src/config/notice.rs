@@ -183,6 +183,16 @@ pub enum ConfigError {
         /// The number.
         port: i32,
     },
+    /// A limit of ours that is no number.
+    #[error("{place}: \"{name}\" must be a number from 0 on, not \"{value}\"")]
+    Limit {
+        /// Where.
+        place: Place,
+        /// The parameter.
+        name: &'static str,
+        /// What stands there.
+        value: String,
+    },
     /// Parameters of rsync that we do not have yet; every one of the file.
     #[error("{}", list(.0))]
     Unsupported(Vec<Unsupported>),

@@ -1,5 +1,6 @@
 //! The daemon over real sockets: scripted clients and the stock client, up to the start of a session.
 
+mod admission;
 mod confinement;
 mod handshake;
 mod harness;
