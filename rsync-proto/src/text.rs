@@ -39,7 +39,10 @@ impl<B: AsRef<[u8]>> PeerText<B> {
     #[must_use]
     pub fn without_controls(&self) -> Cow<'_, [u8]> {
         let bytes = self.as_bytes();
-        let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let (line, end) = match bytes.strip_suffix(b"\n") {
+            Some(line) => (line, &b"\n"[..]),
+            None => (bytes, &b""[..]),
+        };
         // Most texts have nothing to escape; all controls of UTF-8 have a byte in one of these ranges.
         if !line
             .iter()
@@ -69,7 +72,7 @@ impl<B: AsRef<[u8]>> PeerText<B> {
                 }
             }
         }
-        out.extend_from_slice(&bytes[line.len()..]);
+        out.extend_from_slice(end);
         Cow::Owned(out)
     }
 

@@ -556,6 +556,8 @@ async fn name_and_ask(
         return (None, asked);
     }
     tokio::select! {
+        // A client that only closed its side is answered, if its name is there.
+        biased;
         name = &mut lookup => (name, asked),
         () = text.gone() => (None, Err(End::Silent)),
     }
