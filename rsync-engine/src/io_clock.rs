@@ -24,8 +24,14 @@ impl IoClock {
     /// A clock that starts now. `None` waits for ever.
     #[must_use]
     pub fn new(timeout: Option<Duration>) -> Self {
+        Self::started(Instant::now(), timeout)
+    }
+
+    /// A clock that started at a moment in the past.
+    #[must_use]
+    pub fn started(start: Instant, timeout: Option<Duration>) -> Self {
         let clock = Self {
-            start: Instant::now(),
+            start,
             last_ms: AtomicU64::new(0),
             timeout_s: AtomicU64::new(0),
             over: AtomicBool::new(false),

@@ -7,7 +7,7 @@ use rsync_proto::PeerText;
 
 use crate::budget::{Budget, Charge};
 use crate::error::Error;
-use crate::filter::{Chain, Notice, Place, Requested, RequestedNames, SentRules};
+use crate::filter::{Chain, FilterError, Notice, Place, Requested, RequestedNames, SentRules};
 use crate::fs::{Atime, Dir, Errno, Links, Name, ReadFile, RelPath, Tree};
 use crate::receive::{NameCheck, Protection, Wanted};
 use crate::send::Selection;
@@ -56,28 +56,43 @@ pub struct ProtectionRules {
     charge: Charge,
 }
 
-/// The rules of a daemon's module; names below the transfer root lie below `prefix` in the module.
-#[derive(Debug, Clone)]
+/// The rules of a daemon's module at the receiving side.
+#[derive(Debug)]
 pub struct ModuleRules {
     chain: Chain,
-    prefix: Vec<u8>,
+    files: RuleFiles,
+    /// Names that per-directory files hide are refused, too, and not only protected from deletion.
+    refuses_by_files: bool,
 }
 
 impl ModuleRules {
-    /// `prefix`: the path of the transfer root in the module, empty for the module itself.
+    /// Rules of `chain`, whose per-directory files are read from `files` where a deletion
+    /// looks at a directory. `None` if there is no rule.
+    ///
+    /// With `refuses_by_files` they also decide what is received there: as in rsync, that is for a session that
+    /// deletes while it transfers (07-filters 13).
     #[must_use]
-    pub fn new(chain: Chain, prefix: Vec<u8>) -> Option<Self> {
-        (!chain.is_empty()).then_some(Self { chain, prefix })
+    pub fn new(chain: Chain, files: RuleFiles, refuses_by_files: bool) -> Option<Self> {
+        (!chain.is_empty()).then_some(Self {
+            chain,
+            files,
+            refuses_by_files,
+        })
     }
 
-    /// Whether the module hides a name of the transfer, or a directory it lies in.
+    /// Whether a name of the transfer must not be deleted, nor one below a directory of that name.
     #[must_use]
-    pub fn excludes(&self, path: RelPath<'_>, is_dir: bool) -> bool {
-        if self.prefix.is_empty() {
-            return self.chain.excludes_path(path.as_bytes(), is_dir);
+    pub fn protects(&self, path: RelPath<'_>, is_dir: bool) -> bool {
+        self.chain.excludes_path(path.as_bytes(), is_dir)
+    }
+
+    /// Whether a name of the transfer must not be received, or lies in a directory that must not.
+    #[must_use]
+    pub fn refuses(&self, path: RelPath<'_>, is_dir: bool) -> bool {
+        match self.refuses_by_files {
+            true => self.chain.excludes_path(path.as_bytes(), is_dir),
+            false => self.chain.list_excludes_path(path.as_bytes(), is_dir),
         }
-        let whole = [&self.prefix[..], b"/", path.as_bytes()].concat();
-        self.chain.excludes_path(&whole, is_dir)
     }
 }
 
@@ -101,6 +116,15 @@ impl SelectionRules {
         self.charge = budget.charge(HELD_AS);
         account(&mut self.charge, &self.chain, &mut self.fault);
         self
+    }
+
+    /// Whether a name is hidden, or a directory of the transfer that it lies in.
+    pub fn hides_path(&mut self, root: u16, path: RelPath<'_>, is_dir: bool) -> bool {
+        if self.chain.is_empty() {
+            return false;
+        }
+        self.go_to(root);
+        self.chain.excludes_path(path.as_bytes(), is_dir)
     }
 
     /// Goes to a root; the directories of the one before are left.
@@ -178,21 +202,22 @@ impl Selection for SelectionRules {
 impl Protection for ProtectionRules {
     fn set_root(&mut self, absolute: &[u8]) {
         self.chain.set_root(absolute);
+        if let Some(module) = &mut self.module {
+            module.chain.set_root(absolute);
+        }
     }
 
     fn enter(&mut self, path: RelPath<'_>, tree: &Tree) {
-        if !self.chain.has_dir_merge() {
-            return;
-        }
-        let absolute = self.chain.root().to_vec();
-        let mut read = |place: Place<'_>, name: &[u8]| {
-            let file = RuleFile { place, name };
-            // A peer may have planted links here.
-            self.files.read(file, &absolute, None, tree, Links::Beneath)
-        };
-        if let Err(error) = self.chain.enter_dir(path.as_bytes(), &mut read) {
-            self.fault
-                .get_or_insert_with(|| Error::request(error.exit_code(), error.to_string()));
+        let module = self.module.as_mut();
+        let chains = module
+            .map(|module| (&mut module.chain, &module.files))
+            .into_iter()
+            .chain([(&mut self.chain, &self.files)]);
+        for (chain, files) in chains {
+            if let Err(error) = enter_received(chain, files, path, tree) {
+                self.fault
+                    .get_or_insert_with(|| Error::request(error.exit_code(), error.to_string()));
+            }
         }
         account(&mut self.charge, &self.chain, &mut self.fault);
     }
@@ -201,7 +226,7 @@ impl Protection for ProtectionRules {
         if self
             .module
             .as_ref()
-            .is_some_and(|module| module.excludes(path, is_dir))
+            .is_some_and(|module| module.protects(path, is_dir))
         {
             return true;
         }
@@ -217,7 +242,7 @@ impl Protection for ProtectionRules {
     fn refuses(&mut self, path: RelPath<'_>, is_dir: bool) -> bool {
         self.module
             .as_ref()
-            .is_some_and(|module| module.excludes(path, is_dir))
+            .is_some_and(|module| module.refuses(path, is_dir))
     }
 
     fn take_fault(&mut self) -> Option<Error> {
@@ -227,6 +252,25 @@ impl Protection for ProtectionRules {
     fn take_notices(&mut self) -> Vec<String> {
         worth_telling(self.chain.take_notices())
     }
+}
+
+/// Takes a chain to a directory at the receiving side.
+fn enter_received(
+    chain: &mut Chain,
+    files: &RuleFiles,
+    path: RelPath<'_>,
+    tree: &Tree,
+) -> Result<(), FilterError> {
+    if !chain.has_dir_merge() {
+        return Ok(());
+    }
+    let absolute = chain.root().to_vec();
+    let mut read = |place: Place<'_>, name: &[u8]| {
+        let file = RuleFile { place, name };
+        // A peer may have planted links here.
+        files.read(file, &absolute, None, tree, Links::Beneath)
+    };
+    chain.enter_dir(path.as_bytes(), &mut read)
 }
 
 /// The lines about rules that were left out. What might be a slip of the pen rsync tells at `-vv` only.

@@ -1,6 +1,5 @@
 //! The outgoing half of a session: stream bytes and messages in frames.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -133,7 +132,8 @@ impl WireOut {
     }
 
     /// Sends a message between data frames. Where the session has no way to say it, nothing happens: a
-    /// protocol 29 client is not framed, and old protocols lack some messages (01-session 9.6, 10.2).
+    /// protocol 29 client is not framed, and old protocols lack some messages (01-session 9.6, 10.2). A text goes out
+    /// without control characters: it may quote a name or what the peer itself has sent.
     ///
     /// # Errors
     /// When the buffer was full and writing it failed.
@@ -144,10 +144,11 @@ impl WireOut {
         self.close_frame();
         let put = match message {
             Message::Text { kind, text } => {
-                let text = PeerText(&*without_control(text.0));
+                let clean = text.without_controls();
+                let text = PeerText(&*clean);
                 Message::Text { kind: *kind, text }.put(&mut self.buf, protocol)
             }
-            message => message.put(&mut self.buf, protocol),
+            other => other.put(&mut self.buf, protocol),
         };
         if put.is_ok() && self.buf.len() >= FLUSH_AT {
             return self.flush();
@@ -272,24 +273,6 @@ impl WireOut {
     }
 }
 
-/// A text in which a name can steer no terminal, whatever the client does with it: control characters other than tab and
-/// newline in the form in which rsync shows them (06-client 3.1).
-fn without_control(text: &[u8]) -> Cow<'_, [u8]> {
-    let steers = |byte: &u8| *byte < 0x20 && !matches!(byte, b'\t' | b'\n');
-    if !text.iter().any(steers) {
-        return Cow::Borrowed(text);
-    }
-    let mut shown = Vec::with_capacity(text.len() + 16);
-    for byte in text {
-        if steers(byte) {
-            shown.extend_from_slice(format!("\\#{byte:03o}").as_bytes());
-        } else {
-            shown.push(*byte);
-        }
-    }
-    Cow::Owned(shown)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -356,12 +339,5 @@ mod tests {
         out.tick().expect("written");
         assert_eq!(*sink.written.lock().expect("no panic"), [4, 1]);
         assert_eq!(out.sent(), KEEP_ALIVE.len() as u64);
-    }
-
-    #[test]
-    fn texts_steer_no_terminal() {
-        let shown = without_control(b"link_stat \"\x1b[31m\r\t\xc3\xa4\xff\"\n");
-        assert_eq!(*shown, *b"link_stat \"\\#033[31m\\#015\t\xc3\xa4\xff\"\n");
-        assert!(matches!(without_control(b"plain\n"), Cow::Borrowed(_)));
     }
 }

@@ -1,5 +1,6 @@
 //! Bytes of a peer on their way to a person (01-session 10.4).
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 /// Text or a name that came from a peer. Its `Display` and `Debug` are always escaped.
@@ -26,6 +27,53 @@ impl<B: AsRef<[u8]>> PeerText<B> {
         let bytes = self.as_bytes();
         let whole = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         whole.split(|&byte| byte == b'\n').map(PeerText)
+    }
+
+    /// The text as it may go to a peer: without the control characters that somebody put in a name, which are
+    /// escaped as in `Display`. All else stays as it is, a newline at the end and bytes that are no UTF-8 too.
+    ///
+    /// ```
+    /// use rsync_proto::text::PeerText;
+    /// assert_eq!(&*PeerText(b"a\x1b[2J\xe9\n").without_controls(), b"a\\#033[2J\xe9\n");
+    /// ```
+    #[must_use]
+    pub fn without_controls(&self) -> Cow<'_, [u8]> {
+        let bytes = self.as_bytes();
+        let (line, end) = match bytes.strip_suffix(b"\n") {
+            Some(line) => (line, &b"\n"[..]),
+            None => (bytes, &b""[..]),
+        };
+        // Most texts have nothing to escape; all controls of UTF-8 have a byte in one of these ranges.
+        if !line
+            .iter()
+            .any(|b| matches!(b, 0..=8 | 10..=0x1f | 0x7f..=0x9f))
+        {
+            return Cow::Borrowed(bytes);
+        }
+        let mut out = Vec::with_capacity(bytes.len() + 16);
+        let escape = |out: &mut Vec<u8>, byte: u8| {
+            out.extend_from_slice(b"\\#");
+            out.extend([6, 3, 0].map(|shift: u8| b'0' + ((byte >> shift) & 7)));
+        };
+        for chunk in line.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                let mut buffer = [0; 4];
+                let encoded = c.encode_utf8(&mut buffer).as_bytes();
+                if c.is_control() && c != '\t' {
+                    encoded.iter().for_each(|&byte| escape(&mut out, byte));
+                } else {
+                    out.extend_from_slice(encoded);
+                }
+            }
+            for &byte in chunk.invalid() {
+                match byte {
+                    0x80..=0x9f => escape(&mut out, byte),
+                    other => out.push(other),
+                }
+            }
+        }
+        out.extend_from_slice(end);
+        Cow::Owned(out)
     }
 
     /// The same text with its own bytes.
@@ -114,6 +162,24 @@ mod tests {
     }
 
     #[test]
+    fn controls_do_not_go_to_a_peer() {
+        let rows: [(&[u8], &[u8]); 6] = [
+            (b"plain\ttext\n", b"plain\ttext\n"),
+            (b"two\nlines\n", b"two\\#012lines\n"),
+            (b"\x1b]0;\x07\x7f", b"\\#033]0;\\#007\\#177"),
+            (b"caf\xe9 \xff\n", b"caf\xe9 \xff\n"),
+            (b"\x9b2J\xc2\x9b", b"\\#2332J\\#302\\#233"),
+            (
+                "gr\u{fc}n \u{30d0}".as_bytes(),
+                "gr\u{fc}n \u{30d0}".as_bytes(),
+            ),
+        ];
+        for (bytes, clean) in rows {
+            assert_eq!(&*PeerText(bytes).without_controls(), clean);
+        }
+    }
+
+    #[test]
     fn lines_keep_empty_ones() {
         let text = PeerText(b"a\n\nb\n");
         let lines: Vec<String> = text.lines().map(|l| l.to_string()).collect();
@@ -125,6 +191,16 @@ mod tests {
         fn nothing_dangerous_gets_out(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             let shown = PeerText(&bytes).to_string();
             prop_assert!(shown.chars().all(|c| c == '\t' || !c.is_control()));
+        }
+
+        #[test]
+        fn what_goes_to_a_peer_has_no_controls(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let text = PeerText(&bytes);
+            let clean = text.without_controls();
+            let line = clean.strip_suffix(b"\n").unwrap_or(&clean);
+            let shown = String::from_utf8_lossy(line);
+            prop_assert!(shown.chars().all(|c| c == '\t' || !c.is_control()));
+            prop_assert!(!line.utf8_chunks().any(|c| c.invalid().iter().any(|b| matches!(b, 0x80..=0x9f))));
         }
 
         #[test]

@@ -1,235 +1,359 @@
-//! How many connections there may be: in all, from one address, in the handshake; and who fails to log in too
-//! often (05-security 18, L-2).
+//! How many connections there may be, and who gives way when there are too many (05-security 18, L-2).
+//!
+//! Connections are counted by address, by network and in all; those that have not begun a session once more, with
+//! lower limits. At a limit it is not always the newcomer who is refused: silence must not keep others out, so the
+//! largest group of strangers loses one of its own first, and a session that stands still may lose its place.
 
-use std::collections::HashMap;
+mod failures;
+
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::limits::{self, Limits};
+use rsync_engine::IoClock;
+use tokio::sync::oneshot;
 
-/// Counts connections.
-#[derive(Debug)]
+use self::failures::Failures;
+use crate::limits::Limits;
+
+/// Who holds which connection.
+#[derive(Debug, Default)]
 pub(crate) struct Admission {
-    limits: Limits,
-    counts: Mutex<Counts>,
+    state: Mutex<State>,
+    failures: Mutex<Failures>,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
-    connections: usize,
-    in_handshake: usize,
-    by_address: HashMap<IpAddr, usize>,
-    failures: HashMap<IpAddr, Failures>,
+struct State {
+    next: u64,
+    held: Vec<Held>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Failures {
+/// One connection.
+#[derive(Debug)]
+struct Held {
+    id: u64,
+    source: Source,
     since: Instant,
-    count: u32,
-    blocked: Option<Instant>,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Its arguments are not there yet. `place`: the lock file in which it has a place of `max connections`.
+    Handshake {
+        end: oneshot::Sender<usize>,
+        place: Option<PathBuf>,
+    },
+    /// Its session runs.
+    Session(Arc<IoClock>),
+    /// It was told to end.
+    Ending,
+}
+
+/// Where a connection comes from, in the two sizes that count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Source {
+    /// Of IPv6 the network of 64 bits, since one host may use all of it.
+    pub(crate) address: IpAddr,
+    /// 24 bits of IPv4, 48 of IPv6: what one customer commonly has.
+    pub(crate) network: IpAddr,
+}
+
+impl Source {
+    pub(crate) fn of(address: IpAddr) -> Self {
+        let cut = |bits: u32| match address {
+            IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & (u128::MAX << (128 - bits))).into()),
+            IpAddr::V4(v4) => IpAddr::V4((v4.to_bits() & (u32::MAX << (32 - bits))).into()),
+        };
+        match address {
+            IpAddr::V4(_) => Self {
+                address,
+                network: cut(24),
+            },
+            IpAddr::V6(_) => Self {
+                address: cut(64),
+                network: cut(48),
+            },
+        }
+    }
+}
+
+/// Which connections a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Group {
+    Address,
+    Network,
+    All,
+}
+
+impl Group {
+    fn holds(self, a: Source, b: Source) -> bool {
+        match self {
+            Self::Address => a.address == b.address,
+            Self::Network => a.network == b.network,
+            Self::All => true,
+        }
+    }
+}
+
+/// How many connections of the same network, then of the same address there are: who has most loses first.
+type Rank = (usize, usize);
+
+/// What a newcomer gets.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub(crate) permit: Permit,
+    /// Gives the limit that was reached when the handshake has to end for others.
+    pub(crate) end: oneshot::Receiver<usize>,
+    /// Sessions that must be cut off to make room.
+    pub(crate) cut_off: Vec<u64>,
 }
 
 /// The right to be connected; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
     admission: Arc<Admission>,
-    address: IpAddr,
-    in_handshake: bool,
+    id: u64,
 }
 
 impl Admission {
-    pub(crate) fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self {
-            limits,
-            counts: Mutex::default(),
-        })
-    }
-
     /// Lets a connection in, or gives the limit that is reached.
-    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, usize> {
-        let address = network(address);
-        let mut counts = self.counts();
-        let from_address = counts.by_address.get(&address).copied().unwrap_or(0);
-        for (count, limit) in [
-            (counts.connections, self.limits.connections),
-            (from_address, self.limits.per_address),
-            (counts.in_handshake, self.limits.in_handshake),
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        source: Source,
+        limits: &Limits,
+        now: Instant,
+    ) -> Result<Admitted, usize> {
+        let mut state = self.state();
+        let mut cut_off = Vec::new();
+        for (group, limit) in [
+            (Group::Address, limits.address_handshakes),
+            (Group::Network, limits.network_handshakes),
+            (Group::All, limits.total_handshakes),
         ] {
-            if limit != 0 && count >= limit {
+            let count = state.count(|held| held.is_handshake() && group.holds(held.source, source));
+            if limit != 0
+                && count >= limit
+                && !state.end_handshake(group, source, limits, limit, now)
+            {
                 return Err(limit);
             }
         }
-        counts.connections += 1;
-        counts.in_handshake += 1;
-        *counts.by_address.entry(address).or_default() += 1;
-        Ok(Permit {
-            admission: Arc::clone(self),
-            address,
-            in_handshake: true,
+        for (group, limit) in [
+            (Group::Address, limits.address_connections),
+            (Group::Network, limits.network_connections),
+            (Group::All, limits.total_connections),
+        ] {
+            let count = state.count(|held| !held.is_ending() && group.holds(held.source, source));
+            if limit != 0
+                && count >= limit
+                && !state.end_handshake(group, source, limits, limit, now)
+            {
+                cut_off.push(state.end_idle_session(group, source, limits).ok_or(limit)?);
+            }
+        }
+        let (end, ended) = oneshot::channel();
+        let id = state.next;
+        state.next += 1;
+        state.held.push(Held {
+            id,
+            source,
+            since: now,
+            phase: Phase::Handshake { end, place: None },
+        });
+        Ok(Admitted {
+            permit: Permit {
+                admission: Arc::clone(self),
+                id,
+            },
+            end: ended,
+            cut_off,
         })
     }
 
-    /// An address has failed too often and has to wait.
-    pub(crate) fn is_blocked(&self, address: IpAddr, now: Instant) -> bool {
-        let counts = self.counts();
-        let until = counts
-            .failures
-            .get(&network(address))
-            .and_then(|f| f.blocked);
-        until.is_some_and(|until| now < until)
+    /// Ends the oldest handshake that has a place in a lock file, if its client has been silent for long.
+    pub(crate) fn free_place(
+        &self,
+        lock_file: &Path,
+        limit: usize,
+        limits: &Limits,
+        now: Instant,
+    ) -> bool {
+        let mut state = self.state();
+        let holds = |held: &&mut Held| matches!(&held.phase, Phase::Handshake { place, .. } if place.as_deref() == Some(lock_file));
+        let silent = state
+            .held
+            .iter_mut()
+            .filter(holds)
+            .min_by_key(|held| held.since);
+        silent
+            .filter(|held| now.duration_since(held.since) >= limits.grace)
+            .map(|held| held.end_handshake(limit))
+            .is_some()
+    }
+
+    /// An address has failed to log in too often and has to wait.
+    pub(crate) fn is_blocked(&self, source: Source, now: Instant) -> bool {
+        self.failures().is_blocked(source, now)
     }
 
     /// Remembers a failed login.
-    pub(crate) fn record_failure(&self, address: IpAddr, now: Instant) {
-        let window = self.limits.auth_window;
-        let mut counts = self.counts();
-        if counts.failures.len() >= limits::FAILURE_TABLE {
-            counts.failures.retain(|_, f| {
-                now < f.since + window || f.blocked.is_some_and(|until| now < until)
-            });
-        }
-        if counts.failures.len() >= limits::FAILURE_TABLE {
-            let oldest = counts
-                .failures
-                .iter()
-                .min_by_key(|(_, f)| f.since)
-                .map(|(address, _)| *address);
-            oldest.and_then(|address| counts.failures.remove(&address));
-        }
-        let fresh = Failures {
-            since: now,
-            count: 0,
-            blocked: None,
-        };
-        let entry = counts.failures.entry(network(address)).or_insert(fresh);
-        if now >= entry.since + window {
-            *entry = fresh;
-        }
-        entry.count += 1;
-        if self.limits.auth_failures != 0 && entry.count >= self.limits.auth_failures {
-            *entry = Failures {
-                since: now,
-                count: 0,
-                blocked: Some(now + window),
-            };
-        }
+    pub(crate) fn record_failure(&self, source: Source, limits: &Limits, now: Instant) {
+        self.failures().record(source, limits, now);
     }
 
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn count(&self, counts: impl Fn(&Held) -> bool) -> usize {
+        self.held.iter().filter(|held| counts(held)).count()
+    }
+
+    fn rank(&self, source: Source, counts: impl Fn(&Held) -> bool) -> Rank {
+        (
+            self.count(|held| counts(held) && Group::Network.holds(held.source, source)),
+            self.count(|held| counts(held) && Group::Address.holds(held.source, source)),
+        )
+    }
+
+    /// Ends a handshake of the group in favour of a newcomer, if there is one that should give way: the oldest of
+    /// the largest group if that is larger than the newcomer's own would be, else one that has taken longer than
+    /// honest clients need. Among equals that are all new, chance decides.
+    fn end_handshake(
+        &mut self,
+        group: Group,
+        source: Source,
+        limits: &Limits,
+        limit: usize,
+        now: Instant,
+    ) -> bool {
+        let own = self.rank(source, Held::is_handshake);
+        let own = (own.0 + 1, own.1 + 1);
+        let mut candidates: Vec<(Rank, usize)> = Vec::new();
+        for (at, held) in self.held.iter().enumerate() {
+            if held.is_handshake() && group.holds(held.source, source) {
+                candidates.push((self.rank(held.source, Held::is_handshake), at));
+            }
+        }
+        let largest = candidates.iter().map(|(rank, _)| *rank).max();
+        let Some(largest) = largest else {
+            return false;
+        };
+        if largest < own {
+            // Nobody has more: the newcomer's own address has to make room.
+            candidates.retain(|&(_, at)| self.held[at].source.address == source.address);
+        } else {
+            candidates.retain(|(rank, _)| *rank == largest);
+        }
+        let oldest = candidates
+            .iter()
+            .map(|&(_, at)| at)
+            .min_by_key(|&at| self.held[at].since);
+        let Some(mut victim) = oldest else {
+            return false;
+        };
+        if largest <= own && now.duration_since(self.held[victim].since) < limits.grace {
+            let Some(chosen) = toss(candidates.len()).filter(|_| largest == own) else {
+                return false;
+            };
+            victim = candidates[chosen].1;
+        }
+        self.held[victim].end_handshake(limit);
+        true
+    }
+
+    /// Takes the place of the session of the group that has stood still for longest among those of whoever has
+    /// most; gives its number.
+    fn end_idle_session(&mut self, group: Group, source: Source, limits: &Limits) -> Option<u64> {
+        let mut best: Option<(Rank, Duration, usize)> = None;
+        for (at, held) in self.held.iter().enumerate() {
+            let Phase::Session(clock) = &held.phase else {
+                continue;
+            };
+            let idle = clock.idle();
+            if idle >= limits.idle_when_full && group.holds(held.source, source) {
+                let rank = self.rank(held.source, |held| !held.is_ending());
+                best = best.max(Some((rank, idle, at)));
+            }
+        }
+        let (_, _, at) = best?;
+        self.held[at].phase = Phase::Ending;
+        Some(self.held[at].id)
+    }
+}
+
+/// One of `count`, or nobody, with equal chances for both.
+fn toss(count: usize) -> Option<usize> {
+    let random = usize::try_from(getrandom::u32().ok()?).ok()?;
+    (random % 2 == 0 && count > 0).then(|| random / 2 % count)
+}
+
+impl Held {
+    fn is_handshake(&self) -> bool {
+        matches!(self.phase, Phase::Handshake { .. })
+    }
+
+    fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Ending)
+    }
+
+    fn end_handshake(&mut self, limit: usize) {
+        if let Phase::Handshake { end, .. } = std::mem::replace(&mut self.phase, Phase::Ending) {
+            // It may have ended by itself just now.
+            let _ = end.send(limit);
+        }
     }
 }
 
 impl Permit {
+    /// The number of the connection in [`Admitted::cut_off`].
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The connection has a place of `max connections`; its time begins anew.
+    pub(crate) fn took_place(&self, lock_file: &Path) {
+        self.change(|held| {
+            held.since = Instant::now();
+            if let Phase::Handshake { place, .. } = &mut held.phase {
+                *place = Some(lock_file.to_owned());
+            }
+        });
+    }
+
     /// The handshake is over; the connection goes on as a session.
-    pub(crate) fn handshake_done(&mut self) {
-        if std::mem::take(&mut self.in_handshake) {
-            self.admission.counts().in_handshake -= 1;
-        }
+    pub(crate) fn session_started(&self, clock: Arc<IoClock>) {
+        self.change(|held| {
+            if held.is_handshake() {
+                held.phase = Phase::Session(clock);
+            }
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Held)) {
+        let mut state = self.admission.state();
+        let held = state.held.iter_mut().find(|held| held.id == self.id);
+        held.map(change);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.handshake_done();
-        let mut counts = self.admission.counts();
-        counts.connections -= 1;
-        if let Some(count) = counts.by_address.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                counts.by_address.remove(&self.address);
-            }
+        let mut state = self.admission.state();
+        if let Some(at) = state.held.iter().position(|held| held.id == self.id) {
+            state.held.swap_remove(at);
         }
-    }
-}
-
-/// Who counts as one address: of IPv6 the network of 64 bits, since one host may use all of it.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
-        v4 => v4,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    fn address(text: &str) -> IpAddr {
-        text.parse().expect("address")
-    }
-
-    #[test]
-    fn each_limit_counts_and_is_given_back() {
-        let limits = Limits {
-            connections: 3,
-            per_address: 2,
-            in_handshake: 2,
-            ..Limits::default()
-        };
-        let admission = Admission::new(limits);
-        let (a, b) = (address("10.0.0.1"), address("10.0.0.2"));
-        let mut first = admission.admit(a).expect("first");
-        let _second = admission.admit(a).expect("second");
-        assert_eq!(
-            admission.admit(b).map(drop),
-            Err(2),
-            "two are in the handshake"
-        );
-        first.handshake_done();
-        assert_eq!(admission.admit(a).map(drop), Err(2), "two from one address");
-        let mut third = admission.admit(b).expect("third");
-        third.handshake_done();
-        assert_eq!(
-            admission.admit(address("10.0.0.3")).map(drop),
-            Err(3),
-            "three in all"
-        );
-        drop(first);
-        assert!(admission.admit(a).is_ok());
-    }
-
-    #[test]
-    fn one_ipv6_network_is_one_address() {
-        let admission = Admission::new(Limits {
-            per_address: 1,
-            ..Limits::default()
-        });
-        let _permit = admission.admit(address("2001:db8::1")).expect("first");
-        assert!(admission.admit(address("2001:db8::2")).is_err());
-        assert!(admission.admit(address("2001:db8:0:1::1")).is_ok());
-    }
-
-    #[test]
-    fn many_failures_block_for_a_while() {
-        let window = Duration::from_secs(60);
-        let admission = Admission::new(Limits {
-            auth_failures: 2,
-            auth_window: window,
-            ..Limits::default()
-        });
-        let (a, start) = (address("10.0.0.1"), Instant::now());
-        admission.record_failure(a, start);
-        admission.record_failure(a, start + window);
-        assert!(
-            !admission.is_blocked(a, start + window),
-            "the first is too long ago"
-        );
-        admission.record_failure(a, start + window);
-        assert!(admission.is_blocked(a, start + window));
-        assert!(!admission.is_blocked(address("10.0.0.2"), start + window));
-        assert!(!admission.is_blocked(a, start + window * 2));
-    }
-
-    #[test]
-    fn the_table_of_failures_is_bounded() {
-        let admission = Admission::new(Limits::default());
-        let start = Instant::now();
-        for i in 0..limits::FAILURE_TABLE as u32 + 10 {
-            admission.record_failure(IpAddr::V4(i.into()), start);
-        }
-        assert_eq!(admission.counts().failures.len(), limits::FAILURE_TABLE);
-    }
-}
+mod tests;

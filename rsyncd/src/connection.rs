@@ -7,9 +7,11 @@ mod login;
 mod plan;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rsync_engine::IoClock;
 use rsync_proto::auth::AuthDigest;
 use rsync_proto::greeting::{Greeting, put_greeting};
 use rsync_proto::limits::GREETING_LINE;
@@ -17,7 +19,7 @@ use rsync_proto::replies::{self, Refusal};
 use rsync_proto::request::Request;
 use rsync_proto::{Protocol, Violation};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout_at;
 
 use self::arguments::Arguments;
@@ -27,22 +29,24 @@ use crate::admission::Permit;
 use crate::auth::Access;
 use crate::config::{Config, Module, describe};
 use crate::confine::Entered;
-use crate::limits;
+use crate::limits::{self, Limits};
 use crate::line::{LineError, TextStream};
 use crate::log::Log;
 use crate::motd;
 use crate::request;
-use crate::resolve::{ClientName, SystemResolver, client_name};
+use crate::resolve::ClientName;
 use crate::server::Shared;
 use crate::session::{SessionRequest, Waiting};
 use crate::slots::{self, SlotError};
-use crate::text::escape;
+use crate::text::{escape, escape_into};
 use crate::variables::{Unusable, Variables};
 
 /// How a connection ends that does not become a session.
 enum End {
-    /// These lines, then close.
+    /// This line, then close.
     Say(Vec<u8>),
+    /// The list of modules, then close.
+    List(Vec<u8>),
     /// Close without a word.
     Silent,
     /// The time is up.
@@ -53,11 +57,19 @@ impl End {
     fn refuse(refusal: &Refusal<'_>) -> Self {
         let mut line = Vec::new();
         refusal.put(&mut line);
-        Self::Say(line)
+        Self::line(&line)
     }
 
     fn error(text: impl std::fmt::Display) -> Self {
-        Self::Say(format!("@ERROR: {text}\n").into_bytes())
+        Self::line(format!("@ERROR: {text}\n").as_bytes())
+    }
+
+    /// A line that may quote the client: no control character of it comes back.
+    fn line(line: &[u8]) -> Self {
+        let mut escaped = Vec::with_capacity(line.len());
+        escape_into(&mut escaped, line.strip_suffix(b"\n").unwrap_or(line));
+        escaped.push(b'\n');
+        Self::Say(escaped)
     }
 }
 
@@ -87,36 +99,50 @@ impl From<Unusable> for End {
 
 const CONFIGURATION_ERROR: &str = "daemon configuration error -- contact admin";
 
+/// What the accept task found out about a connection.
+pub(crate) struct Accepted {
+    pub(crate) stream: TcpStream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) number: u32,
+    pub(crate) permit: Permit,
+    /// Gives the limit when the handshake has to make room.
+    pub(crate) end: oneshot::Receiver<usize>,
+}
+
 /// Serves a connection up to the start of its session, or to its end. `done` is held as long as the connection
 /// lives, session included.
-pub(crate) async fn serve(
-    shared: Arc<Shared>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    mut permit: Permit,
-    number: u32,
-    done: mpsc::Sender<()>,
-) {
-    let config = shared.current_config();
-    let log = shared.log_of(&config).numbered(number);
+pub(crate) async fn serve(shared: Arc<Shared>, accepted: Accepted, done: mpsc::Sender<()>) {
+    let (config, limits) = shared.current_config();
+    let Accepted {
+        stream,
+        peer,
+        number,
+        permit,
+        mut end,
+    } = accepted;
+    let log = shared
+        .log_of(&config)
+        .numbered(number)
+        .of_strangers(limits.log_rate);
     log.rotate();
     let mut stop = shared.stop.subscribe();
-    let handshake = shared.limits.handshake;
     let mut connection = Connection {
         host: Host::new(peer),
         text: TextStream::new(stream),
         config,
+        limits,
         log,
         shared,
         number,
     };
     let result = tokio::select! {
-        result = connection.handshake(&mut permit, done) => result,
+        result = connection.handshake(&permit, done) => result,
+        limit = &mut end => Err(connection.gives_way(limit.unwrap_or(0))),
         _ = stop.wait_for(|stop| *stop) => return,
     };
     let line = match result {
         Ok(handover) => return handover(connection.text, permit),
-        Err(End::Say(line)) => line,
+        Err(End::Say(line) | End::List(line)) => line,
         Err(End::Silent) => return,
         Err(End::Deadline) => {
             return connection
@@ -124,8 +150,8 @@ pub(crate) async fn serve(
                 .warn("[Receiver] daemon handshake timeout -- exiting");
         }
     };
-    // Nobody has to read what we say.
-    let _ = tokio::time::timeout(handshake, async {
+    // Nobody has to read what we say, nor may it take as long as a handshake: others wait for the place.
+    let _ = tokio::time::timeout(limits::LAST_WORDS, async {
         if connection.text.write(&line).await.is_ok() {
             connection.text.close().await;
         }
@@ -147,6 +173,7 @@ pub(crate) async fn refuse_overload(stream: TcpStream, limit: usize) {
 struct Connection {
     shared: Arc<Shared>,
     config: Arc<Config>,
+    limits: Arc<Limits>,
     log: Log,
     number: u32,
     host: Host,
@@ -165,23 +192,27 @@ type Handover = Box<dyn FnOnce(TextStream, Permit) + Send>;
 impl Connection {
     async fn handshake(
         &mut self,
-        permit: &mut Permit,
+        permit: &Permit,
         done: mpsc::Sender<()>,
     ) -> Result<Handover, End> {
         let deadline = self.deadline(self.config.timeout);
         let (agreed, module) = timeout_at(deadline, self.choose_module()).await??;
         let mut variables = self.variables(&module);
         self.check_access(&module, &variables).await?;
-        let slot = self.take_slot(&module, &variables)?;
 
         let deadline = self.deadline(module.timeout);
         let user = timeout_at(deadline, self.authenticate(&agreed, &module, &variables)).await??;
         let (user, access) = user.map_or((None, None), |(user, access)| (Some(user), access));
         variables.user = user.clone();
+        // Not before the login: a stranger must not hold the place of those who may come in.
+        let slot = self.take_slot(&module, &variables, permit).await?;
+        if user.is_some() {
+            self.log = self.log.of_users();
+        }
         let read_only = access.map_or(module.read_only, |access| access == Access::ReadOnly);
 
         let plan = self.plan(&module, &mut variables, user, read_only).await?;
-        let place = self.shared.track(&self.text);
+        let place = self.shared.track(permit.id(), &self.text);
         let name = format!("{} {}", escape(&module.name), self.host.address);
         let guards = Box::new((slot, place, done));
         let waiting = Waiting::start(name, plan.cell.clone(), plan.log.clone(), guards).await;
@@ -189,14 +220,25 @@ impl Connection {
 
         let deadline = self.deadline(module.timeout);
         let arguments = timeout_at(deadline, self.read_arguments(agreed.protocol)).await??;
-        permit.handshake_done();
         Ok(self.hand_over(waiting, plan, &agreed, &arguments))
     }
 
     /// The end of a phase of the handshake: a timeout can only shorten it.
     fn deadline(&self, timeout: Option<Duration>) -> tokio::time::Instant {
-        let most = self.shared.limits.handshake;
+        let most = match self.limits.handshake {
+            Duration::ZERO => limits::NO_DEADLINE,
+            most => most,
+        };
         tokio::time::Instant::now() + timeout.map_or(most, |t| t.min(most))
+    }
+
+    /// The handshake ends so that another can begin.
+    fn gives_way(&self, limit: usize) -> End {
+        self.log.warn(format!(
+            "max connections ({limit}) reached: {} has not finished its handshake",
+            self.host.address
+        ));
+        End::refuse(&Refusal::MaxConnections(limit as i64))
     }
 
     async fn choose_module(&mut self) -> Result<(Agreed, Arc<Module>), End> {
@@ -206,25 +248,20 @@ impl Connection {
             let file = Variables::default().expand_path(file)?;
             hello.extend(motd::message(&file));
         }
-        // A slow name server must not keep the greeting back.
+        let shared = Arc::clone(&self.shared);
         let address = self.host.address;
         let lookup = async {
             if self.config.early_lookup {
-                Some(client_name(address).await)
+                Some(shared.lookups.client_name(address).await)
             } else {
                 None
             }
         };
-        let text = &mut self.text;
-        let greeting = async {
-            text.write(&hello).await.map_err(LineError::Io)?;
-            text.line(GREETING_LINE).await
-        };
-        let (name, greeting) = tokio::join!(lookup, greeting);
+        let (name, asked) = name_and_ask(lookup, &mut self.text, &hello).await;
         self.log_connect(name.as_ref());
-        let greeting = parse_greeting(&greeting?)?;
-        let module = self.read_request(name).await?;
-        Ok((greeting, module))
+        let (agreed, request) = asked?;
+        let module = self.answer(request, name)?;
+        Ok((agreed, module))
     }
 
     fn log_connect(&mut self, name: Option<&ClientName>) {
@@ -239,38 +276,36 @@ impl Connection {
         self.log.info([b"connect from ", &self.who()[..]].concat());
     }
 
-    async fn read_request(&mut self, name: Option<ClientName>) -> Result<Arc<Module>, End> {
-        loop {
-            let line = self.text.line(GREETING_LINE).await?;
-            match Request::parse(&line) {
-                Err(_) => return Err(End::refuse(&Refusal::EarlyInputLength)),
-                // No module has a program to give it to.
-                Ok(Request::EarlyInput(len)) => self.text.skip(len).await?,
-                Ok(Request::List) => {
-                    self.log
-                        .info([b"module-list request from ", &self.who()[..]].concat());
-                    let mut list = motd::listing(&self.config);
-                    list.extend_from_slice(replies::EXIT);
-                    return Err(End::Say(list));
-                }
-                Ok(Request::Unknown(line)) => {
-                    return Err(End::refuse(&Refusal::UnknownCommand(line)));
-                }
-                Ok(Request::Module(wanted)) => {
-                    let Some(module) = self.config.module(wanted).cloned() else {
-                        let text =
-                            [b"unknown module '", wanted, b"' tried from ", &self.who()].concat();
-                        self.log.warn(text);
-                        return Err(End::refuse(&Refusal::UnknownModule(wanted)));
-                    };
-                    self.host.name = match name {
-                        Some(name) if module.reverse_lookup => name.name,
-                        _ => UNDETERMINED.to_vec(),
-                    };
-                    return Ok(module);
-                }
+    /// The module that is asked for; anything else ends here.
+    fn answer(&mut self, asked: Asked, name: Option<ClientName>) -> Result<Arc<Module>, End> {
+        let wanted = match asked {
+            Asked::List => {
+                self.log
+                    .info([b"module-list request from ", &self.who()[..]].concat());
+                let mut list = motd::listing(&self.config);
+                list.extend_from_slice(replies::EXIT);
+                return Err(End::List(list));
             }
-        }
+            Asked::Module(wanted) => wanted,
+        };
+        let Some(module) = self.config.module(&wanted).cloned() else {
+            let text = [
+                b"unknown module '",
+                &wanted[..],
+                b"' tried from ",
+                &self.who(),
+            ]
+            .concat();
+            self.log.warn(text);
+            return Err(End::refuse(&Refusal::UnknownModule(&wanted)));
+        };
+        // A name that the greeting was logged with stays, whatever the module says (04-daemon 8.4).
+        let named = self.config.reverse_lookup || module.reverse_lookup;
+        self.host.name = match name {
+            Some(name) if named => name.name,
+            _ => UNDETERMINED.to_vec(),
+        };
+        Ok(module)
     }
 
     async fn check_access(&mut self, module: &Module, variables: &Variables) -> Result<(), End> {
@@ -281,7 +316,7 @@ impl Connection {
             &deny,
             &self.host,
             module.forward_lookup,
-            &SystemResolver,
+            &self.shared.lookups,
         )
         .await;
         let name = &module.name[..];
@@ -319,11 +354,36 @@ impl Connection {
         }
     }
 
-    fn take_slot(&self, module: &Module, variables: &Variables) -> Result<slots::Slot, End> {
+    /// A place of `max connections`. Where there is none, a client that got its OK and then says nothing gives way.
+    async fn take_slot(
+        &self,
+        module: &Module,
+        variables: &Variables,
+        permit: &Permit,
+    ) -> Result<slots::Slot, End> {
         let file = variables.expand_path(&module.lock_file)?;
-        slots::take(&file, module.max_connections).map_err(|error| match error {
+        let max = module.max_connections;
+        let mut slot = slots::take(&file, max);
+        let full = |slot: &Result<_, _>| matches!(slot, Err(SlotError::Full));
+        if full(&slot) && self.free_place(&file, max) {
+            // The thread of the one who had it lets go of it.
+            for _ in 0..limits::PLACE_TRIES {
+                tokio::time::sleep(limits::PLACE_PAUSE).await;
+                slot = slots::take(&file, max);
+                if !full(&slot) {
+                    break;
+                }
+            }
+        }
+        let error = match slot {
+            Ok(slot) => {
+                permit.took_place(&file);
+                return Ok(slot);
+            }
+            Err(error) => error,
+        };
+        Err(match error {
             SlotError::Full => {
-                let max = module.max_connections;
                 self.log.warn(format!("max connections ({max}) reached"));
                 End::refuse(&Refusal::MaxConnections(max.into()))
             }
@@ -336,6 +396,12 @@ impl Connection {
                 End::refuse(&Refusal::LockFile)
             }
         })
+    }
+
+    fn free_place(&self, lock_file: &Path, max: i32) -> bool {
+        let (admission, limits) = (&self.shared.admission, &self.limits);
+        usize::try_from(max)
+            .is_ok_and(|max| admission.free_place(lock_file, max, limits, Instant::now()))
     }
 
     /// The last step: everything goes to the thread.
@@ -394,6 +460,11 @@ impl Connection {
             .into_iter()
             .flatten()
             .min();
+        let idle = match module.idle_timeout.unwrap_or(self.limits.idle) {
+            Duration::ZERO => None,
+            idle => Some(idle),
+        };
+        let clock = Arc::new(IoClock::new(timeout.or(idle)));
         let (peer, names, runner) = (
             self.host.clone(),
             self.shared.names.clone(),
@@ -412,6 +483,7 @@ impl Connection {
                     return shared_log.warn(format!("connection lost: {}", describe(&error)));
                 }
             };
+            permit.session_started(Arc::clone(&clock));
             let write_only = module.write_only;
             let session = move |Entered { root, umask }| SessionRequest {
                 module,
@@ -431,6 +503,7 @@ impl Connection {
                 user,
                 names,
                 log,
+                clock,
                 stream,
                 unread,
                 budget,
@@ -456,6 +529,58 @@ impl Connection {
             format!(" ({})", self.host.address).as_bytes(),
         ]
         .concat()
+    }
+}
+
+/// What a client asks for.
+enum Asked {
+    List,
+    Module(Vec<u8>),
+}
+
+/// Greets a client and reads what it asks for while its name is looked up. A slow name server keeps neither the
+/// greeting back nor the place of a client that has gone: its name is not waited for.
+async fn name_and_ask(
+    lookup: impl Future<Output = Option<ClientName>>,
+    text: &mut TextStream,
+    hello: &[u8],
+) -> (Option<ClientName>, Result<(Agreed, Asked), End>) {
+    let mut lookup = std::pin::pin!(lookup);
+    let asked = {
+        let asking = async {
+            text.write(hello).await?;
+            ask(text).await
+        };
+        let mut asking = std::pin::pin!(asking);
+        tokio::select! {
+            name = &mut lookup => return (name, asking.await),
+            asked = &mut asking => asked,
+        }
+    };
+    if matches!(asked, Err(End::Silent)) {
+        return (None, asked);
+    }
+    tokio::select! {
+        // A client that only closed its side is answered, if its name is there.
+        biased;
+        name = &mut lookup => (name, asked),
+        () = text.gone() => (None, Err(End::Silent)),
+    }
+}
+
+/// Reads the client's greeting and its request.
+async fn ask(text: &mut TextStream) -> Result<(Agreed, Asked), End> {
+    let agreed = parse_greeting(&text.line(GREETING_LINE).await?)?;
+    loop {
+        let line = text.line(GREETING_LINE).await?;
+        match Request::parse(&line) {
+            Err(_) => return Err(End::refuse(&Refusal::EarlyInputLength)),
+            // No module has a program to give it to.
+            Ok(Request::EarlyInput(len)) => text.skip(len).await?,
+            Ok(Request::List) => return Ok((agreed, Asked::List)),
+            Ok(Request::Unknown(line)) => return Err(End::refuse(&Refusal::UnknownCommand(line))),
+            Ok(Request::Module(wanted)) => return Ok((agreed, Asked::Module(wanted.to_vec()))),
+        }
     }
 }
 

@@ -73,24 +73,73 @@ pub(crate) fn all_memory() -> u64 {
     machine_memory() / 2
 }
 
-/// What a daemon allows; every number can be changed, 0 switches a count off.
+/// Bytes of a client that are read ahead while its name is looked up.
+pub(crate) const UNREAD: usize = 64 << 10;
+
+/// How long a client may take to read a refusal.
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// The end of a phase of the handshake where `handshake timeout = 0` asks for none.
+pub(crate) const NO_DEADLINE: Duration = Duration::from_secs(1 << 30);
+
+/// How often, and after which pauses, a place is looked for that somebody was made to leave.
+pub(crate) const PLACE_TRIES: u32 = 50;
+/// See [`PLACE_TRIES`].
+pub(crate) const PLACE_PAUSE: Duration = Duration::from_millis(20);
+
+/// Failed logins from one IPv6 network, in those of one address: a customer has thousands of addresses.
+pub(crate) const NETWORK_FAILURES: u32 = 10;
+
+/// Name lookups that run at once, whoever waits for them: they cannot be called off.
+pub(crate) const LOOKUPS: usize = 32;
+
+/// Log lines of strangers that may come at once, in seconds of [`Limits::log_rate`].
+pub(crate) const LOG_BURST: u32 = 20;
+
+/// Bytes of a stranger's line in the log that count as one line.
+pub(crate) const STRANGER_LINE: usize = 256;
+
+/// How long left-out lines are counted before a line says how many there were.
+pub(crate) const LEFT_OUT: Duration = Duration::from_secs(10);
+
+/// Addresses whose left-out failures to log in are counted apart.
+pub(crate) const LEFT_OUT_ADDRESSES: usize = 1024;
+
+/// What a daemon allows; every number can be changed, 0 switches a count off. The configuration wins
+/// (docs/daemon.md).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at once, handshakes included.
-    pub connections: usize,
-    /// Connections at once from one address.
-    pub per_address: usize,
-    /// Connections at once that have not got their `@RSYNCD: OK` yet.
-    pub in_handshake: usize,
-    /// The longest that each phase of the handshake may take: up to the module line; the authentication; the
-    /// arguments. The module's `timeout` can only shorten it (04-daemon 17).
+    /// `total connections`: at once, handshakes included.
+    pub total_connections: usize,
+    /// `network connections`: at once from one network, 24 bits of IPv4 or 48 of IPv6.
+    pub network_connections: usize,
+    /// `address connections`: at once from one address, of IPv6 64 bits.
+    pub address_connections: usize,
+    /// `total handshakes`: connections at once whose arguments have not come yet.
+    pub total_handshakes: usize,
+    /// `network handshakes`.
+    pub network_handshakes: usize,
+    /// `address handshakes`.
+    pub address_handshakes: usize,
+    /// `handshake timeout`: the longest that each phase of the handshake may take: up to the module line; the
+    /// authentication; the arguments. The module's `timeout` can only shorten it (04-daemon 17).
     pub handshake: Duration,
+    /// `idle timeout`: how long a session of a module without a `timeout` may stand still; zero is for ever.
+    pub idle: Duration,
     /// Failed authentications are answered after this time.
     pub auth_delay: Duration,
-    /// Failed authentications of one address within [`Self::auth_window`], before it is refused for as long.
+    /// `auth failures`: failed authentications of one address within [`Self::auth_window`], before it is refused
+    /// for as long.
     pub auth_failures: u32,
     /// See [`Self::auth_failures`].
     pub auth_window: Duration,
+    /// `log rate`: lines a second that clients who have not logged in may cause, all together.
+    pub log_rate: u32,
+    /// A handshake that has taken so long may have to make room for another: honest clients are done, unless a person
+    /// types a password.
+    pub grace: Duration,
+    /// A session that has stood still for so long may lose its place when the daemon is full.
+    pub idle_when_full: Duration,
     /// How long running sessions may go on after shutdown was asked for.
     pub drain: Duration,
 }
@@ -98,13 +147,20 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 512,
-            per_address: 64,
-            in_handshake: 128,
+            total_connections: 512,
+            network_connections: 256,
+            address_connections: 64,
+            total_handshakes: 128,
+            network_handshakes: 64,
+            address_handshakes: 16,
             handshake: Duration::from_secs(60),
+            idle: Duration::from_secs(3600),
             auth_delay: Duration::from_millis(250),
             auth_failures: 10,
             auth_window: Duration::from_secs(60),
+            log_rate: 50,
+            grace: Duration::from_secs(2),
+            idle_when_full: Duration::from_secs(60),
             drain: Duration::from_secs(30),
         }
     }

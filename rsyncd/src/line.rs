@@ -105,6 +105,14 @@ impl TextStream {
         let _ = tokio::time::timeout(limits::DRAIN, drain).await;
     }
 
+    /// Waits until the peer is gone. What it says meanwhile is kept, up to a bound beyond which nobody listens.
+    pub(crate) async fn gone(&mut self) {
+        while self.unread.len() < limits::UNREAD && self.fill().await.is_ok() {}
+        if self.unread.len() >= limits::UNREAD {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// The socket as a blocking one, and the bytes that were read already.
     pub(crate) fn into_blocking(self) -> io::Result<(std::net::TcpStream, Vec<u8>)> {
         let stream = self.stream.into_std()?;

@@ -2,18 +2,23 @@
 //!
 //! A line never waits for the disk: when the queue is full it is dropped and counted.
 
+mod strangers;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rsync_engine::fs::FileId;
 
+use self::strangers::Strangers;
 use crate::config::describe;
 use crate::limits;
 use crate::logfmt::local_time;
@@ -56,6 +61,8 @@ enum Job {
         number: u32,
         text: Vec<u8>,
     },
+    /// Lines of strangers are left out from now on; where to say so, and as whom.
+    LeftOut(Arc<Destination>, u32),
     /// Look whether a file was renamed away.
     Rotate,
     Flush(SyncSender<()>),
@@ -66,6 +73,9 @@ enum Job {
 struct Hub {
     queue: SyncSender<Job>,
     dropped: AtomicU64,
+    strangers: Arc<Mutex<Strangers>>,
+    /// The daemon's own number.
+    number: u32,
 }
 
 /// A log to write to: a destination, and the number that stands between brackets in each line. Clones are cheap.
@@ -74,6 +84,8 @@ pub struct Log {
     hub: Arc<Hub>,
     to: Arc<Destination>,
     number: u32,
+    /// Its lines are caused by somebody who has not logged in: they share a rate, in lines a second.
+    strangers: Option<u32>,
 }
 
 impl Log {
@@ -84,17 +96,21 @@ impl Log {
     /// No thread can be started.
     pub(crate) fn start(to: Destination, number: u32) -> std::io::Result<Self> {
         let (queue, jobs) = sync_channel(limits::LOG_QUEUE);
+        let strangers = Arc::<Mutex<Strangers>>::default();
         let hub = Arc::new(Hub {
             queue,
             dropped: AtomicU64::new(0),
+            strangers: Arc::clone(&strangers),
+            number,
         });
         std::thread::Builder::new()
             .name("log".into())
-            .spawn(move || Writer::default().run(&jobs))?;
+            .spawn(move || Writer::default().run(&jobs, &strangers))?;
         Ok(Self {
             hub,
             to: Arc::new(to),
             number,
+            strangers: None,
         })
     }
 
@@ -116,6 +132,23 @@ impl Log {
         }
     }
 
+    /// The same destination for lines that somebody causes who has not logged in: all such logs together write
+    /// `rate` lines a second, any number if it is 0.
+    pub(crate) fn of_strangers(&self, rate: u32) -> Self {
+        Self {
+            strangers: Some(rate),
+            ..self.clone()
+        }
+    }
+
+    /// The same destination for lines of somebody who has logged in.
+    pub(crate) fn of_users(&self) -> Self {
+        Self {
+            strangers: None,
+            ..self.clone()
+        }
+    }
+
     /// The number between brackets.
     #[must_use]
     pub fn number(&self) -> u32 {
@@ -124,12 +157,39 @@ impl Log {
 
     /// Writes a line. Control characters are escaped here.
     pub fn line(&self, priority: Priority, text: impl AsRef<[u8]>) {
-        let mut escaped = Vec::with_capacity(text.as_ref().len());
-        escape_into(&mut escaped, text.as_ref());
+        self.checked_line(priority, text.as_ref(), None);
+    }
+
+    /// Writes a line about a failed login from an address.
+    pub(crate) fn auth_failure(&self, address: IpAddr, text: impl AsRef<[u8]>) {
+        self.checked_line(Priority::Warning, text.as_ref(), Some(address));
+    }
+
+    fn checked_line(&self, priority: Priority, text: &[u8], failed: Option<IpAddr>) {
+        if self
+            .strangers
+            .is_some_and(|rate| !self.has_room(rate, text.len(), failed))
+        {
+            return;
+        }
+        let mut escaped = Vec::with_capacity(text.len());
+        escape_into(&mut escaped, text);
         self.escaped_line(priority, escaped);
     }
 
-    /// Writes a line whose parts are escaped already.
+    /// Whether a stranger's line may be written; if not it is counted.
+    fn has_room(&self, rate: u32, len: usize, failed: Option<IpAddr>) -> bool {
+        let hub = &self.hub;
+        let mut strangers = hub.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = strangers.take(rate, len, failed, Instant::now());
+        if !room && !strangers.announced {
+            let job = Job::LeftOut(Arc::clone(&self.to), hub.number);
+            strangers.announced = hub.queue.try_send(job).is_ok();
+        }
+        room
+    }
+
+    /// Writes a line whose parts are escaped already; no rate holds for it.
     pub(crate) fn escaped_line(&self, priority: Priority, text: Vec<u8>) {
         let missed = self.hub.dropped.swap(0, Ordering::Relaxed);
         if missed > 0 {
@@ -191,9 +251,35 @@ enum Sink {
 }
 
 impl Writer {
-    fn run(&mut self, jobs: &Receiver<Job>) {
-        while let Ok(job) = jobs.recv() {
+    fn run(&mut self, jobs: &Receiver<Job>, strangers: &Mutex<Strangers>) {
+        // Since when lines are left out, and where that is to be said.
+        let mut left_out: Option<(Instant, Arc<Destination>, u32)> = None;
+        loop {
+            let announced = left_out.as_ref().map(|(since, ..)| *since);
+            let job = match strangers::due(announced, Instant::now()) {
+                None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(Duration::ZERO) => Err(RecvTimeoutError::Timeout),
+                Some(wait) => jobs.recv_timeout(wait),
+            };
+            // Whoever waits for a flush, or for the end, is to find the sum.
+            if matches!(job, Err(_) | Ok(Job::Flush(_)))
+                && let Some((_, to, number)) = left_out.take()
+            {
+                let sum = strangers
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .sum_up();
+                for line in sum.lines() {
+                    self.write(&to, Priority::Warning, number, line.as_bytes());
+                }
+            }
+            let job = match job {
+                Ok(job) => job,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             match job {
+                Job::LeftOut(to, number) => left_out = Some((Instant::now(), to, number)),
                 Job::Line {
                     to,
                     priority,

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rsync_engine::filter::{Chain, CvsSources, FilterError, Role, RuleList, RuleSettings};
 use rsync_engine::fs::{IdMapper, IdPolicy, Links, RelPath, RelPathBuf};
-use rsync_engine::options::{ServerRequest, TransferOptions};
+use rsync_engine::options::{Delete, ServerRequest, TransferOptions};
 use rsync_engine::receive::{Destination, LinkTargets, Receive};
 use rsync_engine::rules::{self, ModuleRules, ProtectionRules, RuleFiles};
 use rsync_engine::{
@@ -147,8 +147,12 @@ fn run(request: SessionRequest) -> Result<Outcome, Error> {
         ready.out.message(&Message::IoTimeout(seconds))?;
         ready.out.flush()?;
     }
-    // In this role whatever the direction, since the rules are read before it is known (07-filters 13).
-    let module = Chain::new(&request.filter, Role::Receiver);
+    let role = if asked.sender {
+        Role::Sender
+    } else {
+        Role::Receiver
+    };
+    let module = Chain::new(&request.filter, role);
     let (rules, _charge) = match read_rules(&mut ready, &request, &asked, &module) {
         Ok(read) => read,
         Err(error) => return Err(give_up(ready, &request, error)),
@@ -228,7 +232,7 @@ fn set_up(
     asked: &ServerRequest,
     compression: bool,
 ) -> Result<Ready, Error> {
-    let clock = Arc::new(IoClock::new(request.timeout));
+    let clock = Arc::clone(&request.clock);
     let clone = || request.stream.try_clone().map_err(connection("set-up"));
     let reader = TcpReader::new(clone()?, Arc::clone(&clock)).map_err(connection("set-up"))?;
     let writer = TcpWriter::new(clone()?, Arc::clone(&clock), asked.options.bwlimit)
@@ -383,11 +387,19 @@ fn receive(
         Err(error) => return Err(give_up(ready, request, error)),
     };
     let prefix = rel.as_path().as_bytes().to_vec();
-    let session = session(&ready, request, asked.options, prefix.clone());
+    let session = session(&ready, request, asked.options, prefix);
+    let deletes_during = matches!(
+        session.options.delete.resolved(session.protocol().number()),
+        Delete::During | Delete::Delay
+    );
     // Only what is done with names changes: the client sends them if it was not told otherwise.
     let policy = IdPolicy::of_this_thread(request.numeric_ids || session.options.numeric_ids);
     let root = policy.root;
     let chain = Chain::new(rules, Role::Receiver);
+    let files = RuleFiles::Module {
+        tree: request.root.clone(),
+        hidden: Box::new(module.clone()),
+    };
     let link_targets = if request.munge_symlinks {
         LinkTargets::Munged
     } else if request.regime.sanitizes() {
@@ -406,11 +418,8 @@ fn receive(
         protection: Box::new(
             ProtectionRules::new(
                 chain,
-                RuleFiles::Module {
-                    tree: request.root.clone(),
-                    hidden: Box::new(module.clone()),
-                },
-                ModuleRules::new(module, prefix),
+                files,
+                ModuleRules::new(module, own_files(request), deletes_during),
             )
             .counted_in(&request.budget),
         ),
@@ -420,6 +429,14 @@ fn receive(
         link_targets,
     };
     rsync_engine::receive(session, ready.input, ready.out, what)
+}
+
+/// Where a module's own per-directory files are read: its rules themselves leave out those that they hide.
+fn own_files(request: &SessionRequest) -> RuleFiles {
+    RuleFiles::Module {
+        tree: request.root.clone(),
+        hidden: Box::new(Chain::new(&RuleList::default(), Role::Receiver)),
+    }
 }
 
 /// The destination of a push: as asked for, and as a path of the module.

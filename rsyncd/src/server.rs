@@ -5,24 +5,25 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rsync_engine::Budget;
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Source};
 use crate::config::{Config, ConfigError, Text, describe, environment};
 use crate::confine::Fences;
-use crate::connection;
+use crate::connection::{self, Accepted};
 use crate::limits::{self, Limits};
 use crate::line::TextStream;
 use crate::log::{Destination, Log};
 use crate::names::HostNames;
 use crate::pid_file::PidFile;
+use crate::resolve::Lookups;
 use crate::session::SessionRunner;
 
 /// A daemon with its configuration.
@@ -79,13 +80,13 @@ pub enum ServerError {
 
 /// What all connections share.
 pub(crate) struct Shared {
-    pub(crate) limits: Limits,
     pub(crate) fences: Fences,
     pub(crate) admission: Arc<Admission>,
     /// Memory of all sessions together.
     pub(crate) budget: Budget,
     pub(crate) runner: Arc<dyn SessionRunner>,
     pub(crate) names: HostNames,
+    pub(crate) lookups: Lookups,
     /// A password that nobody has.
     pub(crate) decoy: [u8; 32],
     /// Becomes true when the daemon stops: handshakes end then.
@@ -95,7 +96,6 @@ pub(crate) struct Shared {
     current: Mutex<Current>,
     log: Log,
     sessions: Mutex<HashMap<u64, OwnedFd>>,
-    next_session: AtomicU64,
     next_number: AtomicU32,
 }
 
@@ -109,6 +109,8 @@ impl std::fmt::Debug for Shared {
 
 struct Current {
     config: Arc<Config>,
+    /// The daemon's limits with what the configuration says of them.
+    limits: Arc<Limits>,
     /// What is wrong with the file on the disk; said once.
     complaint: Option<String>,
 }
@@ -131,22 +133,22 @@ impl Server {
         getrandom::fill(&mut decoy).map_err(io::Error::other)?;
         let shared = Shared {
             budget: Budget::of_all_sessions(loaded.memory_of_all()),
-            limits: options.limits.clone(),
             fences: options.fences,
-            admission: Admission::new(options.limits.clone()),
+            admission: Arc::default(),
             runner,
             names: HostNames::start()?,
+            lookups: Lookups::default(),
             decoy,
             stop: watch::Sender::new(false),
-            options,
             config_path: config.to_owned(),
             current: Mutex::new(Current {
+                limits: Arc::new(loaded.limits.over(&options.limits)),
                 config: loaded,
                 complaint: None,
             }),
             log,
+            options,
             sessions: Mutex::default(),
-            next_session: AtomicU64::new(0),
             next_number: AtomicU32::new(1),
         };
         shared.log_notices(&shared.current().config);
@@ -250,7 +252,7 @@ impl Server {
             let _ = task.await;
         }
         // Every connection holds a sender; nothing is ever sent.
-        if tokio::time::timeout(shared.limits.drain, all_done.recv())
+        if tokio::time::timeout(shared.options.limits.drain, all_done.recv())
             .await
             .is_err()
         {
@@ -309,12 +311,25 @@ async fn accept(
         let _ = stream.set_nodelay(true);
         let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
         let number = shared.next_number.fetch_add(1, Ordering::Relaxed);
-        match shared.admission.admit(peer.ip().to_canonical()) {
-            Ok(permit) => {
-                let (shared, done) = (Arc::clone(&shared), done.clone());
-                tokio::spawn(async move {
-                    connection::serve(shared, stream, peer, permit, number, done).await;
-                });
+        let source = Source::of(peer.ip().to_canonical());
+        let limits = shared.limits();
+        match shared.admission.admit(source, &limits, Instant::now()) {
+            Ok(admitted) => {
+                for session in admitted.cut_off {
+                    shared.cut_off(session);
+                }
+                let accepted = Accepted {
+                    stream,
+                    peer,
+                    number,
+                    permit: admitted.permit,
+                    end: admitted.end,
+                };
+                tokio::spawn(connection::serve(
+                    Arc::clone(&shared),
+                    accepted,
+                    done.clone(),
+                ));
             }
             Err(limit) => refuse(&shared, &refusals, stream, peer, limit, number),
         }
@@ -329,11 +344,15 @@ fn refuse(
     limit: usize,
     number: u32,
 ) {
+    let address = peer.ip().to_canonical();
+    let log = shared
+        .log
+        .numbered(number)
+        .of_strangers(shared.limits().log_rate);
+    log.warn(format!(
+        "max connections ({limit}) reached: {address} refused"
+    ));
     if let Ok(room) = Arc::clone(refusals).try_acquire_owned() {
-        let address = peer.ip().to_canonical();
-        shared.log.numbered(number).warn(format!(
-            "max connections ({limit}) reached: {address} refused"
-        ));
         tokio::spawn(async move {
             connection::refuse_overload(stream, limit).await;
             drop(room);
@@ -365,13 +384,19 @@ impl Shared {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The newest configuration that works: a file that changed is read again.
-    pub(crate) fn current_config(&self) -> Arc<Config> {
+    /// The limits in force.
+    fn limits(&self) -> Arc<Limits> {
+        Arc::clone(&self.current().limits)
+    }
+
+    /// The newest configuration that works, and its limits: a file that changed is read again.
+    pub(crate) fn current_config(&self) -> (Arc<Config>, Arc<Limits>) {
         let mut current = self.current();
         if current.config.is_outdated() {
             match Config::load(&self.config_path) {
                 Ok(config) => {
                     self.budget.set_limit(config.memory_of_all());
+                    current.limits = Arc::new(config.limits.over(&self.options.limits));
                     current.config = Arc::new(config);
                     current.complaint = None;
                     self.log_notices(&current.config);
@@ -390,7 +415,7 @@ impl Shared {
                 }
             }
         }
-        Arc::clone(&current.config)
+        (Arc::clone(&current.config), Arc::clone(&current.limits))
     }
 
     fn log_notices(&self, config: &Config) {
@@ -406,9 +431,8 @@ impl Shared {
             .to(destination(config, self.options.log_file.as_deref()))
     }
 
-    /// Remembers a connection's socket while its session runs.
-    pub(crate) fn track(self: &Arc<Self>, text: &TextStream) -> Tracked {
-        let id = self.next_session.fetch_add(1, Ordering::Relaxed);
+    /// Remembers a connection's socket while its session runs, under the number of its permit.
+    pub(crate) fn track(self: &Arc<Self>, id: u64, text: &TextStream) -> Tracked {
         if let Ok(socket) = text.socket().try_clone_to_owned() {
             self.sessions().insert(id, socket);
         }
@@ -416,6 +440,16 @@ impl Shared {
             shared: Arc::clone(self),
             id,
         }
+    }
+
+    /// Cuts off a session that has stood still, for another.
+    fn cut_off(&self, id: u64) {
+        if let Some(socket) = self.sessions().get(&id) {
+            // A peer that is gone already is what we want.
+            let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Both);
+        }
+        self.log
+            .warn("all connections are taken: a session that stood still is cut off");
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<u64, OwnedFd>> {

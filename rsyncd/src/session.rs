@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use rsync_engine::Budget;
 use rsync_engine::filter::RuleList;
 use rsync_engine::fs::Tree;
 use rsync_engine::options::ServerRequest;
+use rsync_engine::{Budget, IoClock};
 use rsync_proto::Protocol;
 use tokio::sync::oneshot;
 
@@ -106,6 +106,9 @@ pub struct SessionRequest {
     pub names: HostNames,
     /// The log.
     pub log: SessionLog,
+    /// When the connection moved bytes, and how long it may stand still: [`Self::timeout`], or the idle time-out,
+    /// which the client is not told.
+    pub clock: Arc<IoClock>,
     /// The connection, blocking, with TCP_NODELAY.
     pub stream: TcpStream,
     /// Bytes that were read from it already.
@@ -373,7 +376,7 @@ impl Waiting {
         }
     }
 
-    /// Runs the session on the thread, and does not wait for it.
+    /// Runs the session on the thread, and does not wait for it. `permit` is given back at its end.
     pub(crate) fn go(
         self,
         request: impl FnOnce(Entered) -> SessionRequest + Send + 'static,

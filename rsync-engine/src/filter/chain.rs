@@ -6,10 +6,10 @@ use super::content::MergeFiles;
 use super::error::{FileLabel, FilterError, Notice, RuleSource};
 use super::list::{ItemKind, RuleList, RuleSettings};
 use super::merge_files::{
-    Directory, ReadMergeFile, Reading, clean, join, parent_directories, scan_top,
+    Directory, Place, ReadMergeFile, Reading, clean, join, parent_directories, scan_top,
 };
 use super::pattern::Subject;
-use super::rule::{Merge, Role, Rule};
+use super::rule::{Merge, Origin, Role, Rule};
 use super::{MAX_RULE_BYTES, MAX_RULES};
 
 /// What the rules say of a name.
@@ -48,6 +48,8 @@ pub struct Chain {
     levels: Vec<Level>,
     /// Absolute path of the transfer root without the leading slash.
     root: Vec<u8>,
+    /// The list is a module's: what it hides is not there for it either.
+    of_module: bool,
     has_xattr_rules: bool,
     /// Of the list and of all files that count now.
     size: Size,
@@ -127,7 +129,8 @@ struct Size {
 
 impl Chain {
     /// The rules of a list that count in a role. Rules for the other side are left out, unless the list came
-    /// from a peer, which sends only what counts.
+    /// from a peer, which sends only what counts, or is a module's, which [`module_rules`](super::module_rules)
+    /// settled.
     #[must_use]
     pub fn new(list: &RuleList, role: Role) -> Self {
         let mut chain = Self {
@@ -137,13 +140,14 @@ impl Chain {
             merges: Vec::new(),
             levels: Vec::new(),
             root: Vec::new(),
+            of_module: list.settled,
             has_xattr_rules: false,
             size: Size::default(),
             files: MergeFiles::default(),
             notices: Vec::new(),
         };
         let delete_excluded = list.settings.delete_excluded;
-        let heeds = |sides| list.received || role.heeds(sides);
+        let heeds = |sides| list.received || list.settled || role.heeds(sides);
         for item in &list.items {
             match &item.kind {
                 ItemKind::Rule(rule) => {
@@ -289,22 +293,12 @@ impl Chain {
 
     /// How many of the levels lead to a directory.
     fn levels_kept(&self, rel: &[u8]) -> usize {
-        let above = self
-            .levels
-            .iter()
-            .take_while(|level| matches!(level.place, LevelPlace::Above(_)))
-            .count();
-        let inside = self.levels[above..]
-            .iter()
-            .take_while(|level| match &level.place {
-                LevelPlace::Transfer(dir) => {
-                    dir == rel || (rel.starts_with(dir) && leads_to(dir, rel))
-                }
-                LevelPlace::Above(_) => false,
-            })
-            .count();
-        // What lies above depends on where the transfer begins.
-        if inside == 0 { 0 } else { above + inside }
+        let kept = self.levels_above(rel);
+        match self.levels[..kept].last() {
+            Some(level) if matches!(level.place, LevelPlace::Transfer(_)) => kept,
+            // What lies above depends on where the transfer begins.
+            _ => 0,
+        }
     }
 
     fn leave_to(&mut self, kept: usize) {
@@ -377,6 +371,9 @@ impl Chain {
     ) -> Result<Option<(Vec<Entry>, bool)>, FilterError> {
         let ActiveMerge { spec, depth, .. } = self.merges[index].clone();
         let base = spec.base();
+        if self.of_module && self.hides_file(directory.place(), base) {
+            return Ok(None);
+        }
         // An unreadable file is as good as none.
         let Ok(Some(bytes)) = read.read(directory.place(), base) else {
             return Ok(None);
@@ -397,16 +394,34 @@ impl Chain {
     /// never matched.
     #[must_use]
     pub fn deciding_rule(&self, name: &[u8], is_dir: bool) -> Option<&Rule> {
-        self.decide(name, is_dir, |_| true)
+        self.decide(name, is_dir, self.levels.len(), |_| true)
     }
 
-    fn decide(&self, name: &[u8], is_dir: bool, counts: impl Fn(&Rule) -> bool) -> Option<&Rule> {
+    /// `levels`: how many of the directories that are entered have files in force for the name.
+    fn decide(
+        &self,
+        name: &[u8],
+        is_dir: bool,
+        levels: usize,
+        counts: impl Fn(&Rule) -> bool,
+    ) -> Option<&Rule> {
+        self.decide_below(&self.root, name, is_dir, levels, counts)
+    }
+
+    fn decide_below(
+        &self,
+        root: &[u8],
+        name: &[u8],
+        is_dir: bool,
+        levels: usize,
+        counts: impl Fn(&Rule) -> bool,
+    ) -> Option<&Rule> {
         if self.entries.is_empty() || name == b"." {
             return None;
         }
         let subject = Subject::new(name, is_dir);
-        self.first_match(&self.entries, &|rule: &Rule| {
-            !rule.xattr && counts(rule) && rule.matches(&subject, &self.root)
+        self.first_match(&self.entries, levels, &|rule: &Rule| {
+            !rule.xattr && counts(rule) && rule.matches(&subject, root)
         })
     }
 
@@ -416,13 +431,48 @@ impl Chain {
         verdict(self.deciding_rule(name, is_dir))
     }
 
-    /// True if a path or one of the directories on the way to it is excluded. Only the rules of directories that
-    /// are entered are asked.
+    /// True if a path is excluded, or the list excludes one of the directories on the way to it. Of the
+    /// per-directory files those count that were found when directories above the name in question were entered;
+    /// none is read now. What such files exclude is excluded itself: whoever walks a tree does not go below it.
     #[must_use]
     pub fn excludes_path(&self, path: &[u8], is_dir: bool) -> bool {
+        self.any_excludes(path, is_dir, &self.root, |parent| self.levels_above(parent))
+    }
+
+    /// [`Self::excludes_path`] without the per-directory files.
+    #[must_use]
+    pub fn list_excludes_path(&self, path: &[u8], is_dir: bool) -> bool {
+        self.any_excludes(path, is_dir, &self.root, |_| 0)
+    }
+
+    /// Whether a module hides one of its own per-directory files, by what is in force before it is read.
+    fn hides_file(&self, place: Place<'_>, name: &[u8]) -> bool {
+        match place {
+            Place::Transfer(dir) => self.excludes_path(&join(dir, name), false),
+            Place::Outside(dir) => {
+                let path = join(dir.strip_prefix(b"/").unwrap_or(dir), name);
+                self.any_excludes(&path, false, b"", |_| 0)
+            }
+        }
+    }
+
+    /// `root` is the directory that the path begins at. `levels` tells, for the directory that a name lies in, how
+    /// many of those entered have files in force.
+    fn any_excludes(
+        &self,
+        path: &[u8],
+        is_dir: bool,
+        root: &[u8],
+        levels: impl Fn(&[u8]) -> usize,
+    ) -> bool {
         if self.is_empty() {
             return false;
         }
+        let excluding = |path: &[u8], is_dir: bool| {
+            let parent = path.iter().rposition(|&b| b == b'/').unwrap_or(0);
+            self.decide_below(root, path, is_dir, levels(&path[..parent]), |_| true)
+                .filter(|rule| !rule.include)
+        };
         let end = path
             .iter()
             .rposition(|&b| b != b'/')
@@ -431,15 +481,28 @@ impl Chain {
         let slashes = path.iter().enumerate().filter(|&(_, &b)| b == b'/');
         slashes
             .map(|(at, _)| &path[..at])
-            .any(|dir| self.check(dir, true).is_excluded())
-            || self.check(path, is_dir).is_excluded()
+            .filter_map(|dir| excluding(dir, true))
+            .any(|rule| !matches!(rule.origin, Origin::PerDir(_)))
+            || excluding(path, is_dir).is_some()
+    }
+
+    /// How many of the directories that are entered are a directory of the transfer or lie above it.
+    fn levels_above(&self, dir: &[u8]) -> usize {
+        let levels = self.levels.iter();
+        let above = levels.take_while(|level| match &level.place {
+            LevelPlace::Above(_) => true,
+            LevelPlace::Transfer(entered) => {
+                dir == entered || (dir.starts_with(entered) && leads_to(entered, dir))
+            }
+        });
+        above.count()
     }
 
     /// What the rules say of a name below a directory that is removed because the sender has none: perishable
     /// rules do not count (07-filters 6.4).
     #[must_use]
     pub fn check_removing(&self, name: &[u8], is_dir: bool) -> Verdict {
-        verdict(self.decide(name, is_dir, |rule| !rule.perishable))
+        verdict(self.decide(name, is_dir, self.levels.len(), |rule| !rule.perishable))
     }
 
     /// What the rules for extended attributes say of one, by its full name (07-filters 14.4).
@@ -449,34 +512,39 @@ impl Chain {
             return Verdict::Unmatched;
         }
         let subject = Subject::new(name, false);
-        verdict(self.first_match(&self.entries, &|rule: &Rule| {
-            rule.xattr && rule.matches(&subject, &self.root)
-        }))
+        verdict(
+            self.first_match(&self.entries, self.levels.len(), &|rule: &Rule| {
+                rule.xattr && rule.matches(&subject, &self.root)
+            }),
+        )
     }
 
     fn first_match<'a>(
         &'a self,
         entries: &'a [Entry],
+        levels: usize,
         matches: &dyn Fn(&Rule) -> bool,
     ) -> Option<&'a Rule> {
         entries.iter().find_map(|entry| match entry {
             Entry::Rule(rule) => matches(rule).then_some(rule),
             Entry::Merge(index) => self
-                .files_in_force(*index)
-                .find_map(|found| self.first_match(&found.entries, matches)),
+                .files_in_force(*index, levels)
+                .find_map(|found| self.first_match(&found.entries, levels, matches)),
         })
     }
 
-    /// The files of a merge rule that count here, the deepest first.
-    fn files_in_force(&self, index: usize) -> impl Iterator<Item = &Found> {
+    /// The files of a merge rule that count in a directory with `levels` entered ones down to it, the deepest
+    /// first.
+    fn files_in_force(&self, index: usize, levels: usize) -> impl Iterator<Item = &Found> {
         let merge = &self.merges[index];
-        let here = self.levels.len();
         let mut cut = false;
-        merge.found.iter().rev().take_while(move |found| {
-            let counts = !cut && (!merge.spec.no_inherit || found.level + 1 == here);
-            cut = found.clears;
-            counts
-        })
+        let here = merge.found.iter().rev();
+        here.skip_while(move |found| found.level >= levels)
+            .take_while(move |found| {
+                let counts = !cut && (!merge.spec.no_inherit || found.level + 1 == levels);
+                cut = found.clears;
+                counts
+            })
     }
 
     /// True if a per-directory file of this name is in force (07-filters 8). `cut_off`: a merge rule of which the
@@ -487,7 +555,7 @@ impl Chain {
             Entry::Merge(index) if self.merges[*index].spec.base() == base => true,
             Entry::Merge(index) if cut_off == Some(*index) => false,
             Entry::Merge(index) => self
-                .files_in_force(*index)
+                .files_in_force(*index, self.levels.len())
                 .any(|found| self.is_active(base, &found.entries, cut_off)),
         })
     }

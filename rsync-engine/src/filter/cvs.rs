@@ -27,6 +27,7 @@ impl CvsSources {
             ),
             (self.home.as_deref(), mark.perishable),
             (self.environment.as_deref(), mark.perishable),
+            (Some(&*mark.words), mark.perishable),
         ];
         let mut rules = Vec::new();
         for (words, perishable) in parts {

@@ -161,6 +161,8 @@ pub enum Notice {
     OverLong(RuleSource),
     /// A rule ends in a blank, which belongs to its pattern. Worth a word at `-vv` only.
     TrailingBlank(RuleSource),
+    /// A rule of a module for the sender alone was left out (07-filters 13): its pattern or the name of its file.
+    SenderOnly(Vec<u8>),
     /// A per-directory file was not read, for too many others had led to it.
     Depth(RuleSource),
 }
@@ -172,6 +174,11 @@ impl fmt::Display for Notice {
             Self::TrailingBlank(rule) => {
                 write!(f, "add_rule({rule}) -- CAUTION: trailing whitespace!")
             }
+            Self::SenderOnly(text) => write!(
+                f,
+                "the filter rule \"{}\" has no effect: a module has no rules for the sender alone",
+                PeerText(text)
+            ),
             Self::Depth(name) => write!(
                 f,
                 "merge-file include depth limit ({MERGE_DEPTH}) exceeded at {name}"

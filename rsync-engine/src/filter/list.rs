@@ -41,12 +41,14 @@ pub struct RuleList {
     pub(super) settings: RuleSettings,
     /// The peer sent it: what it says of sides is for the peer (02-file-list 2.5).
     pub(super) received: bool,
+    /// It is a module's: the sides of its rules were looked at when it was made (07-filters 13).
+    pub(super) settled: bool,
     bytes: usize,
     /// Bytes on the heap of what `items` name.
     item_bytes: usize,
     /// What was read for the option in progress.
     files: MergeFiles,
-    notices: Vec<Notice>,
+    pub(super) notices: Vec<Notice>,
 }
 
 /// One entry of a list.
@@ -55,6 +57,8 @@ pub(super) struct Item {
     pub(super) kind: ItemKind,
     /// Added by `-C`, which a server does by itself when it sends.
     pub(super) push_only: bool,
+    /// It stands in a file that an option or another rule names.
+    pub(super) in_file: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -197,6 +201,22 @@ impl RuleList {
         depth: usize,
         read: &mut ReadRules<'_>,
     ) -> Result<(), FilterError> {
+        let before = self.items.len();
+        self.take_parsed(parsed, source, depth, read)?;
+        if depth > 0 {
+            let taken = self.items.iter_mut().skip(before);
+            taken.for_each(|item| item.in_file = true);
+        }
+        Ok(())
+    }
+
+    fn take_parsed(
+        &mut self,
+        parsed: Parsed,
+        source: RuleSource,
+        depth: usize,
+        read: &mut ReadRules<'_>,
+    ) -> Result<(), FilterError> {
         match parsed {
             Parsed::Clear => {
                 self.items.clear();
@@ -252,7 +272,7 @@ impl RuleList {
         self.push_item(ItemKind::DirMerge(merge), push_only)
     }
 
-    fn push(&mut self, kind: ItemKind) -> Result<(), FilterError> {
+    pub(super) fn push(&mut self, kind: ItemKind) -> Result<(), FilterError> {
         self.push_item(kind, false)
     }
 
@@ -270,7 +290,11 @@ impl RuleList {
             ItemKind::DirMerge(merge) => merge.name.len(),
             ItemKind::Cvs(mark) => mark.rest.len(),
         };
-        self.items.push(Item { kind, push_only });
+        self.items.push(Item {
+            kind,
+            push_only,
+            in_file: false,
+        });
         Ok(())
     }
 
@@ -366,6 +390,7 @@ impl RuleList {
             default_perishable: protocol.has_perishable_rules(),
             keeps_sides: role == Role::Receiver,
             rest: Box::default(),
+            words: Box::default(),
         };
         self.push_item(ItemKind::Cvs(list), true)
     }

@@ -1,12 +1,13 @@
 //! The filter of a daemon's module (07-filters 13).
 
 use super::content::Syntax;
-use super::error::{FilterError, RuleSource};
+use super::cvs::CvsSources;
+use super::error::{FilterError, Notice, RuleSource};
 use super::list::{ItemKind, ReadRules, RuleList, RuleSettings};
 use super::parse::{first_rule_len, old_style_prefix, word_len};
 use super::pattern::Pattern;
 use super::records::is_space;
-use super::rule::Origin;
+use super::rule::{Anchor, Origin, Role, Rule, Sides};
 
 /// The parameters of a module that make its filter, as they stand in the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,13 +24,17 @@ pub struct ModuleParameters<'a> {
     pub exclude: &'a [u8],
 }
 
-/// The rules of a module in their fixed order. `read` opens the files that are named, outside of any chroot.
+/// The rules of a module in their fixed order. `read` opens the files that are named, outside of any chroot; `cvs`
+/// is what a `-C` in them adds to its built-in list.
 ///
-/// Use them in a [`Chain`](super::Chain) with [`Role::Receiver`](super::Role) whatever the direction of the
-/// transfer, since they are read before it is known: rules for the sender alone have no effect, those for the
-/// receiver alone count on both sides. Names are paths from the module's top, so its root is never set, and
-/// each path is put to [`Chain::excludes_path`](super::Chain::excludes_path) unless its parents are known to be
-/// visible.
+/// The list counts for either side of a transfer, as rsync reads it before it knows the direction: of the rules in
+/// `filter` itself those for the sender alone are left out, with a notice; all others act on both sides, and those
+/// in a file that `filter` merges do so whatever side they name. Per-directory files are read in the session's own
+/// role.
+///
+/// Patterns are compared with paths from the module's top, which [`Chain::set_root`](super::Chain::set_root)
+/// connects with the names of a transfer; without a root names are such paths. Each path is put to
+/// [`Chain::excludes_path`](super::Chain::excludes_path).
 ///
 /// Unlike rsync, which tests some paths without their parents, this lets nothing through below a hidden
 /// directory. An exclude of a directory hides what is below it in any case: `dir/` counts as `dir/***`.
@@ -38,15 +43,25 @@ pub struct ModuleParameters<'a> {
 /// As [`RuleList::from_options`].
 pub fn module_rules(
     parameters: &ModuleParameters<'_>,
+    cvs: CvsSources,
     read: &mut ReadRules<'_>,
 ) -> Result<RuleList, FilterError> {
-    let mut list = RuleList::new(RuleSettings::default());
+    let mut list = RuleList::new(RuleSettings {
+        cvs,
+        ..RuleSettings::default()
+    });
     let mut rest = skip_space(parameters.filter);
     while !rest.is_empty() {
         let text = RuleSource::Text(rest.to_vec());
         let length = first_rule_len(rest).map_err(|fault| fault.with_source(text))?;
         list.add_text(&rest[..length], Syntax::Rules, read)?;
         rest = skip_space(&rest[length..]);
+        let last = list.items.last_mut().map(|item| &mut item.kind);
+        if let Some(ItemKind::Cvs(mark)) = last {
+            // What follows are words of that list and no rules any more.
+            mark.words = rest.into();
+            break;
+        }
     }
     for (include, file, patterns) in [
         (true, parameters.include_from, parameters.include),
@@ -63,20 +78,49 @@ pub fn module_rules(
             rest = skip_space(&rest[length..]);
         }
     }
-    for item in &mut list.items {
-        let ItemKind::Rule(rule) = &mut item.kind else {
-            continue;
+    settle(&mut list)?;
+    Ok(list)
+}
+
+/// Decides about sides, and makes the rules those of a module.
+fn settle(list: &mut RuleList) -> Result<(), FilterError> {
+    list.settled = true;
+    for item in std::mem::take(&mut list.items) {
+        let (sides, text) = match &item.kind {
+            ItemKind::Rule(rule) => (rule.sides, rule.pattern.text()),
+            ItemKind::DirMerge(merge) => (merge.sides, &merge.name[..]),
+            ItemKind::Cvs(mark) => (mark.sides, &b"C"[..]),
         };
-        rule.origin = Origin::Daemon;
-        if !rule.include && rule.pattern.is_dir_only() {
-            let all_below = [rule.pattern.text(), b"/***"].concat();
-            // Too long for that: no directory has such a name, and what lies below has a longer one.
-            if let Some(pattern) = Pattern::new(&all_below) {
-                rule.pattern = pattern;
+        if !item.in_file && !Role::Receiver.heeds(sides) {
+            list.notices.push(Notice::SenderOnly(text.to_vec()));
+            continue;
+        }
+        match item.kind {
+            ItemKind::Rule(rule) => list.push(ItemKind::Rule(of_module(rule)))?,
+            ItemKind::Cvs(mark) => {
+                for rule in list.settings.cvs.rules(&mark) {
+                    list.push(ItemKind::Rule(of_module(rule)))?;
+                }
             }
+            merge @ ItemKind::DirMerge(_) => list.push(merge)?,
         }
     }
-    Ok(list)
+    Ok(())
+}
+
+/// A rule as one of a module.
+fn of_module(mut rule: Rule) -> Rule {
+    rule.origin = Origin::Daemon;
+    rule.sides = Sides::NONE;
+    rule.anchor = Anchor::Module;
+    if !rule.include && rule.pattern.is_dir_only() {
+        let all_below = [rule.pattern.text(), b"/***"].concat();
+        // Too long for that: no directory has such a name, and what lies below has a longer one.
+        if let Some(pattern) = Pattern::new(&all_below) {
+            rule.pattern = pattern;
+        }
+    }
+    rule
 }
 
 fn skip_space(text: &[u8]) -> &[u8] {

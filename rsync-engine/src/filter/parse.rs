@@ -270,6 +270,7 @@ impl Prefix {
                 default_perishable: true,
                 keeps_sides: false,
                 rest: text.into(),
+                words: Box::default(),
             }));
         }
         if text.is_empty() {

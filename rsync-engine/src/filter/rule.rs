@@ -87,6 +87,8 @@ pub(super) enum Anchor {
     Below(Arc<[u8]>),
     /// A directory above the transfer root, from which the root has this path.
     Above(Arc<[u8]>),
+    /// The top of a daemon's module. Every pattern of such a rule is compared with the path in the module.
+    Module,
 }
 
 /// Where a rule came from, for the debug output.
@@ -154,6 +156,7 @@ impl Rule {
         let name = subject.name;
         let text = match &self.anchor {
             _ if self.absolute => Some(Text::below(root, name)),
+            Anchor::Module => Some(Text::below(root, name)),
             Anchor::Below(directory) if self.pattern.is_anchored() => {
                 strip_directory(name, directory).map(Text::new)
             }
@@ -245,4 +248,6 @@ pub(super) struct CvsMark {
     pub(super) keeps_sides: bool,
     /// Text behind the separator, which only travels.
     pub(super) rest: Box<[u8]>,
+    /// Words that stand behind that in a module's `filter`: more patterns (07-filters 13).
+    pub(super) words: Box<[u8]>,
 }

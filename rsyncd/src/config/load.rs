@@ -74,6 +74,14 @@ impl Values {
         }
     }
 
+    /// A number that was set.
+    pub(super) fn number_set(&self, id: Id) -> Option<value::Number> {
+        match self.slots[id as usize].value {
+            Some(Value::Number(n)) => Some(n),
+            _ => None,
+        }
+    }
+
     /// Text set here, else in `defaults`, the defaults at the end of the file (04-daemon 4.5).
     pub(super) fn text(&self, id: Id, defaults: &Self) -> Option<Text> {
         [self, defaults]
@@ -305,6 +313,13 @@ impl Loader<'_> {
             Kind::Number(_) => {
                 let raw = expand(raw)?;
                 let (number, whole) = value::parse_number(&raw);
+                if spec.support == Support::Ours && (!whole || number < 0) {
+                    return Err(ConfigError::Limit {
+                        place: place.clone(),
+                        name: spec.name,
+                        value: escape(&raw),
+                    });
+                }
                 if !whole {
                     self.notice(place, NoticeKind::BadNumber(spec.name, escape(&raw)));
                 }

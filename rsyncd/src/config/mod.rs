@@ -20,15 +20,20 @@ pub use notice::{ConfigError, Notice, NoticeKind, Place, Unsupported};
 pub(crate) use value::environment;
 pub use value::{ExpansionError, Text};
 
-use rsync_engine::filter::{FilterError, ModuleParameters, ReadRules, RuleList, module_rules};
+use rsync_engine::filter::{
+    CvsSources, FilterError, ModuleParameters, ReadRules, RuleList, module_rules,
+};
+use rsync_engine::rules::worth_telling;
 
 use load::{Loaded, Section, Values};
 use parameters::Id;
 use source::{Files, Stamp, System};
 
+use value::Number;
+
 use crate::access::HostList;
 use crate::auth::UserRules;
-use crate::limits;
+use crate::limits::{self, Limits};
 use crate::refuse::Refusals;
 use crate::text::escape;
 
@@ -59,6 +64,8 @@ pub struct Config {
     pub early_lookup: bool,
     /// The names are also written to the log before a module is chosen.
     pub reverse_lookup: bool,
+    /// What the file says about limits.
+    pub(crate) limits: SetLimits,
     /// The modules in the order of the file.
     pub modules: Vec<Arc<Module>>,
     /// What an operator should know about the file.
@@ -113,6 +120,9 @@ pub struct Module {
     pub lock_file: Text,
     /// Idle time after which a transfer ends.
     pub timeout: Option<Duration>,
+    /// `idle timeout`: how long a session may stand still if no `timeout` is set or asked for; `None` is the
+    /// daemon's default, zero for ever.
+    pub idle_timeout: Option<Duration>,
     /// Highest verbosity that a client may ask for.
     pub max_verbosity: i32,
     /// Links are stored so that they lead nowhere; `None` depends on the chroot.
@@ -193,6 +203,7 @@ impl Config {
             early_lookup: defaults.bool(Id::ReverseLookup)
                 || modules.iter().any(|m| m.reverse_lookup),
             reverse_lookup: defaults.bool(Id::ReverseLookup),
+            limits: SetLimits::new(defaults),
             modules: Vec::new(),
             notices: std::mem::take(&mut loaded.notices),
             stamps: std::mem::take(&mut loaded.stamps),
@@ -252,6 +263,11 @@ impl Module {
             lock_file: set(values.text(Id::LockFile, defaults))
                 .unwrap_or_else(|| Text::new(DEFAULT_LOCK_FILE)),
             timeout: seconds(values.number(Id::Timeout)),
+            // Who writes that there is no time-out means it.
+            idle_timeout: match values.number_set(Id::IdleTimeout) {
+                None if values.number_set(Id::Timeout) == Some(0) => Some(Duration::ZERO),
+                set => set.map(duration),
+            },
             max_verbosity: values.number(Id::MaxVerbosity),
             munge_symlinks: values.tristate(Id::MungeSymlinks),
             numeric_ids: values.tristate(Id::NumericIds),
@@ -352,15 +368,28 @@ impl Module {
         let texts = self
             .filter_texts(|text| text.expand(&environment))
             .unwrap_or_default();
-        if let Err(error) = texts.rules(&mut |_| Ok(Vec::new())) {
-            self.closed.get_or_insert_with(|| "filter".into());
-            note(
-                Id::Filter,
-                NoticeKind::Filter {
-                    module: module.clone(),
-                    error: error.to_string(),
-                },
-            );
+        match texts.rules(CvsSources::default(), &mut |_| Ok(Vec::new())) {
+            Ok(mut rules) => {
+                for text in worth_telling(rules.take_notices()) {
+                    note(
+                        Id::Filter,
+                        NoticeKind::FilterRule {
+                            module: module.clone(),
+                            text,
+                        },
+                    );
+                }
+            }
+            Err(error) => {
+                self.closed.get_or_insert_with(|| "filter".into());
+                note(
+                    Id::Filter,
+                    NoticeKind::Filter {
+                        module: module.clone(),
+                        error: error.to_string(),
+                    },
+                );
+            }
         }
         let refusals = Refusals::new(&now(&self.refuse_options), false);
         for word in refusals.unmatched() {
@@ -387,8 +416,12 @@ pub(crate) struct FilterTexts {
 }
 
 impl FilterTexts {
-    /// The rules; `read` opens files of rules.
-    pub(crate) fn rules(&self, read: &mut ReadRules<'_>) -> Result<RuleList, FilterError> {
+    /// The rules; `read` opens files of rules, `cvs` is what `-C` in them adds to its built-in list.
+    pub(crate) fn rules(
+        &self,
+        cvs: CvsSources,
+        read: &mut ReadRules<'_>,
+    ) -> Result<RuleList, FilterError> {
         let parameters = ModuleParameters {
             filter: &self.filter,
             include_from: &self.include_from,
@@ -396,8 +429,65 @@ impl FilterTexts {
             exclude_from: &self.exclude_from,
             exclude: &self.exclude,
         };
-        module_rules(&parameters, read)
+        module_rules(&parameters, cvs, read)
     }
+}
+
+/// The limits that a file sets; the others are the daemon's own.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SetLimits {
+    total_connections: Option<usize>,
+    network_connections: Option<usize>,
+    address_connections: Option<usize>,
+    total_handshakes: Option<usize>,
+    network_handshakes: Option<usize>,
+    address_handshakes: Option<usize>,
+    handshake: Option<Duration>,
+    auth_failures: Option<u32>,
+    log_rate: Option<u32>,
+}
+
+impl SetLimits {
+    fn new(defaults: &Values) -> Self {
+        let number = |id| defaults.number_set(id).map(Number::cast_unsigned);
+        let count = |id| number(id).and_then(|n| usize::try_from(n).ok());
+        Self {
+            total_connections: count(Id::TotalConnections),
+            network_connections: count(Id::NetworkConnections),
+            address_connections: count(Id::AddressConnections),
+            total_handshakes: count(Id::TotalHandshakes),
+            network_handshakes: count(Id::NetworkHandshakes),
+            address_handshakes: count(Id::AddressHandshakes),
+            handshake: defaults.number_set(Id::HandshakeTimeout).map(duration),
+            auth_failures: number(Id::AuthFailures),
+            log_rate: number(Id::LogRate),
+        }
+    }
+
+    /// `limits` with what the file sets in its place.
+    pub(crate) fn over(&self, limits: &Limits) -> Limits {
+        Limits {
+            total_connections: self.total_connections.unwrap_or(limits.total_connections),
+            network_connections: self
+                .network_connections
+                .unwrap_or(limits.network_connections),
+            address_connections: self
+                .address_connections
+                .unwrap_or(limits.address_connections),
+            total_handshakes: self.total_handshakes.unwrap_or(limits.total_handshakes),
+            network_handshakes: self.network_handshakes.unwrap_or(limits.network_handshakes),
+            address_handshakes: self.address_handshakes.unwrap_or(limits.address_handshakes),
+            handshake: self.handshake.unwrap_or(limits.handshake),
+            auth_failures: self.auth_failures.unwrap_or(limits.auth_failures),
+            log_rate: self.log_rate.unwrap_or(limits.log_rate),
+            ..limits.clone()
+        }
+    }
+}
+
+/// A number of seconds from 0 on.
+fn duration(number: Number) -> Duration {
+    Duration::from_secs(u64::try_from(number).unwrap_or(0))
 }
 
 fn set(text: Option<Text>) -> Option<Text> {

@@ -104,6 +104,14 @@ pub enum NoticeKind {
         /// What is wrong.
         error: String,
     },
+    /// A filter rule that is left out.
+    #[error("module {module}: {text}")]
+    FilterRule {
+        /// The module.
+        module: String,
+        /// Which one, and why.
+        text: String,
+    },
     /// A value that closes the module since its default might be too open (04-daemon 22, row 3).
     #[error("module {module} is closed: badly formed \"{name}\"")]
     Closed {
@@ -174,6 +182,16 @@ pub enum ConfigError {
         place: Place,
         /// The number.
         port: i32,
+    },
+    /// A limit of ours that is no number.
+    #[error("{place}: \"{name}\" must be a number from 0 on, not \"{value}\"")]
+    Limit {
+        /// Where.
+        place: Place,
+        /// The parameter.
+        name: &'static str,
+        /// What stands there.
+        value: String,
     },
     /// Parameters of rsync that we do not have yet; every one of the file.
     #[error("{}", list(.0))]

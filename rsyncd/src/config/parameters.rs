@@ -1,5 +1,4 @@
-//! The table of every parameter that rsync 3.5.0 knows (04-daemon 6, 7), and what we do with each; and those of our own
-//! (`max memory`, `max session memory`).
+//! The table of every parameter that rsync 3.5.0 knows (04-daemon 6, 7) and of our own, and what we do with each.
 
 use super::value::{Number, Text};
 
@@ -8,16 +7,25 @@ use super::value::{Number, Text};
 #[repr(usize)]
 pub(crate) enum Id {
     Address,
+    AddressConnections,
+    AddressHandshakes,
+    AuthFailures,
     DaemonChroot,
     DaemonGid,
     DaemonUid,
+    HandshakeTimeout,
     ListenBacklog,
+    LogRate,
     MotdFile,
+    NetworkConnections,
+    NetworkHandshakes,
     PidFile,
     Port,
     ProxyProtocol,
     ProxyProtocolHosts,
     SocketOptions,
+    TotalConnections,
+    TotalHandshakes,
     AuthDigest,
     AuthUsers,
     Charset,
@@ -32,6 +40,7 @@ pub(crate) enum Id {
     Gid,
     HostsAllow,
     HostsDeny,
+    IdleTimeout,
     IgnoreErrors,
     IgnoreNonreadable,
     Include,
@@ -103,6 +112,8 @@ pub(crate) enum Support {
     /// It works, and a value that cannot be read closes the module instead of leaving the default
     /// (04-daemon 22, row 3).
     WorksOrCloses,
+    /// One of ours, unknown to rsync: a value that is no number from 0 on is an error.
+    Ours,
     /// It changes nothing here; accepted with a notice that says why.
     Inert(&'static str),
     /// It would change what happens: refused unless it has the value that means "off".
@@ -128,9 +139,14 @@ const fn row(id: Id, name: &'static str, scope: Scope, kind: Kind, support: Supp
     }
 }
 
+/// A limit of ours; unset it has the default of [`Limits`](crate::limits::Limits).
+const fn limit(id: Id, name: &'static str, scope: Scope) -> Spec {
+    row(id, name, scope, NUMBER, Ours)
+}
+
 use Kind::{Bool, Path, Tristate};
 use Scope::{Global, Module};
-use Support::{Inert, Later, Works, WorksOrCloses};
+use Support::{Inert, Later, Ours, Works, WorksOrCloses};
 
 const TEXT: Kind = Kind::Text;
 const NUMBER: Kind = Kind::Number(0);
@@ -138,9 +154,13 @@ const NUMBER: Kind = Kind::Number(0);
 /// One row a parameter, in the order of [`Id`].
 pub(crate) const TABLE: [Spec; COUNT] = [
     row(Id::Address, "address", Global, TEXT, Works),
+    limit(Id::AddressConnections, "address connections", Global),
+    limit(Id::AddressHandshakes, "address handshakes", Global),
+    limit(Id::AuthFailures, "auth failures", Global),
     row(Id::DaemonChroot, "daemon chroot", Global, TEXT, Later),
     row(Id::DaemonGid, "daemon gid", Global, TEXT, Later),
     row(Id::DaemonUid, "daemon uid", Global, TEXT, Later),
+    limit(Id::HandshakeTimeout, "handshake timeout", Global),
     row(
         Id::ListenBacklog,
         "listen backlog",
@@ -148,7 +168,10 @@ pub(crate) const TABLE: [Spec; COUNT] = [
         Kind::Number(5),
         Works,
     ),
+    limit(Id::LogRate, "log rate", Global),
     row(Id::MotdFile, "motd file", Global, TEXT, Works),
+    limit(Id::NetworkConnections, "network connections", Global),
+    limit(Id::NetworkHandshakes, "network handshakes", Global),
     row(Id::PidFile, "pid file", Global, TEXT, Works),
     row(Id::Port, "port", Global, NUMBER, Works),
     row(
@@ -172,6 +195,8 @@ pub(crate) const TABLE: [Spec; COUNT] = [
         TEXT,
         Inert("the daemon sets TCP_NODELAY and SO_KEEPALIVE itself"),
     ),
+    limit(Id::TotalConnections, "total connections", Global),
+    limit(Id::TotalHandshakes, "total handshakes", Global),
     row(Id::AuthDigest, "auth digest", Module, TEXT, Works),
     row(Id::AuthUsers, "auth users", Module, TEXT, Works),
     row(Id::Charset, "charset", Module, TEXT, Later),
@@ -198,6 +223,7 @@ pub(crate) const TABLE: [Spec; COUNT] = [
     row(Id::Gid, "gid", Module, TEXT, Works),
     row(Id::HostsAllow, "hosts allow", Module, TEXT, Works),
     row(Id::HostsDeny, "hosts deny", Module, TEXT, Works),
+    limit(Id::IdleTimeout, "idle timeout", Module),
     row(
         Id::IgnoreErrors,
         "ignore errors",

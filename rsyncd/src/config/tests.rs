@@ -237,10 +237,34 @@ fn every_parameter_is_used_refused_or_noted() {
                     spec.name
                 );
             }
-            (Support::Works | Support::WorksOrCloses, Ok(_)) => {}
+            (Support::Works | Support::WorksOrCloses | Support::Ours, Ok(_)) => {}
             (_, other) => panic!("{}: {other:?}", spec.name),
         }
     }
+}
+
+#[test]
+fn who_writes_no_timeout_means_it() {
+    let config = load(
+        "[a]\n[b]\ntimeout = 0\n[c]\ntimeout = 0\nidle timeout = 9\n[d]\nidle timeout = 0\n\
+         [global]\ntimeout = 0\n[e]\n",
+    )
+    .expect("config");
+    let idle = |name: &[u8]| config.module(name).expect("module").idle_timeout;
+    let found = [b"a", b"b", b"c", b"d", b"e"].map(|name| idle(name).map(|idle| idle.as_secs()));
+    assert_eq!(found, [None, Some(0), Some(9), Some(0), Some(0)]);
+}
+
+#[test]
+fn rules_without_effect_are_noted() {
+    let config = load("[m]\nfilter = H *.o : .f :s .g - x\n").expect("config");
+    let notes: Vec<String> = config.notices.iter().map(|n| n.kind.to_string()).collect();
+    let note = |text: &str| {
+        format!(
+            "module m: the filter rule \"{text}\" has no effect: a module has no rules for the sender alone"
+        )
+    };
+    assert_eq!(notes, [note("*.o"), note(".g")]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use rsync_proto::limits::TEXT_LINE;
 use rsync_proto::replies::{self, Refusal};
 
 use super::{Agreed, Connection, End};
+use crate::admission::Source;
 use crate::auth::{Access, Failure, Login, UserRules, read_secrets};
 use crate::config::Module;
 use crate::identity;
@@ -29,8 +30,8 @@ impl Connection {
             return Ok(None);
         }
         let digest = self.auth_digest(agreed, module, variables)?;
-        let address = self.host.address;
-        if self.shared.admission.is_blocked(address, Instant::now()) {
+        let source = Source::of(self.host.address);
+        if self.shared.admission.is_blocked(source, Instant::now()) {
             self.log_auth_failure(module, None, Failure::TooManyFailures);
             return Err(End::refuse(&Refusal::AuthFailed(&module.name)));
         }
@@ -68,9 +69,11 @@ impl Connection {
             (user, result) => {
                 let failure = result.err().unwrap_or(Failure::InvalidResponse);
                 self.log_auth_failure(module, user.as_deref(), failure);
-                self.shared.admission.record_failure(address, asked);
+                self.shared
+                    .admission
+                    .record_failure(source, &self.limits, asked);
                 // Measured from the answer, so that the work behind it does not show.
-                tokio::time::sleep_until((asked + self.shared.limits.auth_delay).into()).await;
+                tokio::time::sleep_until((asked + self.limits.auth_delay).into()).await;
                 Err(End::refuse(&Refusal::AuthFailed(&module.name)))
             }
         }
@@ -121,7 +124,8 @@ impl Connection {
             b": ",
         ]
         .concat();
-        self.log.warn([&text, complaint.as_bytes()].concat());
+        let text = [&text, complaint.as_bytes()].concat();
+        self.log.auth_failure(self.host.address, text);
         Err(End::refuse(&Refusal::AuthFailed(&module.name)))
     }
 
@@ -138,7 +142,7 @@ impl Connection {
             text.extend_from_slice(user);
         }
         text.extend_from_slice(format!(": {failure}").as_bytes());
-        self.log.warn(text);
+        self.log.auth_failure(self.host.address, text);
     }
 }
 

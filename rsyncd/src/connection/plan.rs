@@ -1,9 +1,10 @@
 //! What is decided about a session before its arguments are known: identity, directory, filter, log.
 
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt};
 use std::sync::Arc;
 
-use rsync_engine::filter::{MAX_RULE_BYTES, RuleList};
+use rsync_engine::filter::{CvsSources, MAX_RULE_BYTES, Notice, RuleList};
+use rsync_engine::rules::worth_telling;
 use rsync_proto::replies::Refusal;
 
 use super::{Connection, End};
@@ -150,8 +151,9 @@ impl Connection {
     /// The module's filter rules; its files of rules may be anywhere.
     async fn filter(&self, module: &Module, variables: &Variables) -> Result<RuleList, End> {
         let texts = module.filter_texts(|text| variables.expand(text))?;
-        let rules = tokio::task::spawn_blocking(move || texts.rules(&mut read_rules)).await;
-        rules.map_err(|_| End::Silent)?.map_err(|error| {
+        let rules =
+            tokio::task::spawn_blocking(move || texts.rules(cvs_sources(), &mut read_rules)).await;
+        let mut rules = rules.map_err(|_| End::Silent)?.map_err(|error| {
             let code = error.exit_code();
             let reason = if code == 11 {
                 "error in file IO"
@@ -162,7 +164,14 @@ impl Connection {
             self.log
                 .warn(format!("rsync error: {reason} (code {code})"));
             End::Silent
-        })
+        })?;
+        // Those of the parameters themselves were noted when the configuration was read.
+        let left_out = rules.take_notices().into_iter();
+        let left_out = left_out.filter(|notice| !matches!(notice, Notice::SenderOnly(_)));
+        for text in worth_telling(left_out.collect()) {
+            self.log.warn(text);
+        }
+        Ok(rules)
     }
 
     pub(super) fn cannot_enter(&self, error: &StartError) -> End {
@@ -173,6 +182,17 @@ impl Connection {
                 .warn(format!("rsync: [Receiver] fork failed: {}", describe(why))),
         }
         End::error(error)
+    }
+}
+
+/// What a `-C` among a module's rules adds: the daemon's own file and variable (07-filters 9).
+fn cvs_sources() -> CvsSources {
+    let home = std::env::var_os("HOME").map(|home| std::path::Path::new(&home).join(".cvsignore"));
+    CvsSources {
+        home: home
+            .and_then(|path| operator::read(&path, MAX_RULE_BYTES).ok())
+            .map(|(content, _)| content),
+        environment: std::env::var_os("CVSIGNORE").map(OsStringExt::into_vec),
     }
 }
 

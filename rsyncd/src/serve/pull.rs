@@ -9,7 +9,7 @@ use rsync_engine::{Error, IO_GENERAL, Outcome, TextKind};
 use rsync_proto::PeerText;
 use rsync_proto::mux::Message;
 
-use super::{Ready, client_waits, disconnected, give_up, paths, session};
+use super::{Ready, client_waits, disconnected, give_up, own_files, paths, session};
 use crate::session::SessionRequest;
 
 pub(super) fn send(
@@ -79,8 +79,7 @@ pub(super) fn send(
         selection: Box::new(Visible {
             rules: SelectionRules::new(Chain::new(rules, Role::Sender), files)
                 .counted_in(&request.budget),
-            module,
-            prefixes: Vec::new(),
+            module: SelectionRules::new(module, own_files(request)).counted_in(&request.budget),
         }),
         names,
         munge_links: request.munge_symlinks,
@@ -168,40 +167,35 @@ fn is_directory(tree: &Tree, path: &[u8]) -> bool {
     })
 }
 
-/// The client's rules, and in front of them the module's, which know names by their path in the module.
+/// The client's rules, and in front of them the module's.
 struct Visible {
     rules: SelectionRules,
-    module: Chain,
-    /// By argument.
-    prefixes: Vec<Vec<u8>>,
+    module: SelectionRules,
 }
 
 impl Selection for Visible {
     fn add_root(&mut self, absolute: &[u8]) {
         self.rules.add_root(absolute);
-        self.prefixes.push(absolute.to_vec());
+        self.module.add_root(absolute);
     }
 
     fn enter(&mut self, root: u16, path: RelPath<'_>, dir: &Dir, tree: &Tree) {
         self.rules.enter(root, path, dir, tree);
+        self.module.enter(root, path, dir, tree);
     }
 
     fn hides(&mut self, root: u16, path: RelPath<'_>, is_dir: bool) -> bool {
-        let prefix = self.prefixes.get(usize::from(root));
-        let prefix = prefix.map_or(&b""[..], Vec::as_slice);
-        (!self.module.is_empty()
-            && self
-                .module
-                .excludes_path(&join(prefix, path.as_bytes()), is_dir))
-            || self.rules.hides(root, path, is_dir)
+        self.module.hides_path(root, path, is_dir) || self.rules.hides(root, path, is_dir)
     }
 
     fn take_fault(&mut self) -> Option<Error> {
-        self.rules.take_fault()
+        self.module.take_fault().or_else(|| self.rules.take_fault())
     }
 
     fn take_notices(&mut self) -> Vec<String> {
-        self.rules.take_notices()
+        let mut notices = self.module.take_notices();
+        notices.append(&mut self.rules.take_notices());
+        notices
     }
 }
 

@@ -69,7 +69,7 @@ fn every_phase_has_a_deadline() {
 #[test]
 fn a_full_house_says_so() {
     let limits = Limits {
-        connections: 1,
+        total_connections: 1,
         ..Limits::default()
     };
     let daemon = Daemon::start(directory(), &own(), Arc::new(Recorder::default()), limits);

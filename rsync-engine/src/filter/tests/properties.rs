@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use rsync_proto::Protocol;
 
 use crate::filter::{
-    Chain, Descent, ModuleParameters, Place, RequestedNames, Role, RuleList, RuleSettings,
-    SentRules, clamp_name, module_rules,
+    Chain, CvsSources, Descent, ModuleParameters, Place, RequestedNames, Role, RuleList,
+    RuleSettings, SentRules, clamp_name, module_rules,
 };
 use crate::options::FilterText;
 
@@ -52,6 +52,7 @@ proptest! {
     ) {
         let _ = module_rules(
             &ModuleParameters { filter: &junk, include: &junk, exclude: &junk, ..Default::default() },
+            CvsSources::default(),
             &mut |_| Ok(Vec::new()),
         );
         let _ = clamp_name(&junk);

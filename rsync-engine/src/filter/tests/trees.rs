@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::command::{Command, Delete};
 use super::vector;
 use crate::filter::{
-    Chain, FilterError, ModuleParameters, Place, Role, RuleList, clamp_name, files_from_names,
-    module_rules,
+    Chain, CvsSources, FilterError, ModuleParameters, Place, Role, RuleList, clamp_name,
+    files_from_names, module_rules,
 };
 
 /// Cases that are about more than filters.
@@ -348,7 +348,7 @@ impl<'a> Case<'a> {
                 exclude: parameter("exclude").as_bytes(),
                 ..ModuleParameters::default()
             };
-            module_rules(&parameters, &mut super::no_files).unwrap()
+            module_rules(&parameters, CvsSources::default(), &mut super::no_files).unwrap()
         });
         Self {
             value,
