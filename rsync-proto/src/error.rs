@@ -186,6 +186,12 @@ pub enum Violation {
         /// How many this session allows.
         max: u64,
     },
+    /// More reports and requests than the entries of the list explain.
+    #[error("more than {max} reports and requests")]
+    TooManyItems {
+        /// How many this session allows.
+        max: u64,
+    },
     /// More frames without data of the stream in a row than the cap.
     #[error("more than {max} frames without data")]
     IdleFrames {
@@ -391,6 +397,7 @@ impl Violation {
             | Self::MessageLength { .. }
             | Self::MessageFlood { .. }
             | Self::MessageCount { .. }
+            | Self::TooManyItems { .. }
             | Self::IdleFrames { .. } => STREAM,
             Self::FilterRuleLength { .. }
             | Self::FilterListTooLong

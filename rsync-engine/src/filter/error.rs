@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use rsync_proto::PeerText;
 
-use super::{MAX_MERGE_BYTES, MAX_MERGE_FILES, MAX_RULE, MAX_RULE_BYTES, MAX_RULES, MERGE_DEPTH};
+use super::{
+    MAX_DIR_MERGES, MAX_MERGE_BYTES, MAX_MERGE_FILES, MAX_RULE, MAX_RULE_BYTES, MAX_RULES,
+    MERGE_DEPTH,
+};
 
 /// A fault in the rules or in a file of rules that ends the run.
 ///
@@ -90,6 +93,9 @@ pub enum FilterError {
     /// More rules than the limit, or bytes of them.
     #[error("more than {MAX_RULES} filter rules or {MAX_RULE_BYTES} bytes of them")]
     TooMany,
+    /// More names of per-directory files than the limit.
+    #[error("more than {MAX_DIR_MERGES} per-directory merge rules")]
+    TooManyDirMerges,
 }
 
 impl FilterError {

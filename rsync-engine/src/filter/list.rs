@@ -13,7 +13,7 @@ use super::error::{FileLabel, FilterError, Notice, RuleSource};
 use super::parse::{Parsed, Template, exclude_merge_file};
 use super::records::Split;
 use super::rule::{CvsMark, Merge, Role, Rule, Sides, Style};
-use super::{MAX_RULE_BYTES, MAX_RULES, MERGE_DEPTH};
+use super::{MAX_DIR_MERGES, MAX_RULE_BYTES, MAX_RULES, MERGE_DEPTH};
 
 /// Opens a file of rules that an option names: the name as written, `-` for standard input.
 pub type ReadRules<'a> = dyn FnMut(&[u8]) -> io::Result<Vec<u8>> + 'a;
@@ -263,11 +263,19 @@ impl RuleList {
         {
             self.push_item(ItemKind::Rule(rule), push_only)?;
         }
-        let twice = self.items.iter().any(
-            |item| matches!(&item.kind, ItemKind::DirMerge(other) if other.base() == merge.base()),
-        );
-        if twice {
-            return Ok(());
+        let mut others = 0;
+        for item in &self.items {
+            let ItemKind::DirMerge(other) = &item.kind else {
+                continue;
+            };
+            if other.base() == merge.base() {
+                return Ok(());
+            }
+            others += 1;
+        }
+        // Each is a file to look for in every directory, and one more to be compared with here.
+        if others >= MAX_DIR_MERGES {
+            return Err(FilterError::TooManyDirMerges);
         }
         self.push_item(ItemKind::DirMerge(merge), push_only)
     }

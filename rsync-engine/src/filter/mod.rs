@@ -49,6 +49,9 @@ pub const MAX_RULES: usize = rsync_proto::limits::FILTER_RULES;
 /// Bytes of all those rules.
 pub const MAX_RULE_BYTES: usize = rsync_proto::limits::FILTER_BYTES;
 
+/// Names of per-directory merge files in one list: each is looked for in every directory.
+pub const MAX_DIR_MERGES: usize = 1024;
+
 /// Merge files read for one directory or one option, those that they name included.
 pub const MAX_MERGE_FILES: usize = 1000;
 

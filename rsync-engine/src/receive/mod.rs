@@ -378,8 +378,12 @@ fn hear_out(mut input: WireIn, error: &Error) {
     if !nobody_there && input.read_ahead("receiver", &Budget::unlimited()).is_ok() {
         // Our own error is the one that counts.
         let time = match error {
-            // A client that was interrupted in the middle of a frame waits for nothing but the end.
-            Error::Protocol(_) => LAST_WORDS / 10,
+            // A client that was interrupted in the middle of a frame waits for nothing but the end, and a peer that
+            // breaks rules, lists what was not asked for or never ends a file may wait for ever.
+            Error::Protocol(_)
+            | Error::Overgrown { .. }
+            | Error::Limit { .. }
+            | Error::Request { code: 4, .. } => LAST_WORDS / 10,
             _ => LAST_WORDS,
         };
         let _ = input.last_words(Instant::now() + time);

@@ -43,6 +43,10 @@ pub use self::source::{
 const AHEAD: u64 = 1_000;
 /// Entries known to the receiver before we stop listing although no request waits.
 const AHEAD_IDLE: u64 = 10_000;
+/// Reports and requests about one entry: each an answer, and perhaps a line for the user or the log.
+const ITEMS_OF_ENTRY: u64 = 4;
+/// How many more there may be: the keep-alives of protocol 29 look like them.
+const ITEMS_AT_LEAST: u64 = 10_000;
 /// How long a failing session waits for the peer's last words.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
@@ -107,6 +111,7 @@ pub fn send(
         window: Window::new(),
         window_charge: session.budget.charge("blocks of the file"),
         stats: SenderStats::default(),
+        items: 0,
         session,
     };
     // A bug of ours must not leave the peer waiting for ever.
@@ -159,6 +164,8 @@ struct Sender {
     window: Window,
     window_charge: Charge,
     stats: SenderStats,
+    /// Reports and requests that came.
+    items: u64,
 }
 
 impl Sender {
@@ -355,6 +362,7 @@ impl Sender {
             basis_type,
             xname: xname.as_deref(),
         };
+        self.count_item()?;
         let found = self.find(ndx);
         if found.is_none() && flags == ItemFlags::IS_NEW && self.is_old_keep_alive(ndx) {
             return Ok(());
@@ -383,6 +391,17 @@ impl Sender {
             return self.echo(ndx, &header);
         }
         self.answer(ndx, &header, at, position)
+    }
+
+    /// One more report or request: a receiver asks twice for a file that arrived damaged, and has no reason to say
+    /// anything a third time.
+    fn count_item(&mut self) -> Result<(), Violation> {
+        let max = ITEMS_AT_LEAST + ITEMS_OF_ENTRY * self.lists.entries;
+        if self.items >= max {
+            return Err(Violation::TooManyItems { max });
+        }
+        self.items += 1;
+        Ok(())
     }
 
     /// The keep-alive of receivers at protocol 29: the index behind the list, and an item flag alone
@@ -485,6 +504,7 @@ impl Sender {
                 Ndx::DONE => return Ok(()),
                 Ndx::DEL_STATS => self.del_stats()?,
                 other if self.is_old_keep_alive(other.0) => {
+                    self.count_item()?;
                     self.input
                         .record(|cursor| ItemHeader::decode(cursor).map(|_| ()))?;
                 }

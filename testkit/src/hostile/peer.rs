@@ -269,7 +269,13 @@ impl Session {
         let payload = self.raw(len)?;
         match header[3].wrapping_sub(7) {
             0 => self.data.extend(payload),
-            tag => self.messages.push((tag, payload)),
+            tag => {
+                self.messages.push((tag, payload));
+                // It waits for nothing but the end.
+                if tag == super::tag::ERROR_EXIT {
+                    return Err(Gone);
+                }
+            }
         }
         Ok(())
     }

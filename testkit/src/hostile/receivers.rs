@@ -101,4 +101,17 @@ pub const RECEIVERS: &[Attack] = &[
     )
     .with("l")
     .since(30),
+    Attack::new(
+        "one file, again and again",
+        |session| {
+            ask(session, |session| {
+                for _ in 0..10_100 {
+                    session.out.item(1, 0);
+                }
+            })
+        },
+        12,
+        "more than 10012 reports and requests",
+    )
+    .with("l"),
 ];

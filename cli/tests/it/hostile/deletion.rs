@@ -169,7 +169,7 @@ impl Row {
 
 fn plays(protocol: u32) {
     let stock = Rsync::all().into_iter().next();
-    for row in ROWS {
+    for (row, number) in ROWS.iter().zip(0..) {
         let Row {
             options,
             paths,
@@ -185,7 +185,10 @@ fn plays(protocol: u32) {
             assert_eq!(gone, row.gone, "incremental: {story}");
             assert_eq!(code, row.code, "incremental: {story}");
         }
-        let Some(stock) = &stock else { continue };
+        // The stock client takes its time: each row at one protocol.
+        let Some(stock) = stock.as_ref().filter(|_| number % 4 == protocol % 4) else {
+            continue;
+        };
         let (gone, _) = row.play(stock.client(), protocol, false);
         let mut expected = [row.gone, row.stock_alone].concat();
         expected.sort_unstable();

@@ -7,7 +7,7 @@ use rsync_proto::Protocol;
 
 use super::{excluded, rules, wire};
 use crate::filter::{
-    Chain, CvsSources, FilterError, MAX_RULES, Notice, Role, RuleList, RuleSettings,
+    Chain, CvsSources, FilterError, MAX_DIR_MERGES, MAX_RULES, Notice, Role, RuleList, RuleSettings,
 };
 use crate::options::FilterText;
 
@@ -292,6 +292,13 @@ fn what_a_client_may_send() {
     assert!(matches!(
         RuleList::from_wire(&many, settings()),
         Err(FilterError::TooMany)
+    ));
+    // Each would be looked for in every directory.
+    let merges: Vec<_> = (0..=MAX_DIR_MERGES).map(|n| format!(": f{n}")).collect();
+    assert!(RuleList::from_wire(&merges[1..], settings()).is_ok());
+    assert!(matches!(
+        RuleList::from_wire(&merges, settings()),
+        Err(FilterError::TooManyDirMerges)
     ));
     // A server applies what it gets, whatever sides it names.
     let list = RuleList::from_wire(&["-r x", "!", "-r y"], settings()).unwrap();
