@@ -80,10 +80,13 @@ impl ModuleRules {
         })
     }
 
-    /// Whether a name of the transfer must not be deleted, nor one below a directory of that name.
+    /// Whether a name of the transfer must not be deleted. `whole`: its directory is itself being deleted.
     #[must_use]
-    pub fn protects(&self, path: RelPath<'_>, is_dir: bool) -> bool {
-        self.chain.excludes_path(path.as_bytes(), is_dir)
+    pub fn protects(&self, path: RelPath<'_>, is_dir: bool, whole: bool) -> bool {
+        match whole {
+            true => self.chain.excludes_path_removing(path.as_bytes(), is_dir),
+            false => self.chain.excludes_path(path.as_bytes(), is_dir),
+        }
     }
 
     /// Whether a name of the transfer must not be received, or lies in a directory that must not.
@@ -226,7 +229,7 @@ impl Protection for ProtectionRules {
         if self
             .module
             .as_ref()
-            .is_some_and(|module| module.protects(path, is_dir))
+            .is_some_and(|module| module.protects(path, is_dir, whole))
         {
             return true;
         }

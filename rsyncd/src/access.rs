@@ -186,6 +186,23 @@ impl HostList {
     }
 }
 
+impl HostList {
+    /// The patterns that need the name of a client, and so match nobody where it is never looked up.
+    #[must_use]
+    pub fn need_names(&self, forward_lookup: bool) -> Vec<String> {
+        let everybody = |token: &Token| token.text.iter().all(|b| *b == b'*');
+        let without_name = [UNKNOWN, UNDETERMINED].map(<[u8]>::to_ascii_lowercase);
+        let needs = |token: &&Token| {
+            matches!(token.address, Address::No)
+                && !everybody(token)
+                && !without_name.contains(&token.text)
+                && !(forward_lookup && token.is_name())
+        };
+        let found = self.tokens.iter().filter(needs);
+        found.map(|token| escape(&token.text)).collect()
+    }
+}
+
 impl Token {
     async fn matches(
         &self,
@@ -485,6 +502,21 @@ mod tests {
             ("fe80::%7/16", true),
         ] {
             assert_eq!(ask(allow, "", &zoned).allowed, allowed, "{allow}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_need_a_name() {
+        for (list, forward, expected) in [
+            (
+                "10.0.0.0/8 * *.example.com host unknown",
+                true,
+                vec!["*.example.com"],
+            ),
+            ("host h?st UNDETERMINED", false, vec!["host", "h?st"]),
+        ] {
+            let found = HostList::new(list.as_bytes()).need_names(forward);
+            assert_eq!(found, expected, "{list}");
         }
     }
 

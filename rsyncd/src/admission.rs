@@ -6,6 +6,7 @@
 
 mod failures;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -181,17 +182,18 @@ impl Admission {
         limits: &Limits,
         now: Instant,
     ) -> bool {
+        let holds = |held: &Held| match &held.phase {
+            Phase::Handshake { place, .. } => place.as_deref() == Some(lock_file),
+            _ => false,
+        };
         let mut state = self.state();
-        let holds = |held: &&mut Held| matches!(&held.phase, Phase::Handshake { place, .. } if place.as_deref() == Some(lock_file));
-        let silent = state
-            .held
-            .iter_mut()
-            .filter(holds)
-            .min_by_key(|held| held.since);
-        silent
-            .filter(|held| now.duration_since(held.since) >= limits.grace)
-            .map(|held| held.end_handshake(limit))
-            .is_some()
+        let holders = state.held.iter_mut().filter(|held| holds(held));
+        let oldest = holders.min_by_key(|held| held.since);
+        match oldest.filter(|held| now.duration_since(held.since) >= limits.grace) {
+            Some(held) => held.end_handshake(limit),
+            None => return false,
+        }
+        true
     }
 
     /// An address has failed to log in too often and has to wait.
@@ -218,16 +220,19 @@ impl State {
         self.held.iter().filter(|held| counts(held)).count()
     }
 
-    fn rank(&self, source: Source, counts: impl Fn(&Held) -> bool) -> Rank {
-        (
-            self.count(|held| counts(held) && Group::Network.holds(held.source, source)),
-            self.count(|held| counts(held) && Group::Address.holds(held.source, source)),
-        )
+    /// How many connections of each network and address count.
+    fn ranks(&self, counts: impl Fn(&Held) -> bool) -> Ranks {
+        let mut ranks = Ranks::default();
+        for held in self.held.iter().filter(|held| counts(held)) {
+            *ranks.networks.entry(held.source.network).or_default() += 1;
+            *ranks.addresses.entry(held.source.address).or_default() += 1;
+        }
+        ranks
     }
 
     /// Ends a handshake of the group in favour of a newcomer, if there is one that should give way: the oldest of
-    /// the largest group if that is larger than the newcomer's own would be, else one that has taken longer than
-    /// honest clients need. Among equals that are all new, chance decides.
+    /// the largest holders if they have more than the newcomer would, else one that has taken longer than honest
+    /// clients need. Among equals that are all new, chance decides.
     fn end_handshake(
         &mut self,
         group: Group,
@@ -236,29 +241,26 @@ impl State {
         limit: usize,
         now: Instant,
     ) -> bool {
-        let own = self.rank(source, Held::is_handshake);
-        let own = (own.0 + 1, own.1 + 1);
+        let ranks = self.ranks(Held::is_handshake);
+        let (network, address) = ranks.of(source);
+        let own = (network + 1, address + 1);
         let mut candidates: Vec<(Rank, usize)> = Vec::new();
         for (at, held) in self.held.iter().enumerate() {
             if held.is_handshake() && group.holds(held.source, source) {
-                candidates.push((self.rank(held.source, Held::is_handshake), at));
+                candidates.push((ranks.of(held.source), at));
             }
         }
-        let largest = candidates.iter().map(|(rank, _)| *rank).max();
-        let Some(largest) = largest else {
+        let Some(largest) = candidates.iter().map(|(rank, _)| *rank).max() else {
             return false;
         };
         if largest < own {
-            // Nobody has more: the newcomer's own address has to make room.
-            candidates.retain(|&(_, at)| self.held[at].source.address == source.address);
+            // Nobody has more: the newcomer's own network has to make room.
+            candidates.retain(|&(_, at)| Group::Network.holds(self.held[at].source, source));
         } else {
             candidates.retain(|(rank, _)| *rank == largest);
         }
-        let oldest = candidates
-            .iter()
-            .map(|&(_, at)| at)
-            .min_by_key(|&at| self.held[at].since);
-        let Some(mut victim) = oldest else {
+        let oldest = candidates.iter().map(|&(_, at)| at);
+        let Some(mut victim) = oldest.min_by_key(|&at| self.held[at].since) else {
             return false;
         };
         if largest <= own && now.duration_since(self.held[victim].since) < limits.grace {
@@ -274,6 +276,7 @@ impl State {
     /// Takes the place of the session of the group that has stood still for longest among those of whoever has
     /// most; gives its number.
     fn end_idle_session(&mut self, group: Group, source: Source, limits: &Limits) -> Option<u64> {
+        let ranks = self.ranks(|held| !held.is_ending());
         let mut best: Option<(Rank, Duration, usize)> = None;
         for (at, held) in self.held.iter().enumerate() {
             let Phase::Session(clock) = &held.phase else {
@@ -281,13 +284,29 @@ impl State {
             };
             let idle = clock.idle();
             if idle >= limits.idle_when_full && group.holds(held.source, source) {
-                let rank = self.rank(held.source, |held| !held.is_ending());
-                best = best.max(Some((rank, idle, at)));
+                best = best.max(Some((ranks.of(held.source), idle, at)));
             }
         }
         let (_, _, at) = best?;
         self.held[at].phase = Phase::Ending;
         Some(self.held[at].id)
+    }
+}
+
+/// Connections by network and by address.
+#[derive(Debug, Default)]
+struct Ranks {
+    networks: HashMap<IpAddr, usize>,
+    addresses: HashMap<IpAddr, usize>,
+}
+
+impl Ranks {
+    fn of(&self, source: Source) -> Rank {
+        let count = |map: &HashMap<_, _>, key| map.get(&key).copied().unwrap_or(0);
+        (
+            count(&self.networks, source.network),
+            count(&self.addresses, source.address),
+        )
     }
 }
 

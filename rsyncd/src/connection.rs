@@ -43,14 +43,14 @@ use crate::variables::{Unusable, Variables};
 
 /// How a connection ends that does not become a session.
 enum End {
-    /// This line, then close.
+    /// These lines, then close.
     Say(Vec<u8>),
-    /// The list of modules, then close.
-    List(Vec<u8>),
     /// Close without a word.
     Silent,
     /// The time is up.
     Deadline,
+    /// This limit is reached, and another connection goes before this one.
+    GivesWay(usize),
 }
 
 impl End {
@@ -137,26 +137,32 @@ pub(crate) async fn serve(shared: Arc<Shared>, accepted: Accepted, done: mpsc::S
     };
     let result = tokio::select! {
         result = connection.handshake(&permit, done) => result,
-        limit = &mut end => Err(connection.gives_way(limit.unwrap_or(0))),
+        limit = &mut end => Err(End::GivesWay(limit.unwrap_or(0))),
         _ = stop.wait_for(|stop| *stop) => return,
     };
     let line = match result {
         Ok(handover) => return handover(connection.text, permit),
-        Err(End::Say(line) | End::List(line)) => line,
+        Err(End::Say(line)) => line,
         Err(End::Silent) => return,
+        Err(End::GivesWay(limit)) => {
+            let line = connection.gives_way(limit);
+            // Under a flood nobody waits for those who gave way to read why.
+            let room = Arc::clone(&connection.shared.refusals).try_acquire_owned();
+            if let Ok(_room) = room {
+                connection.say_last(&line).await;
+            }
+            return;
+        }
         Err(End::Deadline) => {
             return connection
                 .log
                 .warn("[Receiver] daemon handshake timeout -- exiting");
         }
     };
-    // Nobody has to read what we say, nor may it take as long as a handshake: others wait for the place.
-    let _ = tokio::time::timeout(limits::LAST_WORDS, async {
-        if connection.text.write(&line).await.is_ok() {
-            connection.text.close().await;
-        }
-    })
-    .await;
+    tokio::select! {
+        () = connection.say_last(&line) => {}
+        _ = end => {}
+    }
 }
 
 /// Tells a client that there is no room, in words that a stock client prints.
@@ -232,13 +238,26 @@ impl Connection {
         tokio::time::Instant::now() + timeout.map_or(most, |t| t.min(most))
     }
 
-    /// The handshake ends so that another can begin.
-    fn gives_way(&self, limit: usize) -> End {
+    /// Writes the last lines and closes. Nobody has to read what we say, nor may that take as long as a handshake:
+    /// others wait for the place.
+    async fn say_last(mut self, lines: &[u8]) {
+        let say = async {
+            if self.text.write(lines).await.is_ok() {
+                self.text.close().await;
+            }
+        };
+        let _ = tokio::time::timeout(limits::LAST_WORDS, say).await;
+    }
+
+    /// The handshake ends so that another can begin: the line that says so.
+    fn gives_way(&self, limit: usize) -> Vec<u8> {
         self.log.warn(format!(
             "max connections ({limit}) reached: {} has not finished its handshake",
             self.host.address
         ));
-        End::refuse(&Refusal::MaxConnections(limit as i64))
+        let mut line = Vec::new();
+        Refusal::MaxConnections(limit as i64).put(&mut line);
+        line
     }
 
     async fn choose_module(&mut self) -> Result<(Agreed, Arc<Module>), End> {
@@ -284,7 +303,7 @@ impl Connection {
                     .info([b"module-list request from ", &self.who()[..]].concat());
                 let mut list = motd::listing(&self.config);
                 list.extend_from_slice(replies::EXIT);
-                return Err(End::List(list));
+                return Err(End::Say(list));
             }
             Asked::Module(wanted) => wanted,
         };

@@ -87,6 +87,8 @@ pub(crate) struct Shared {
     pub(crate) runner: Arc<dyn SessionRunner>,
     pub(crate) names: HostNames,
     pub(crate) lookups: Lookups,
+    /// Room for refused connections that may still read why.
+    pub(crate) refusals: Arc<Semaphore>,
     /// A password that nobody has.
     pub(crate) decoy: [u8; 32],
     /// Becomes true when the daemon stops: handshakes end then.
@@ -138,6 +140,7 @@ impl Server {
             runner,
             names: HostNames::start()?,
             lookups: Lookups::default(),
+            refusals: Arc::new(Semaphore::new(limits::REFUSALS)),
             decoy,
             stop: watch::Sender::new(false),
             config_path: config.to_owned(),
@@ -223,19 +226,13 @@ impl Server {
         let _pid_file = self.take_pid_file()?;
         let shared = &self.shared;
         let (done, mut all_done) = mpsc::channel::<()>(1);
-        let refusals = Arc::new(Semaphore::new(limits::REFUSALS));
         let mut port = shared.options.port.unwrap_or(self.config().port);
         let mut accepting = Vec::new();
         for listener in listeners {
             listener.set_nonblocking(true)?;
             port = listener.local_addr()?.port();
             let listener = TcpListener::from_std(listener)?;
-            let accept = accept(
-                Arc::clone(shared),
-                listener,
-                done.clone(),
-                Arc::clone(&refusals),
-            );
+            let accept = accept(Arc::clone(shared), listener, done.clone());
             accepting.push(tokio::spawn(accept));
         }
         drop(done);
@@ -286,12 +283,7 @@ impl Server {
 /// How long sessions that were cut off may take to end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-async fn accept(
-    shared: Arc<Shared>,
-    listener: TcpListener,
-    done: mpsc::Sender<()>,
-    refusals: Arc<Semaphore>,
-) {
+async fn accept(shared: Arc<Shared>, listener: TcpListener, done: mpsc::Sender<()>) {
     let mut pause = FIRST_PAUSE;
     loop {
         let (stream, peer) = match listener.accept().await {
@@ -331,19 +323,12 @@ async fn accept(
                     done.clone(),
                 ));
             }
-            Err(limit) => refuse(&shared, &refusals, stream, peer, limit, number),
+            Err(limit) => refuse(&shared, stream, peer, limit, number),
         }
     }
 }
 
-fn refuse(
-    shared: &Shared,
-    refusals: &Arc<Semaphore>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    limit: usize,
-    number: u32,
-) {
+fn refuse(shared: &Shared, stream: TcpStream, peer: SocketAddr, limit: usize, number: u32) {
     let address = peer.ip().to_canonical();
     let log = shared
         .log
@@ -352,7 +337,7 @@ fn refuse(
     log.warn(format!(
         "max connections ({limit}) reached: {address} refused"
     ));
-    if let Ok(room) = Arc::clone(refusals).try_acquire_owned() {
+    if let Ok(room) = Arc::clone(&shared.refusals).try_acquire_owned() {
         tokio::spawn(async move {
             connection::refuse_overload(stream, limit).await;
             drop(room);

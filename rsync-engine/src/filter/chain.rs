@@ -118,6 +118,23 @@ enum LevelPlace {
     Transfer(Vec<u8>),
 }
 
+/// The per-directory files that are in force for a name.
+#[derive(Clone, Copy, Debug)]
+struct Reach {
+    /// How many of the directories that are entered, from the top.
+    levels: usize,
+    /// The last of them is the one that the name lies in.
+    entered: bool,
+}
+
+impl Reach {
+    /// No file at all.
+    const NOTHING: Self = Self {
+        levels: 0,
+        entered: false,
+    };
+}
+
 /// Rules and their bytes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Size {
@@ -394,18 +411,11 @@ impl Chain {
     /// never matched.
     #[must_use]
     pub fn deciding_rule(&self, name: &[u8], is_dir: bool) -> Option<&Rule> {
-        self.decide(name, is_dir, self.levels.len(), |_| true)
+        self.decide(name, is_dir, |_| true)
     }
 
-    /// `levels`: how many of the directories that are entered have files in force for the name.
-    fn decide(
-        &self,
-        name: &[u8],
-        is_dir: bool,
-        levels: usize,
-        counts: impl Fn(&Rule) -> bool,
-    ) -> Option<&Rule> {
-        self.decide_below(&self.root, name, is_dir, levels, counts)
+    fn decide(&self, name: &[u8], is_dir: bool, counts: impl Fn(&Rule) -> bool) -> Option<&Rule> {
+        self.decide_below(&self.root, name, is_dir, self.whole_reach(), counts)
     }
 
     fn decide_below(
@@ -413,14 +423,14 @@ impl Chain {
         root: &[u8],
         name: &[u8],
         is_dir: bool,
-        levels: usize,
+        reach: Reach,
         counts: impl Fn(&Rule) -> bool,
     ) -> Option<&Rule> {
         if self.entries.is_empty() || name == b"." {
             return None;
         }
         let subject = Subject::new(name, is_dir);
-        self.first_match(&self.entries, levels, &|rule: &Rule| {
+        self.first_match(&self.entries, reach, &|rule: &Rule| {
             !rule.xattr && counts(rule) && rule.matches(&subject, root)
         })
     }
@@ -436,13 +446,22 @@ impl Chain {
     /// none is read now. What such files exclude is excluded itself: whoever walks a tree does not go below it.
     #[must_use]
     pub fn excludes_path(&self, path: &[u8], is_dir: bool) -> bool {
-        self.any_excludes(path, is_dir, &self.root, |parent| self.levels_above(parent))
+        let reach = |parent: &[u8]| self.reach_to(parent);
+        self.any_excludes(path, is_dir, &self.root, reach, |_| true)
+    }
+
+    /// [`Self::excludes_path`] for a name below a directory that is removed because the sender has none: perishable
+    /// rules do not count for the name itself (07-filters 6.4).
+    #[must_use]
+    pub fn excludes_path_removing(&self, path: &[u8], is_dir: bool) -> bool {
+        let reach = |parent: &[u8]| self.reach_to(parent);
+        self.any_excludes(path, is_dir, &self.root, reach, |rule| !rule.perishable)
     }
 
     /// [`Self::excludes_path`] without the per-directory files.
     #[must_use]
     pub fn list_excludes_path(&self, path: &[u8], is_dir: bool) -> bool {
-        self.any_excludes(path, is_dir, &self.root, |_| 0)
+        self.any_excludes(path, is_dir, &self.root, |_| Reach::NOTHING, |_| true)
     }
 
     /// Whether a module hides one of its own per-directory files, by what is in force before it is read.
@@ -451,27 +470,27 @@ impl Chain {
             Place::Transfer(dir) => self.excludes_path(&join(dir, name), false),
             Place::Outside(dir) => {
                 let path = join(dir.strip_prefix(b"/").unwrap_or(dir), name);
-                self.any_excludes(&path, false, b"", |_| 0)
+                self.any_excludes(&path, false, b"", |_| Reach::NOTHING, |_| true)
             }
         }
     }
 
-    /// `root` is the directory that the path begins at. `levels` tells, for the directory that a name lies in, how
-    /// many of those entered have files in force.
+    /// `root` is the directory that the path begins at. `reach` tells which per-directory files are in force for the
+    /// names of a directory, `counts` which rules count for the path itself.
     fn any_excludes(
         &self,
         path: &[u8],
         is_dir: bool,
         root: &[u8],
-        levels: impl Fn(&[u8]) -> usize,
+        reach: impl Fn(&[u8]) -> Reach,
+        counts: impl Fn(&Rule) -> bool,
     ) -> bool {
         if self.is_empty() {
             return false;
         }
-        let excluding = |path: &[u8], is_dir: bool| {
+        let reach_of = |path: &[u8]| {
             let parent = path.iter().rposition(|&b| b == b'/').unwrap_or(0);
-            self.decide_below(root, path, is_dir, levels(&path[..parent]), |_| true)
-                .filter(|rule| !rule.include)
+            reach(&path[..parent])
         };
         let end = path
             .iter()
@@ -481,9 +500,30 @@ impl Chain {
         let slashes = path.iter().enumerate().filter(|&(_, &b)| b == b'/');
         slashes
             .map(|(at, _)| &path[..at])
-            .filter_map(|dir| excluding(dir, true))
-            .any(|rule| !matches!(rule.origin, Origin::PerDir(_)))
-            || excluding(path, is_dir).is_some()
+            .filter_map(|dir| self.decide_below(root, dir, true, reach_of(dir), |_| true))
+            .any(|rule| !rule.include && !matches!(rule.origin, Origin::PerDir(_)))
+            || verdict(self.decide_below(root, path, is_dir, reach_of(path), counts)).is_excluded()
+    }
+
+    /// Which files are in force for the names of a directory, if no other is entered for them.
+    fn reach_to(&self, dir: &[u8]) -> Reach {
+        let levels = self.levels_above(dir);
+        let last = levels.checked_sub(1).and_then(|last| self.levels.get(last));
+        Reach {
+            levels,
+            entered: last.is_some_and(|level| match &level.place {
+                LevelPlace::Transfer(entered) => entered == dir,
+                LevelPlace::Above(_) => false,
+            }),
+        }
+    }
+
+    /// All that is entered, for a name of the directory that was entered last.
+    fn whole_reach(&self) -> Reach {
+        Reach {
+            levels: self.levels.len(),
+            entered: true,
+        }
     }
 
     /// How many of the directories that are entered are a directory of the transfer or lie above it.
@@ -502,7 +542,7 @@ impl Chain {
     /// rules do not count (07-filters 6.4).
     #[must_use]
     pub fn check_removing(&self, name: &[u8], is_dir: bool) -> Verdict {
-        verdict(self.decide(name, is_dir, self.levels.len(), |rule| !rule.perishable))
+        verdict(self.decide(name, is_dir, |rule| !rule.perishable))
     }
 
     /// What the rules for extended attributes say of one, by its full name (07-filters 14.4).
@@ -513,7 +553,7 @@ impl Chain {
         }
         let subject = Subject::new(name, false);
         verdict(
-            self.first_match(&self.entries, self.levels.len(), &|rule: &Rule| {
+            self.first_match(&self.entries, self.whole_reach(), &|rule: &Rule| {
                 rule.xattr && rule.matches(&subject, &self.root)
             }),
         )
@@ -522,26 +562,26 @@ impl Chain {
     fn first_match<'a>(
         &'a self,
         entries: &'a [Entry],
-        levels: usize,
+        reach: Reach,
         matches: &dyn Fn(&Rule) -> bool,
     ) -> Option<&'a Rule> {
         entries.iter().find_map(|entry| match entry {
             Entry::Rule(rule) => matches(rule).then_some(rule),
             Entry::Merge(index) => self
-                .files_in_force(*index, levels)
-                .find_map(|found| self.first_match(&found.entries, levels, matches)),
+                .files_in_force(*index, reach)
+                .find_map(|found| self.first_match(&found.entries, reach, matches)),
         })
     }
 
-    /// The files of a merge rule that count in a directory with `levels` entered ones down to it, the deepest
-    /// first.
-    fn files_in_force(&self, index: usize, levels: usize) -> impl Iterator<Item = &Found> {
+    /// The files of a merge rule that count, the deepest first.
+    fn files_in_force(&self, index: usize, reach: Reach) -> impl Iterator<Item = &Found> {
         let merge = &self.merges[index];
         let mut cut = false;
         let here = merge.found.iter().rev();
-        here.skip_while(move |found| found.level >= levels)
+        here.skip_while(move |found| found.level >= reach.levels)
             .take_while(move |found| {
-                let counts = !cut && (!merge.spec.no_inherit || found.level + 1 == levels);
+                let own = reach.entered && found.level + 1 == reach.levels;
+                let counts = !cut && (!merge.spec.no_inherit || own);
                 cut = found.clears;
                 counts
             })
@@ -555,7 +595,7 @@ impl Chain {
             Entry::Merge(index) if self.merges[*index].spec.base() == base => true,
             Entry::Merge(index) if cut_off == Some(*index) => false,
             Entry::Merge(index) => self
-                .files_in_force(*index, self.levels.len())
+                .files_in_force(*index, self.whole_reach())
                 .any(|found| self.is_active(base, &found.entries, cut_off)),
         })
     }

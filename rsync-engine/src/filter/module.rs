@@ -59,9 +59,9 @@ pub fn module_rules(
         let last = list.items.last_mut().map(|item| &mut item.kind);
         if let Some(ItemKind::Cvs(mark)) = last {
             // What follows are words of that list and no rules any more.
-            mark.words = rest.into();
-            break;
+            mark.words = std::mem::take(&mut rest).into();
         }
+        drop_sender_only(&mut list);
     }
     for (include, file, patterns) in [
         (true, parameters.include_from, parameters.include),
@@ -82,19 +82,28 @@ pub fn module_rules(
     Ok(list)
 }
 
-/// Decides about sides, and makes the rules those of a module.
-fn settle(list: &mut RuleList) -> Result<(), FilterError> {
-    list.settled = true;
-    for item in std::mem::take(&mut list.items) {
+/// Leaves out what `filter` itself says for the sender alone. At once: it does not stand in the way of a later rule
+/// for the same per-directory file.
+fn drop_sender_only(list: &mut RuleList) {
+    let notices = &mut list.notices;
+    list.items.retain(|item| {
         let (sides, text) = match &item.kind {
             ItemKind::Rule(rule) => (rule.sides, rule.pattern.text()),
             ItemKind::DirMerge(merge) => (merge.sides, &merge.name[..]),
             ItemKind::Cvs(mark) => (mark.sides, &b"C"[..]),
         };
-        if !item.in_file && !Role::Receiver.heeds(sides) {
-            list.notices.push(Notice::SenderOnly(text.to_vec()));
-            continue;
+        let kept = item.in_file || Role::Receiver.heeds(sides);
+        if !kept {
+            notices.push(Notice::SenderOnly(text.to_vec()));
         }
+        kept
+    });
+}
+
+/// Makes the rules those of a module.
+fn settle(list: &mut RuleList) -> Result<(), FilterError> {
+    list.settled = true;
+    for item in std::mem::take(&mut list.items) {
         match item.kind {
             ItemKind::Rule(rule) => list.push(ItemKind::Rule(of_module(rule)))?,
             ItemKind::Cvs(mark) => {

@@ -339,7 +339,14 @@ impl Module {
             (Id::HostsAllow, "hosts allow", &self.hosts_allow, false),
             (Id::HostsDeny, "hosts deny", &self.hosts_deny, true),
         ] {
-            for (token, why) in HostList::new(&now(text)).suspects(deny) {
+            let list = HostList::new(&now(text));
+            let named = self.reverse_lookup || loaded.defaults.bool(Id::ReverseLookup);
+            let nameless = match named {
+                true => Vec::new(),
+                false => list.need_names(self.forward_lookup),
+            };
+            let nameless = nameless.into_iter().map(|token| (token, NO_NAMES));
+            for (token, why) in list.suspects(deny).into_iter().chain(nameless) {
                 note(
                     id,
                     NoticeKind::HostPattern {
@@ -501,6 +508,7 @@ fn seconds(number: i32) -> Option<Duration> {
         .map(Duration::from_secs)
 }
 
+const NO_NAMES: &str = "is matched against host names, and reverse lookup is off";
 const DEFAULT_PORT: u16 = 873;
 const DEFAULT_LOCK_FILE: &str = "/var/run/rsyncd.lock";
 

@@ -2,7 +2,7 @@
 
 use super::{excluded, no_files, rules, wire};
 use crate::filter::{
-    Chain, CvsSources, Descent, ModuleParameters, Pattern, Requested, RequestedNames, Role,
+    Chain, CvsSources, Descent, ModuleParameters, Pattern, Place, Requested, RequestedNames, Role,
     RuleList, RuleSettings, SentRules, clamp_name, files_from_names, forwarded_files_from,
     module_rules,
 };
@@ -116,6 +116,49 @@ fn module_filters() {
         wire(&list, Role::Receiver),
         ["- z", "+ keep.o", "- *.o", "- d/***"]
     );
+}
+
+/// Per-directory files of a module, and what is in force for names elsewhere.
+#[test]
+fn module_files() {
+    let chain = |filter: &'static str, role: Role| {
+        let parameters = ModuleParameters {
+            filter: filter.as_bytes(),
+            exclude: b"/d/top",
+            ..Default::default()
+        };
+        let list = module_rules(&parameters, CvsSources::default(), &mut no_files).unwrap();
+        let mut chain = Chain::new(&list, role);
+        // The transfer begins at `d`.
+        chain.set_root(b"/d");
+        for dir in [&b""[..], b"e"] {
+            let mut read = |place: Place<'_>, _: &[u8]| {
+                Ok(match place {
+                    Place::Transfer(b"") => Some(b"- x\nH hidden\nP kept\n-p gone\n".to_vec()),
+                    Place::Transfer(b"e") => Some(b"+ x\n".to_vec()),
+                    _ => None,
+                })
+            };
+            chain.enter_dir(dir, &mut read).unwrap();
+        }
+        chain
+    };
+    let sender = chain(": .f", Role::Sender);
+    let hides = |name: &str| sender.excludes_path(name.as_bytes(), false);
+    assert!(hides("x") && hides("top") && hides("other/x") && hides("hidden"));
+    assert!(!hides("e/x") && !hides("kept") && !hides("e/top"));
+    assert!(!sender.list_excludes_path(b"x", false) && sender.list_excludes_path(b"top", false));
+    let receiver = chain(": .f", Role::Receiver);
+    assert!(receiver.excludes_path(b"kept", false) && !receiver.excludes_path(b"hidden", false));
+    assert!(receiver.excludes_path(b"gone", false));
+    assert!(!receiver.excludes_path_removing(b"gone", false));
+    // Not inherited, and not in force for a directory that was not entered.
+    let own = chain(":n .f", Role::Sender);
+    assert!(own.excludes_path(b"x", false) && !own.excludes_path(b"other/x", false));
+    // The file itself is hidden.
+    assert!(!chain("- .f : .f", Role::Sender).excludes_path(b"x", false));
+    // A rule that was left out does not stand in the way of another.
+    assert!(chain(":s .f : .f", Role::Sender).excludes_path(b"x", false));
 }
 
 #[test]
