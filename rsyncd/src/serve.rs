@@ -326,10 +326,7 @@ fn read_rules(
 /// What adds to the rules of `-C` here: in a chroot the home is its root (07-filters 9), elsewhere it is out of the
 /// session's reach.
 fn cvs_sources(request: &SessionRequest, module: &Chain) -> CvsSources {
-    let files = RuleFiles::Module {
-        tree: request.root.clone(),
-        hidden: Box::new(module.clone()),
-    };
+    let files = rule_files(request, module, None);
     let home = match request.regime {
         Regime::Chroot => files.read_in_root(b".cvsignore").ok().flatten(),
         _ => None,
@@ -337,6 +334,15 @@ fn cvs_sources(request: &SessionRequest, module: &Chain) -> CvsSources {
     CvsSources {
         home,
         environment: std::env::var_os("CVSIGNORE").map(OsString::into_vec),
+    }
+}
+
+/// Where rules may name files to be read. `clock`: that of a client that pulls.
+fn rule_files(request: &SessionRequest, module: &Chain, clock: Option<&Arc<IoClock>>) -> RuleFiles {
+    RuleFiles::Module {
+        tree: request.root.clone(),
+        hidden: Box::new(module.clone()),
+        clock: clock.map(Arc::clone),
     }
 }
 
@@ -397,10 +403,7 @@ fn receive(
         asked_for: None,
         protection: Box::new(ProtectionRules::new(
             chain,
-            RuleFiles::Module {
-                tree: request.root.clone(),
-                hidden: Box::new(module.clone()),
-            },
+            rule_files(request, &module, None),
             ModuleRules::new(module, prefix),
         )),
         ids: IdMapper::new(policy, Box::new(request.names.clone())),

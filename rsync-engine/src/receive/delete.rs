@@ -420,10 +420,12 @@ impl Generator {
         };
         let gone = fs::remove_tree(dir, name, path, options, &mut reaper);
         let (reports, failures) = (reaper.reports, reaper.failures);
-        self.hear_rules()?;
+        let mut told = self.hear_rules();
+        // What is gone is in the log, whatever became of the connection.
         for (path, kind) in reports {
-            self.report(&path, kind)?;
+            told = told.and(self.report(&path, kind));
         }
+        told?;
         for (path, kind, errno) in failures {
             // What is mounted there stays, as `-x` asks.
             if errno == Errno::XDEV && options.one_file_system {

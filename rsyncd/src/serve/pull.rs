@@ -3,13 +3,13 @@
 use rsync_engine::filter::{Chain, Role, RuleList};
 use rsync_engine::fs::{Dir, Links, NameService, RelPath, RelPathBuf, Tree};
 use rsync_engine::options::ServerRequest;
-use rsync_engine::rules::{RuleFiles, SelectionRules};
+use rsync_engine::rules::SelectionRules;
 use rsync_engine::send::{Argument, Selection, Send, Source};
 use rsync_engine::{Error, IO_GENERAL, Outcome, TextKind};
 use rsync_proto::PeerText;
 use rsync_proto::mux::Message;
 
-use super::{Ready, client_waits, disconnected, give_up, paths, session};
+use super::{Ready, client_waits, disconnected, give_up, paths, rule_files, session};
 use crate::session::SessionRequest;
 
 pub(super) fn send(
@@ -60,10 +60,7 @@ pub(super) fn send(
         true => Box::new(Nameless),
         false => Box::new(request.names.clone()),
     };
-    let files = RuleFiles::Module {
-        tree: request.root.clone(),
-        hidden: Box::new(module.clone()),
-    };
+    let files = rule_files(request, &module, Some(&ready.clock));
     let what = Send {
         source: Source::Arguments(arguments),
         selection: Box::new(Visible {
