@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use rsync_proto::PeerText;
 
@@ -9,6 +10,7 @@ use crate::budget::{Budget, Charge};
 use crate::error::Error;
 use crate::filter::{Chain, FilterError, Notice, Place, Requested, RequestedNames, SentRules};
 use crate::fs::{Atime, Dir, Errno, Links, Name, ReadFile, RelPath, Tree};
+use crate::io_clock::IoClock;
 use crate::receive::{NameCheck, Protection, Wanted};
 use crate::send::Selection;
 
@@ -29,6 +31,9 @@ pub enum RuleFiles {
         tree: Tree,
         /// Its rules.
         hidden: Box<Chain>,
+        /// At the sending side the connection of the client: once it is gone no file is read, as there may be tens of
+        /// thousands for one directory. Not at the receiving side, where a missing rule is a file deleted.
+        clock: Option<Arc<IoClock>>,
     },
 }
 
@@ -335,7 +340,13 @@ impl RuleFiles {
         links: Links,
     ) -> io::Result<Option<Vec<u8>>> {
         let mut path = file.path();
-        if let Self::Module { hidden, .. } = self {
+        if let Self::Module { hidden, clock, .. } = self {
+            if clock
+                .as_ref()
+                .is_some_and(|clock| clock.check_peer().is_err())
+            {
+                return Err(io::ErrorKind::NotConnected.into());
+            }
             if let Place::Transfer(_) = file.place {
                 path = join(root, &path);
             }

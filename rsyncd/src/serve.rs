@@ -336,10 +336,7 @@ fn read_rules(
 /// What adds to the rules of `-C` here: in a chroot the home is its root (07-filters 9), elsewhere it is out of the
 /// session's reach.
 fn cvs_sources(request: &SessionRequest, module: &Chain) -> CvsSources {
-    let files = RuleFiles::Module {
-        tree: request.root.clone(),
-        hidden: Box::new(module.clone()),
-    };
+    let files = rule_files(request, module, None);
     let home = match request.regime {
         Regime::Chroot => files.read_in_root(b".cvsignore").ok().flatten(),
         _ => None,
@@ -348,6 +345,21 @@ fn cvs_sources(request: &SessionRequest, module: &Chain) -> CvsSources {
         home,
         environment: std::env::var_os("CVSIGNORE").map(OsString::into_vec),
     }
+}
+
+/// Where rules may name files to be read. `clock`: that of a client that pulls.
+fn rule_files(request: &SessionRequest, module: &Chain, clock: Option<&Arc<IoClock>>) -> RuleFiles {
+    RuleFiles::Module {
+        tree: request.root.clone(),
+        hidden: Box::new(module.clone()),
+        clock: clock.map(Arc::clone),
+    }
+}
+
+/// Where a module's own per-directory files are read: its rules themselves leave out those that they hide.
+fn own_files(request: &SessionRequest, clock: Option<&Arc<IoClock>>) -> RuleFiles {
+    let hides_nothing = Chain::new(&RuleList::default(), Role::Receiver);
+    rule_files(request, &hides_nothing, clock)
 }
 
 /// `prefix`: the path of a push's names in the module, for the log.
@@ -396,10 +408,7 @@ fn receive(
     let policy = IdPolicy::of_this_thread(request.numeric_ids || session.options.numeric_ids);
     let root = policy.root;
     let chain = Chain::new(rules, Role::Receiver);
-    let files = RuleFiles::Module {
-        tree: request.root.clone(),
-        hidden: Box::new(module.clone()),
-    };
+    let files = rule_files(request, &module, None);
     let link_targets = if request.munge_symlinks {
         LinkTargets::Munged
     } else if request.regime.sanitizes() {
@@ -419,7 +428,7 @@ fn receive(
             ProtectionRules::new(
                 chain,
                 files,
-                ModuleRules::new(module, own_files(request), deletes_during),
+                ModuleRules::new(module, own_files(request, None), deletes_during),
             )
             .counted_in(&request.budget),
         ),
@@ -429,14 +438,6 @@ fn receive(
         link_targets,
     };
     rsync_engine::receive(session, ready.input, ready.out, what)
-}
-
-/// Where a module's own per-directory files are read: its rules themselves leave out those that they hide.
-fn own_files(request: &SessionRequest) -> RuleFiles {
-    RuleFiles::Module {
-        tree: request.root.clone(),
-        hidden: Box::new(Chain::new(&RuleList::default(), Role::Receiver)),
-    }
 }
 
 /// The destination of a push: as asked for, and as a path of the module.

@@ -440,10 +440,12 @@ impl Generator {
         };
         let gone = fs::remove_tree(dir, name, path, options, &mut reaper);
         let (reports, failures) = (reaper.reports, reaper.failures);
-        self.hear_rules()?;
+        let mut told = self.hear_rules();
+        // What is gone is in the log, whatever became of the connection.
         for (path, kind, mode) in reports {
-            self.report(&path, kind, mode)?;
+            told = told.and(self.report(&path, kind, mode));
         }
+        told?;
         for (path, kind, errno) in failures {
             // What is mounted there stays, as `-x` asks.
             if errno == Errno::XDEV && options.one_file_system {

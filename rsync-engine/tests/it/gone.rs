@@ -49,8 +49,9 @@ fn run(
         let _ = tell.send(ours(end));
     });
     let result = told.recv_timeout(Duration::from_secs(60));
+    let error = result.expect("it ends").expect_err("the peer is gone");
     peer.join().expect("the peer's part is played");
-    result.expect("it ends").expect_err("the peer is gone")
+    error
 }
 
 /// How our sender of an endless file sees the peer.

@@ -3,13 +3,13 @@
 use rsync_engine::filter::{Chain, Role, RuleList};
 use rsync_engine::fs::{Dir, Links, NameService, RelPath, RelPathBuf, Tree};
 use rsync_engine::options::ServerRequest;
-use rsync_engine::rules::{RuleFiles, SelectionRules};
+use rsync_engine::rules::SelectionRules;
 use rsync_engine::send::{Argument, Selection, Send, Source, SourcePath, Unopened};
 use rsync_engine::{Error, IO_GENERAL, Outcome, TextKind};
 use rsync_proto::PeerText;
 use rsync_proto::mux::Message;
 
-use super::{Ready, client_waits, disconnected, give_up, own_files, paths, session};
+use super::{Ready, client_waits, disconnected, give_up, own_files, paths, rule_files, session};
 use crate::session::SessionRequest;
 
 pub(super) fn send(
@@ -64,10 +64,8 @@ pub(super) fn send(
         true => Box::new(Nameless),
         false => Box::new(request.names.clone()),
     };
-    let files = RuleFiles::Module {
-        tree: request.root.clone(),
-        hidden: Box::new(module.clone()),
-    };
+    let files = rule_files(request, &module, Some(&ready.clock));
+    let own_files = own_files(request, Some(&ready.clock));
     let what = Send {
         source: match unopened.is_empty() {
             true => Source::Arguments(arguments),
@@ -79,7 +77,7 @@ pub(super) fn send(
         selection: Box::new(Visible {
             rules: SelectionRules::new(Chain::new(rules, Role::Sender), files)
                 .counted_in(&request.budget),
-            module: SelectionRules::new(module, own_files(request)).counted_in(&request.budget),
+            module: SelectionRules::new(module, own_files).counted_in(&request.budget),
         }),
         names,
         munge_links: request.munge_symlinks,

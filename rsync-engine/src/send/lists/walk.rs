@@ -323,7 +323,11 @@ impl ListWriter {
         for notice in self.selection.take_notices() {
             self.tell(TextKind::Warning, notice.as_bytes(), out)?;
         }
-        self.selection.take_fault().map_or(Ok(()), Err)
+        match self.selection.take_fault() {
+            // Without a peer no rule file is read, which is the reason then.
+            Some(fault) => self.session.check().and(Err(fault)),
+            None => Ok(()),
+        }
     }
 
     #[expect(
