@@ -10,7 +10,7 @@ use rsync_proto::PeerText;
 use rsync_proto::mux::Message;
 
 use super::{Ready, give_up, paths, session};
-use crate::session::SessionRequest;
+use crate::session::{Regime, SessionRequest};
 
 pub(super) fn send(
     mut ready: Ready,
@@ -26,8 +26,14 @@ pub(super) fn send(
     let mut arguments = Vec::new();
     let mut unopened = Vec::new();
     let mut hidden = Vec::new();
+    let relative = asked.options.relative;
     for path in &paths {
-        let Some(asked) = Asked::new(path, asked.options.relative) else {
+        // In a chroot rsync's paths start with a slash, which makes a "/./" of a "./" (02-file-list 14.3).
+        let path = match path.strip_prefix(b"./") {
+            Some(rest) if relative && request.regime == Regime::Chroot => rest,
+            _ => path,
+        };
+        let Some(asked) = Asked::new(path, relative) else {
             continue;
         };
         let whole = asked.whole();
