@@ -514,11 +514,32 @@ pub(crate) struct Lookup<'a> {
 }
 
 impl Lookup<'_> {
-    /// Whether there is an entry of that name, of any type. `is_dir` is what it is here, and the first guess.
+    /// Whether there is an entry of that name, of any type. `is_dir` is what it is here, and the first guess. With `-R`
+    /// the same name may be listed with a slash in front (02-file-list 14.3).
     pub(crate) fn has(&mut self, base: &[u8], is_dir: bool) -> bool {
         self.wanted.truncate(self.dir_len);
         self.wanted.extend_from_slice(base);
-        self.finds(is_dir) || self.finds(!is_dir)
+        if self.finds(is_dir) || self.finds(!is_dir) {
+            return true;
+        }
+        // In a list of one directory other than the top all names have that directory's form.
+        if !self.whole && self.dir_len > 0 {
+            return false;
+        }
+        let slash = self.wanted.starts_with(b"/");
+        self.respell(slash);
+        let found = self.finds(is_dir) || self.finds(!is_dir);
+        self.respell(!slash);
+        found
+    }
+
+    /// Takes the slash in front away, or puts one there.
+    fn respell(&mut self, slash: bool) {
+        if slash {
+            self.wanted.remove(0);
+        } else {
+            self.wanted.insert(0, b'/');
+        }
     }
 
     fn finds(&mut self, is_dir: bool) -> bool {
@@ -559,6 +580,51 @@ mod tests {
         list.push(&entry, None, 0).expect("one entry");
         assert!(list.lookup_in(b"").has(b"n", true));
         assert!(!list.lookup_in(b"n").has(b"n", true));
+    }
+
+    #[test]
+    fn a_slash_in_front_makes_no_other_name() {
+        for names in [
+            &["/.", "/a", "/d"][..],
+            &["/.", "/a", "/d", "/d/x"],
+            &["b", "/a", "/d", "d/x", "/d/y"],
+        ] {
+            let mut list =
+                FileList::new(0, None, &Budget::unlimited().session(0)).expect("no limit");
+            for name in names {
+                let mode = match *name {
+                    "/." | "/d" => 0o040_755,
+                    _ => 0o100_644,
+                };
+                let entry = Entry {
+                    name: name.as_bytes(),
+                    mode,
+                    ..Entry::default()
+                };
+                list.push(&entry, None, 0).expect("few entries");
+            }
+            list.sort().expect("no limit");
+            for name in names.iter().filter(|name| **name != "/.") {
+                let name = name.trim_start_matches('/');
+                let (dir, base) = name.rsplit_once('/').unwrap_or(("", name));
+                let mut dirs = vec![dir.to_owned()];
+                if !dir.is_empty() {
+                    dirs.push(format!("/{dir}"));
+                }
+                for dir in dirs {
+                    let mut lookup = list.lookup_in(dir.as_bytes());
+                    assert!(
+                        lookup.has(base.as_bytes(), false),
+                        "{dir} {base} in {names:?}"
+                    );
+                    assert!(!lookup.has(b"none", false));
+                    assert!(
+                        lookup.has(base.as_bytes(), true),
+                        "{dir} {base} in {names:?}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

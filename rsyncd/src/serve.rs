@@ -373,6 +373,7 @@ fn session(
         log: request.log.clone(),
         prefix,
         times: options.times,
+        group: options.group,
         dry_run: options.dry_run,
     });
     Session {

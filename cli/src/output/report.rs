@@ -103,9 +103,15 @@ impl<Out: Write, Err: Write> Report<Out, Err> {
             return Ok(());
         };
         if entry.flags.contains(ItemFlags::TRANSFER) {
-            // In a dry run no data follows.
-            let late = format.is_late() && !self.options.dry_run;
-            match (late, self.options.progress) {
+            if format.is_late() && self.options.dry_run {
+                // No data follows. As in rsync a sum that nobody computed is one of zeros.
+                let zeros = "0".repeat(entry.checksum_width);
+                return self.entry_line(&Entry {
+                    checksum: entry.checksum.or(Some(&zeros)),
+                    ..*entry
+                });
+            }
+            match (format.is_late(), self.options.progress) {
                 (false, _) => self.entry_line(entry),
                 (true, true) => self.line(&entry.display_name()),
                 (true, false) => Ok(()),

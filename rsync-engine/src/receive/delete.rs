@@ -240,7 +240,10 @@ impl Generator {
         name: &[u8],
         path: RelPath<'_>,
     ) -> fs::Result<Vec<(RelPathBuf, bool)>> {
-        let dir_name: &[u8] = if name == b"." { b"" } else { name };
+        let dir_name = match name {
+            b"." | b"/." => &b""[..],
+            name => name,
+        };
         let mut lookup = list.lookup_in(dir_name);
         let mut extras = Vec::new();
         let dir = self.dir(path)?;
@@ -294,7 +297,7 @@ impl Generator {
     }
 
     /// Whether the sender's I/O errors forbid deletions; says so once (03-transfer 8.3).
-    fn deletions_stopped(&mut self) -> Result<bool, Error> {
+    pub(super) fn deletions_stopped(&mut self) -> Result<bool, Error> {
         if !self.session.trouble.forbids_deletion() || self.session.options.ignore_errors {
             return Ok(false);
         }

@@ -126,7 +126,8 @@ impl Generator {
         let Some(&first) = list.get(0) else {
             return Ok(());
         };
-        if first.is_dir() && list.base(&first) == b"." && list.dir_part(&first).is_empty() {
+        let is_root = matches!(list.base(&first), b"." | b"/.") && list.dir_part(&first).is_empty();
+        if first.is_dir() && is_root {
             // Alone in its list it may be the one that the destination names.
             let path = match self.rel(b".") {
                 Ok(path) => path,
@@ -181,6 +182,11 @@ impl Generator {
         }
         let until = list.ndx_start;
         let fresh = path.is_root() && self.place.fresh;
+        let protocol = self.session.protocol().number();
+        let during = matches!(
+            self.session.options.delete.resolved(protocol),
+            Delete::During | Delete::Delay
+        ) && !entry.no_content();
         let Some(stat) = found.filter(|stat| stat.is_dir() && !fresh) else {
             if !self.session.options.dry_run {
                 match self.make_directory(entry, path, until) {
@@ -190,18 +196,15 @@ impl Generator {
                     }
                 };
             }
+            if during {
+                // There is nothing to delete, but it is said once that nothing would be.
+                self.deletions_stopped()?;
+            }
             let flags = ItemFlags::IS_NEW | ItemFlags::LOCAL_CHANGE;
             return self.item(ndx, flags, None, list, entry, name);
         };
         let differing = self.update_directory(list, entry, name, path, &stat)?;
-        let during = matches!(
-            self.session
-                .options
-                .delete
-                .resolved(self.session.protocol().number()),
-            Delete::During | Delete::Delay
-        );
-        if during && !entry.no_content() {
+        if during {
             self.delete_in(list, entry, name, path)?;
         }
         // What goes in it is reported before the directory itself.

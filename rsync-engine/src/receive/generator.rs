@@ -584,7 +584,8 @@ impl Teller<'_> {
     }
 }
 
-/// An entry as reports show it.
+/// An entry as reports show it. With `-R` names may start with a slash, which is shown where they come from
+/// (02-file-list 14.3).
 pub(crate) fn item_of<'a>(
     list: &'a FileList,
     entry: &FileEntry,
@@ -593,9 +594,13 @@ pub(crate) fn item_of<'a>(
     xname: Option<&'a [u8]>,
     teller: Teller<'a>,
 ) -> Item<'a> {
+    let shown = |name: &'a [u8]| match teller.sending {
+        true => name,
+        false => name.strip_prefix(b"/").unwrap_or(name),
+    };
     Item {
         flags,
-        name,
+        name: shown(name),
         mode: entry.mode,
         size: entry.size,
         mtime: entry.mtime,
@@ -606,7 +611,7 @@ pub(crate) fn item_of<'a>(
         } else {
             None
         },
-        xname,
+        xname: xname.map(shown),
         sending: teller.sending,
         place: teller.place,
         checksum: list.checksum(entry),

@@ -14,6 +14,8 @@ pub(super) struct Logged {
     pub(super) prefix: Vec<u8>,
     /// Modification times are kept.
     pub(super) times: bool,
+    /// Groups are kept.
+    pub(super) group: bool,
     /// Nothing is moved or deleted; as in rsync's log there is no line then.
     pub(super) dry_run: bool,
 }
@@ -48,7 +50,7 @@ impl Logged {
             size: item.size,
             mtime: item.mtime,
             uid: item.uid,
-            gid: Some(item.gid),
+            gid: self.group.then_some(item.gid),
             link_target: item.link_target,
             hard_link: item.xname,
             checksum: checksum.as_deref(),

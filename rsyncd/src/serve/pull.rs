@@ -10,7 +10,7 @@ use rsync_proto::PeerText;
 use rsync_proto::mux::Message;
 
 use super::{Ready, client_waits, disconnected, give_up, own_files, paths, rule_files, session};
-use crate::session::SessionRequest;
+use crate::session::{Regime, SessionRequest};
 
 pub(super) fn send(
     mut ready: Ready,
@@ -26,11 +26,17 @@ pub(super) fn send(
     let mut arguments = Vec::new();
     let mut unopened = Vec::new();
     let mut hidden = Vec::new();
+    let relative = asked.options.relative;
     for path in &paths {
         if !client_waits(request, &ready.input) {
             return Err(disconnected(&ready.input));
         }
-        let Some(asked) = Asked::new(path, asked.options.relative) else {
+        // In a chroot rsync's paths start with a slash, which makes a "/./" of a "./" (02-file-list 14.3).
+        let path = match path.strip_prefix(b"./") {
+            Some(rest) if relative && request.regime == Regime::Chroot => rest,
+            _ => path,
+        };
+        let Some(asked) = Asked::new(path, relative) else {
             continue;
         };
         let whole = asked.whole();
