@@ -51,6 +51,12 @@ pub struct LoggedItem<'a> {
     pub itemized: &'a str,
 }
 
+impl LoggedItem<'_> {
+    fn is_dir(&self) -> bool {
+        self.mode & 0o170_000 == 0o040_000
+    }
+}
+
 /// What is the same for all lines of a session.
 #[derive(Debug, Clone)]
 pub struct LogContext {
@@ -106,6 +112,9 @@ impl LogFormat {
         if item.operation == Operation::Delete && !self.contains(b'i') && !self.contains(b'o') {
             out.extend_from_slice(b"deleting ");
             escape_into(&mut out, item.name);
+            if item.is_dir() {
+                out.push(b'/');
+            }
             return out;
         }
         let mut rest = &self.text[..];
@@ -181,7 +190,6 @@ impl Escape {
     }
 
     fn render(&self, item: &LoggedItem<'_>, context: &LogContext) -> Option<Vec<u8>> {
-        let directory = item.mode & 0o170_000 == 0o040_000;
         let mut text = Vec::new();
         match self.letter {
             b'%' => text.push(b'%'),
@@ -199,7 +207,7 @@ impl Escape {
             b'f' => escape_into(&mut text, item.path),
             b'n' => {
                 escape_into(&mut text, item.name);
-                if directory {
+                if item.is_dir() {
                     text.push(b'/');
                 }
             }

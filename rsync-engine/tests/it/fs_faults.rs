@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rsync_engine::fs::{Errno, Interpose, Links, Op, RelPathBuf, Tree};
+use rsync_engine::fs::{Errno, IdPolicy, Interpose, Links, Op, RelPathBuf, Tree};
 use rsync_engine::options::{Delete, TransferOptions};
 use rsync_engine::receive::Destination;
 use testkit::{Compare, TreeSpec};
@@ -166,6 +166,84 @@ fn every_call_of_the_sender_may_fail() {
     }
     // Listed names that vanish are not to be kept, so only the data may.
     fail_each(&trees, Op::OpenRead, Errno::NOENT, true, false);
+}
+
+/// Lets every call of one operation fail.
+#[derive(Debug)]
+struct Never(Op);
+
+impl Interpose for Never {
+    fn before(&self, op: Op) -> Result<(), Errno> {
+        match op == self.0 {
+            true => Err(Errno::PERM),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A file system without owners, times or permissions takes all the data, links and nodes; each entry is reported.
+#[test]
+fn attributes_that_cannot_be_set_cost_no_content() {
+    let dir = testkit::temp_dir();
+    let source = dir.path().join("s");
+    TreeSpec::new()
+        .dir("d/empty")
+        .file("d/e/f", "content")
+        .file("file", "content")
+        .hard_link("name", "file")
+        .symlink("link", "file")
+        .symlink("other", "file")
+        .fifo("pipe")
+        .build(&source);
+    let root = IdPolicy::of_this_thread(false).root;
+    if root {
+        for name in ["d/empty", "d/e/f", "file", "link", "pipe"] {
+            std::os::unix::fs::lchown(source.join(name), Some(12), Some(13)).expect("we are root");
+        }
+    }
+    let options = TransferOptions {
+        hard_links: true,
+        itemize: 1,
+        ..options()
+    };
+    let lines = |source: &Path, destination: Tree| {
+        let ends = Pair::new(options.clone()).run(contents(&tree(source)), within(destination));
+        let mut lines = ends.events.clone();
+        lines.retain(|line| !line.starts_with("failed ") && !line.starts_with("message "));
+        lines.sort();
+        (ends, lines)
+    };
+    // Only root changes owners.
+    let ops = &[Op::Utime, Op::Chmod, Op::Chown][..if root { 3 } else { 2 }];
+    for (at, &op) in ops.iter().enumerate() {
+        let (failing, plain) = (
+            dir.path().join(format!("f{at}")),
+            dir.path().join(format!("p{at}")),
+        );
+        for destination in [&failing, &plain] {
+            // What is there already, and something else in the place of a link.
+            TreeSpec::new()
+                .file("file", "content")
+                .mode(0o600)
+                .dir("d")
+                .mode(0o711)
+                .symlink("other", "elsewhere")
+                .build(destination);
+        }
+        let hooked = tree(&failing)
+            .with_hook(Arc::new(Never(op)))
+            .expect("a duplicate");
+        let (ends, found) = lines(&source, hooked);
+        let (_, expected) = lines(&source, tree(&plain));
+        ends.assert_code(23);
+        assert_eq!(found, expected, "{op:?}");
+        let missing = testkit::differences(&source, &failing, &Compare::content_only());
+        assert!(
+            missing.is_empty(),
+            "{op:?}: {missing:#?}\n{:#?}",
+            ends.events
+        );
+    }
 }
 
 #[test]

@@ -24,8 +24,8 @@ impl ContentRegion {
             self.prefix.extend_from_slice(name);
             return true;
         }
-        self.open =
-            self.open && (!relative || self.prefix == b"." || name::is_below(name, &self.prefix));
+        self.open = self.open
+            && (!relative || name::is_root(&self.prefix) || name::is_below(name, &self.prefix));
         self.open
     }
 }
@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn regions() {
         // recurse, relative, then name, TOP_DIR, content?
-        let rows: [Row; 5] = [
+        let rows: [Row; 6] = [
             (
                 true,
                 false,
@@ -69,6 +69,15 @@ mod tests {
                 true,
                 true,
                 &[(".", true, true), ("a", false, true), ("a/b", false, true)],
+            ),
+            (
+                true,
+                true,
+                &[
+                    ("/.", true, true),
+                    ("/a", false, true),
+                    ("/a/b", false, true),
+                ],
             ),
         ];
         for (recurse, relative, entries) in rows {

@@ -271,7 +271,11 @@ impl ListWriter {
         errno: Errno,
         out: &mut WireOut,
     ) -> Result<(), Error> {
-        let shown = self.shown(root, name);
+        let mut shown = self.shown(root, name);
+        if name == b"." && !shown.is_empty() {
+            // rsync stands in the directory and opens ".".
+            shown.extend_from_slice(b"/.");
+        }
         // A source that is gone as a whole is no reason to empty its copy.
         if errno == Errno::NOENT && name != b"." {
             self.vanished(op, &shown, errno, out)
