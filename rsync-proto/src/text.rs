@@ -29,7 +29,7 @@ impl<B: AsRef<[u8]>> PeerText<B> {
         whole.split(|&byte| byte == b'\n').map(PeerText)
     }
 
-    /// The text as it may go to a peer: without the control characters that somebody put in a name, which are
+    /// The text as it may go to a peer: without control characters, which a name may hold and which are
     /// escaped as in `Display`. All else stays as it is, a newline at the end and bytes that are no UTF-8 too.
     ///
     /// ```

@@ -193,10 +193,9 @@ impl HostList {
         let everybody = |token: &Token| token.text.iter().all(|b| *b == b'*');
         let without_name = [UNKNOWN, UNDETERMINED].map(<[u8]>::to_ascii_lowercase);
         let needs = |token: &&Token| {
-            matches!(token.address, Address::No)
-                && !everybody(token)
-                && !without_name.contains(&token.text)
-                && !(forward_lookup && token.is_name())
+            let looked_up = forward_lookup && token.is_name();
+            let nameless = everybody(token) || without_name.contains(&token.text);
+            token.address == Address::No && !nameless && !looked_up
         };
         let found = self.tokens.iter().filter(needs);
         found.map(|token| escape(&token.text)).collect()

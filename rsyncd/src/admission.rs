@@ -49,7 +49,7 @@ enum Phase {
     },
     /// Its session runs.
     Session(Arc<IoClock>),
-    /// It was told to end.
+    /// It has to end and does not count any more.
     Ending,
 }
 

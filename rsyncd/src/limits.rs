@@ -82,7 +82,7 @@ pub(crate) const LAST_WORDS: Duration = Duration::from_secs(5);
 /// The end of a phase of the handshake where `handshake timeout = 0` asks for none.
 pub(crate) const NO_DEADLINE: Duration = Duration::from_secs(1 << 30);
 
-/// How often, and after which pauses, a place is looked for that somebody was made to leave.
+/// How often, and after which pauses, a client looks for the place that another has to leave.
 pub(crate) const PLACE_TRIES: u32 = 50;
 /// See [`PLACE_TRIES`].
 pub(crate) const PLACE_PAUSE: Duration = Duration::from_millis(20);

@@ -105,7 +105,8 @@ impl TextStream {
         let _ = tokio::time::timeout(limits::DRAIN, drain).await;
     }
 
-    /// Waits until the peer is gone. What it says meanwhile is kept, up to a bound beyond which nobody listens.
+    /// Waits until the peer has closed its side. What arrives meanwhile is kept, up to a bound; beyond it nothing
+    /// more is read.
     pub(crate) async fn gone(&mut self) {
         while self.unread.len() < limits::UNREAD && self.fill().await.is_ok() {}
         if self.unread.len() >= limits::UNREAD {

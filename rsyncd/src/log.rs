@@ -84,7 +84,7 @@ pub struct Log {
     hub: Arc<Hub>,
     to: Arc<Destination>,
     number: u32,
-    /// Its lines are caused by somebody who has not logged in: they share a rate, in lines a second.
+    /// The client that causes its lines has not logged in: such lines share this rate, in lines a second.
     strangers: Option<u32>,
 }
 
@@ -132,8 +132,8 @@ impl Log {
         }
     }
 
-    /// The same destination for lines that somebody causes who has not logged in: all such logs together write
-    /// `rate` lines a second, any number if it is 0.
+    /// The same destination for a client that has not logged in: all such logs together write `rate` lines a second,
+    /// any number if it is 0.
     pub(crate) fn of_strangers(&self, rate: u32) -> Self {
         Self {
             strangers: Some(rate),
@@ -141,7 +141,7 @@ impl Log {
         }
     }
 
-    /// The same destination for lines of somebody who has logged in.
+    /// The same destination for a client that has logged in.
     pub(crate) fn of_users(&self) -> Self {
         Self {
             strangers: None,

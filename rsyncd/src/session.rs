@@ -107,7 +107,7 @@ pub struct SessionRequest {
     /// The log.
     pub log: SessionLog,
     /// When the connection moved bytes, and how long it may stand still: [`Self::timeout`], or the idle time-out,
-    /// which the client is not told.
+    /// which is not announced to the client.
     pub clock: Arc<IoClock>,
     /// The connection, blocking, with TCP_NODELAY.
     pub stream: TcpStream,

@@ -475,7 +475,7 @@ impl Chain {
         }
     }
 
-    /// `root` is the directory that the path begins at. `reach` tells which per-directory files are in force for the
+    /// `root` is the directory that the path begins at. `reach` gives the per-directory files in force for the
     /// names of a directory, `counts` which rules count for the path itself.
     fn any_excludes(
         &self,

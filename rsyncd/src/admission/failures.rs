@@ -70,8 +70,8 @@ impl Failures {
 
 /// What failures are counted for, and how many times the limit of an address each may reach.
 fn keys(source: Source) -> impl Iterator<Item = (IpAddr, u32)> {
-    // A host of IPv4 is not blocked for its neighbours. Network and address of IPv6 are told apart by no bit, so
-    // the network is kept under its broadcast-like last address.
+    // A host of IPv4 is not blocked for its neighbours. Network and address of IPv6 could be the same number, so the
+    // key of a network is its last address.
     let network = match source.network {
         IpAddr::V6(v6) => Some(IpAddr::V6((v6.to_bits() | u128::MAX >> 48).into())),
         IpAddr::V4(_) => None,

@@ -30,7 +30,7 @@ pub(super) struct LeftOut {
 
 impl Strangers {
     /// Takes room for a line of `len` bytes at `rate` lines a second, or counts it. A long line takes the room of
-    /// several. `failed`: it tells of a failed login from there.
+    /// several. `failed`: the address, if it is about a failed login.
     pub(super) fn take(
         &mut self,
         rate: u32,
