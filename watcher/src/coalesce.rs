@@ -231,6 +231,17 @@ impl DirtySet {
         attempts
     }
 
+    /// Names that failed need not wait any longer.
+    pub(crate) fn retry_failed(&mut self) {
+        for path in self.problems.keys() {
+            if let Some(mark) = self.marks.get_mut(path) {
+                self.due.remove(&(mark.due(&self.timing), path.clone()));
+                mark.not_before = Duration::ZERO;
+                self.due.insert((mark.due(&self.timing), path.clone()));
+            }
+        }
+    }
+
     /// The session failed: everything in flight comes back.
     pub fn give_back(&mut self) {
         for (path, mark) in std::mem::take(&mut self.in_flight) {

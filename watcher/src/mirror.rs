@@ -1,13 +1,13 @@
 //! The pusher that speaks rsync: batches and comparisons over sessions with daemons, or to a local folder.
 
-use std::collections::HashSet;
-use std::path::PathBuf;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use rsync_engine::filter::Chain;
-use rsync_engine::fs::Links;
+use rsync_engine::fs::{FileId, Links, ListBuf, Timestamp, Tree};
 use rsync_engine::options::{Direction, TransferOptions};
 use rsync_engine::receive::Destination;
 use rsync_engine::send::{Argument, Picked, PickedName, Source};
@@ -16,12 +16,15 @@ use syncline::daemon::{Connect, OpenSession};
 use syncline::{DaemonTarget, Error, Filters, local};
 
 use self::abilities::{Abilities, Check};
+use self::halting::Halting;
 use self::news::{EndProgress, News};
 use crate::path::PathBytes;
-use crate::push::{Batch, FullSync, PushEvent, PushResult, PushStats, Pusher};
+use crate::push::{Batch, FullSync, Halt, PushEvent, PushResult, Pusher};
 
 mod abilities;
 mod blame;
+mod delivery;
+mod halting;
 mod names;
 mod news;
 
@@ -33,6 +36,10 @@ const RENEWALS: u32 = 5;
 /// How long a daemon may take to notice that a session ended, and how often it is asked meanwhile.
 const ENDING: Duration = Duration::from_secs(1);
 const ASK_AGAIN: Duration = Duration::from_millis(50);
+/// How often it is looked whether a folder of this machine is still the one that was filled.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// How much longer than else a session waits for a peer that may be summing up files of any size, and says nothing meanwhile.
+const PATIENCE: u32 = 10;
 
 /// Where a mirror is.
 #[derive(Debug, Clone)]
@@ -58,11 +65,41 @@ pub struct Mirror {
     /// See [`Mirror::source`].
     source: Vec<u8>,
     abilities: Abilities,
-    cancel: Cancel,
+    halting: Arc<Halting>,
     spare: Option<Spare>,
     renewals: u32,
     /// When the last session or spare was closed.
     ended: Option<Instant>,
+    /// The target spoke of an error in the last session: it is asked to acknowledge what arrives.
+    troubled: bool,
+    /// Names that the target could not store, ending their session. Each is sent in one of its own.
+    alone: HashSet<PathBytes>,
+    /// Sessions in a row that ended so and in which nothing new was stored.
+    barren: u32,
+    /// Size and time of large files as they were sent last: what has others now differs at the target.
+    sent: HashMap<PathBytes, (u64, Timestamp)>,
+    /// The folder, as the last session left it.
+    folder: Option<Folder>,
+}
+
+/// What tells a folder of this machine from another, or from itself when it was emptied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Folder {
+    id: FileId,
+    is_empty: bool,
+}
+
+impl Folder {
+    fn look(path: &Path) -> Option<Self> {
+        let tree = Tree::open(path).ok()?;
+        let id = tree.root().id().ok()?;
+        let mut list = ListBuf::default();
+        let handle = tree
+            .open_list(rsync_engine::fs::RelPath::ROOT, Links::Refuse)
+            .ok()?;
+        let is_empty = handle.list(&mut list).ok()?.next().is_none();
+        Some(Self { id, is_empty })
+    }
 }
 
 impl std::fmt::Debug for Mirror {
@@ -98,10 +135,15 @@ impl Mirror {
             filters,
             source: Vec::new(),
             abilities: Abilities::new(deletes),
-            cancel,
+            halting: Arc::new(Halting::new(cancel.child())),
             spare: None,
             renewals: 0,
             ended: None,
+            troubled: false,
+            alone: HashSet::new(),
+            barren: 0,
+            sent: HashMap::new(),
+            folder: None,
         }
     }
 
@@ -112,6 +154,7 @@ impl Mirror {
         self
     }
 
+    /// One session with just these names.
     fn push_names(
         &mut self,
         batch: &Batch,
@@ -119,7 +162,19 @@ impl Mirror {
         check: Check,
         news: &Arc<News>,
     ) -> Result<Outcome, Error> {
-        let options = self.abilities.batch(&self.options, check);
+        let mut options = self.abilities.batch(&self.options, check);
+        options.remove_source_files = news.asked();
+        let large = |name: &PickedName| {
+            let at = batch
+                .entries
+                .binary_search_by(|entry| (*entry.path).cmp(&name.path));
+            at.is_ok_and(|at| {
+                batch.entries[at]
+                    .stat
+                    .is_some_and(|stat| names::is_large(&stat))
+            })
+        };
+        let patient = check == Check::Sum && names.iter().any(large);
         let mut picked = Picked {
             tree: batch.root.clone(),
             names,
@@ -131,39 +186,70 @@ impl Mirror {
             (picked.names, picked.content) = (by_rules.names, by_rules.content);
             filters = Filters::from_wire_texts(by_rules.rules);
         }
-        self.run(Source::Picked(picked), options, filters, news)
+        let filters = self.withholding(filters, news, HashSet::new());
+        self.run(Source::Picked(picked), options, filters, patient, news)
+    }
+
+    /// Keeps the data of these files here, and once this mirror is to stop that of all.
+    fn withholding(
+        &self,
+        filters: Filters,
+        news: &Arc<News>,
+        these: HashSet<PathBytes>,
+    ) -> Filters {
+        let (halting, news) = (Arc::clone(&self.halting), Arc::clone(news));
+        filters.withholding(Arc::new(move |name| {
+            let why = match these.contains(name) {
+                true => "the target could not store it",
+                false if halting.is_winding_down() => "the watch is being stopped",
+                false => return false,
+            };
+            news.withheld(name, why);
+            true
+        }))
     }
 
     fn run(
         &mut self,
         source: Source,
-        options: TransferOptions,
+        mut options: TransferOptions,
         filters: Filters,
+        patient: bool,
         news: &Arc<News>,
     ) -> Result<Outcome, Error> {
         let events: Arc<dyn Events> = Arc::clone(news) as Arc<dyn Events>;
-        let spare = self.take_spare(&options);
+        let halting = Arc::clone(&self.halting);
         let (target, connect) = match &self.target {
             MirrorTarget::Local(path) => {
-                let mut path = path.clone().into_os_string();
-                path.push("/");
-                let destination = Destination::Local(path.into());
-                return local::copy(
+                let mut place = path.clone().into_os_string();
+                place.push("/");
+                halting.session(None);
+                let outcome = local::copy(
                     source,
-                    Some(destination),
+                    Some(Destination::Local(place.into())),
                     options,
                     filters,
-                    &self.cancel,
+                    halting.cancel(),
                     &events,
                 );
+                halting.session(None);
+                self.folder = Folder::look(path);
+                return outcome;
             }
-            MirrorTarget::Daemon { target, connect } => (target, connect),
+            MirrorTarget::Daemon { target, connect } => (target.clone(), connect.clone()),
         };
-        let session = match spare {
+        let mut connect = connect;
+        if patient {
+            connect.io_timeout = connect.io_timeout.map(|timeout| timeout * PATIENCE);
+            options.timeout = options.timeout.map(|timeout| timeout * PATIENCE);
+        }
+        let session = match self.take_spare(&options) {
             Some(session) => session,
-            None => self.open(target, connect, options, &events)?,
+            None => self.open(&target, &connect, options, &events)?,
         };
+        halting.session(Some(session.clock()));
         let outcome = session.push(source, filters, &events);
+        halting.session(None);
         self.ended = Some(Instant::now());
         let outcome = outcome?;
         if let Some(protocol) = outcome.protocol {
@@ -203,7 +289,7 @@ impl Mirror {
                 &[path.clone()],
                 options.clone(),
                 connect,
-                self.cancel.clone(),
+                self.halting.cancel().clone(),
                 events,
             );
             let just_ended = self.ended.is_some_and(|at| at.elapsed() < ENDING);
@@ -216,13 +302,15 @@ impl Mirror {
         }
     }
 
-    /// One comparison; its progress goes to `events` while it runs.
+    /// One comparison that gives these files no data; its progress goes to `events` while it runs.
     fn compare(
         &mut self,
         request: &FullSync,
+        withheld: &HashSet<PathBytes>,
         events: &mut dyn FnMut(PushEvent),
     ) -> (Result<Outcome, Error>, Arc<News>) {
-        let options = self.abilities.comparison(&self.options, request);
+        let mut options = self.abilities.comparison(&self.options, request);
+        options.remove_source_files = self.asks();
         let name = if request.path.is_empty() {
             b".".to_vec()
         } else {
@@ -239,16 +327,18 @@ impl Mirror {
             place: Vec::new(),
         };
         let (progress, reports) = channel();
-        let news = Arc::new(News::with_progress(progress));
-        let filters = self.filters.clone();
-        // The session runs beside, so that its progress can be told meanwhile.
+        let news = News::new(self.asks(), &self.halting).of_comparison(progress);
+        let news = Arc::new(news);
+        let filters = self.withholding(self.filters.clone(), &news, withheld.clone());
+        // The session runs beside, so that its progress can be reported meanwhile.
         let done = std::thread::scope(|scope| {
             let end = EndProgress(Arc::clone(&news));
             let running = std::thread::Builder::new()
                 .name("comparison".to_owned())
                 .spawn_scoped(scope, || {
                     let end = end;
-                    self.run(Source::Arguments(vec![argument]), options, filters, &end.0)
+                    let source = Source::Arguments(vec![argument]);
+                    self.run(source, options, filters, request.ignore_times, &end.0)
                 });
             reports.iter().for_each(&mut *events);
             match running.map(std::thread::ScopedJoinHandle::join) {
@@ -269,66 +359,21 @@ impl Spare {
 
 impl Pusher for Mirror {
     fn push(&mut self, batch: &Batch, events: &mut dyn FnMut(PushEvent)) -> PushResult {
-        let mut result = PushResult::default();
         self.renewals = 0;
-        let (content, attributes) = names::sort(batch, self.abilities.deletes, &self.protected);
-        for (names, check) in [(content, Check::Off), (attributes, Check::On)] {
-            if names.is_empty() {
-                continue;
-            }
-            let named: Vec<PathBytes> = names
-                .iter()
-                .map(|name| name.path.as_slice().into())
-                .collect();
-            loop {
-                let news = Arc::new(News::default());
-                let done = self.push_names(batch, names.clone(), check, &news);
-                let words = news.last_words();
-                news.deliver(events);
-                match done {
-                    Ok(outcome) => {
-                        add(&mut result.stats, &outcome, &news);
-                        if self.abilities.told(&words) {
-                            continue;
-                        }
-                        news.failures(&named, &mut result.failed);
-                        break;
-                    }
-                    Err(error) if self.abilities.failed(&error, &words) => {}
-                    Err(error) => {
-                        result.error = Some(self.abilities.verdict(&error, &words));
-                        return result;
-                    }
-                }
-            }
-        }
-        result
+        self.deliver(batch, events)
     }
 
     fn full_sync(&mut self, request: &FullSync, events: &mut dyn FnMut(PushEvent)) -> PushResult {
         self.renewals = 0;
-        let mut result = PushResult::default();
-        loop {
-            let (done, news) = self.compare(request, events);
-            let words = news.last_words();
-            news.deliver(events);
-            match done {
-                Ok(outcome) => {
-                    add(&mut result.stats, &outcome, &news);
-                    news.failures(std::slice::from_ref(&request.path), &mut result.failed);
-                }
-                Err(error) if self.abilities.failed(&error, &words) => continue,
-                Err(error) => result.error = Some(self.abilities.verdict(&error, &words)),
-            }
-            return result;
-        }
+        self.deliver_all(request, events)
     }
 
     fn prepare(&mut self) -> Option<Duration> {
         let MirrorTarget::Daemon { target, connect } = &self.target else {
-            return None;
+            return Some(LOOK_AGAIN);
         };
-        let options = self.abilities.batch(&self.options, Check::Off);
+        let mut options = self.abilities.batch(&self.options, Check::Sum);
+        options.remove_source_files = self.asks();
         if let Some(spare) = &self.spare
             && spare.fits(&options)
         {
@@ -341,7 +386,7 @@ impl Pusher for Mirror {
             return None;
         }
         self.renewals += 1;
-        let events: Arc<dyn Events> = Arc::new(News::default());
+        let events: Arc<dyn Events> = Arc::new(News::new(false, &self.halting));
         // A spare is a convenience: whatever is wrong shows when there is something to send.
         let session = self.open(target, connect, options.clone(), &events).ok()?;
         let keep = connect
@@ -354,13 +399,22 @@ impl Pusher for Mirror {
         });
         Some(keep)
     }
-}
 
-fn add(stats: &mut PushStats, outcome: &Outcome, news: &News) {
-    stats.add(PushStats {
-        files: outcome.stats.transferred,
-        deleted: news.deleted(),
-        sent: outcome.stats.sent,
-        received: outcome.stats.received,
-    });
+    fn was_replaced(&mut self) -> bool {
+        let (MirrorTarget::Local(path), Some(filled)) = (&self.target, self.folder) else {
+            return false;
+        };
+        // What was empty may have been filled by anybody.
+        let now = Folder::look(path);
+        let replaced =
+            now.is_none_or(|now| now.id != filled.id || now.is_empty && !filled.is_empty);
+        if replaced {
+            self.folder = None;
+        }
+        replaced
+    }
+
+    fn halt(&self) -> Option<Arc<dyn Halt>> {
+        Some(Arc::clone(&self.halting) as Arc<dyn Halt>)
+    }
 }

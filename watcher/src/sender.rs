@@ -89,6 +89,7 @@ impl Sender {
                 Task::Prepare => {
                     let next = self.pusher.prepare();
                     self.prepare_at = next.map(|next| self.shared.now().mono + next);
+                    self.look_at_target();
                 }
             }
         }
@@ -189,7 +190,9 @@ impl Sender {
         };
         // Pieces come in the order in which they were due.
         taken.sort_by(|a, b| a.path.cmp(&b.path));
-        if taken.iter().any(|taken| taken.mark.subtree.full) {
+        // A directory that could not be compared is compared again alone.
+        let everything = |taken: &Taken| taken.mark.subtree.full && taken.path.is_empty();
+        if taken.iter().any(everything) {
             self.shared.report(WatchEvent::Comparing {
                 target: self.target,
             });
@@ -219,6 +222,7 @@ impl Sender {
             shared.wake_all();
             return;
         }
+        self.look_at_target();
         let (plan, renames) = self.plan(&work);
         let sessions = Sessions {
             shared: &shared,
@@ -228,6 +232,14 @@ impl Sender {
         };
         let outcome = sessions.run(&plan, renames);
         self.settle(&work, &plan, outcome);
+    }
+
+    /// If the target is not what it was, everything is compared.
+    fn look_at_target(&mut self) {
+        if self.pusher.was_replaced() {
+            let now = self.shared.now();
+            self.shared.lock().state.targets[self.target].audit(now);
+        }
     }
 
     /// Looks at the source and notes what is not ready, not readable or not to be deleted.
@@ -386,7 +398,10 @@ impl Sender {
                     target.set.hint(&parent, Hint::Attributes, handed_on);
                 }
                 let change = target.failed(error, now, jitter);
-                self.report_change(&inner, &change, &error.text);
+                // Whoever stops the watcher ends sessions that hang.
+                if !inner.stopping {
+                    self.report_change(&inner, &change, &error.text);
+                }
                 change
             }
             None => {

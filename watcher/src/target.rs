@@ -163,6 +163,8 @@ impl Target {
         self.last_success = Some(now.mono);
         let before = std::mem::replace(&mut self.phase, Phase::Following);
         if before == Phase::Down {
+            // What ended the outage may have been what these names failed for.
+            self.set.retry_failed();
             return Change::Up {
                 away: now.mono.saturating_sub(self.down_since),
             };

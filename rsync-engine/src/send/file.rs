@@ -37,13 +37,8 @@ impl Sender {
         at: usize,
         position: usize,
     ) -> Result<(), Error> {
-        let protocol = self.session.protocol();
         let sums_before = self.input.used();
-        let (session, out) = (&self.session, &mut self.out);
-        let head = super::record(session, &mut self.input, out, |cursor| {
-            SumHead::decode(cursor, protocol)
-        })?;
-        self.read_sums(&head)?;
+        let head = self.read_basis()?;
         let list = &self.held[at];
         let entry = list.entries()[position];
         let name = list.path(&entry);
@@ -122,6 +117,31 @@ impl Sender {
         Ok(())
     }
 
+    /// The sums of what the receiver has.
+    fn read_basis(&mut self) -> Result<SumHead, Error> {
+        let protocol = self.session.protocol();
+        let (session, out) = (&self.session, &mut self.out);
+        let head = super::record(session, &mut self.input, out, |cursor| {
+            SumHead::decode(cursor, protocol)
+        })?;
+        self.read_sums(&head)?;
+        Ok(head)
+    }
+
+    /// Reads a request to its end and gives it no data.
+    pub(super) fn decline(&mut self, ndx: i32) -> Result<(), Error> {
+        self.read_basis()?;
+        self.no_send(ndx)
+    }
+
+    /// The receiver is not to wait for this file (03-transfer 7).
+    fn no_send(&mut self, ndx: i32) -> Result<(), Error> {
+        if self.session.protocol().has_typed_messages() {
+            self.out.message(&Message::NoSend(Ndx(ndx)))?;
+        }
+        Ok(())
+    }
+
     fn open(&mut self, root: u16, name: &[u8]) -> Result<ReadFile, Errno> {
         let path = RelPath::new(relative(name)).map_err(|_| Errno::INVAL)?;
         let (parent, base) = path.split().ok_or(Errno::ISDIR)?;
@@ -143,10 +163,7 @@ impl Sender {
             vanished,
         };
         super::report(&self.session, &failure, &mut self.out)?;
-        if self.session.protocol().has_typed_messages() {
-            self.out.message(&Message::NoSend(Ndx(ndx)))?;
-        }
-        Ok(())
+        self.no_send(ndx)
     }
 
     /// A read error in the middle: a sum that cannot be right makes the receiver drop what it got.

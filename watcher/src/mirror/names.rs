@@ -3,25 +3,30 @@
 use std::collections::HashSet;
 
 use rsync_engine::filter::Chain;
+use rsync_engine::fs::Stat;
 use rsync_engine::send::{PickedAction, PickedName};
 
+use super::abilities::Check;
 use crate::path::{self, PathBytes};
 use crate::push::{Batch, EntryKind};
 
-/// Attribute changes of regular files up to this size ride along with content, which checks them by checksum.
+/// Files up to this size are compared by their sum, which reads them once more, also for a change of attributes only.
 const SMALL: u64 = 1 << 20;
 
-/// The names of a batch by the session that they need. Deletions go last.
+/// The names of a batch by the session that they need, in the order in which these run. Deletions go last in theirs. `differs` says of
+/// a large file whether the target cannot have its content yet.
 pub(super) fn sort(
     batch: &Batch,
     deletes: bool,
     protected: &Chain,
-) -> (Vec<PickedName>, Vec<PickedName>) {
+    differs: impl Fn(&PathBytes, &Stat) -> bool,
+) -> Vec<(Check, Vec<PickedName>)> {
     let picked = |path: &PathBytes, action| PickedName {
         path: path.to_vec(),
         action,
     };
     let (mut content, mut attributes, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut changed, mut doubtful) = (Vec::new(), Vec::new());
     for entry in &batch.entries {
         match entry.kind {
             // Parents come with the names below them.
@@ -29,15 +34,15 @@ pub(super) fn sort(
             // A receiver that is given names asks no rules of ours.
             EntryKind::Delete if protected.check(&entry.path, false).is_excluded() => {}
             EntryKind::Delete => gone.push(picked(&entry.path, PickedAction::Delete)),
-            EntryKind::Attr
-                if entry
-                    .stat
-                    .is_some_and(|stat| stat.is_file() && stat.size > SMALL) =>
-            {
-                attributes.push(picked(&entry.path, PickedAction::Send));
-            }
             EntryKind::Attr | EntryKind::Content => {
-                content.push(picked(&entry.path, PickedAction::Send))
+                let large = entry.stat.filter(is_large);
+                let session = match large {
+                    None => &mut content,
+                    Some(_) if entry.kind == EntryKind::Attr => &mut attributes,
+                    Some(stat) if differs(&entry.path, &stat) => &mut changed,
+                    Some(_) => &mut doubtful,
+                };
+                session.push(picked(&entry.path, PickedAction::Send));
             }
         }
     }
@@ -45,7 +50,17 @@ pub(super) fn sort(
         // A replaced directory must go in the session of its replacement, so all deletions go there.
         content.append(&mut gone);
     }
-    (content, attributes)
+    vec![
+        (Check::Sum, content),
+        (Check::Quick, attributes),
+        (Check::Off, changed),
+        (Check::Sum, doubtful),
+    ]
+}
+
+/// Whether reading it twice is worth avoiding.
+pub(super) fn is_large(stat: &Stat) -> bool {
+    stat.is_file() && stat.size > SMALL
 }
 
 /// The names of a session that deletes by filter rules.

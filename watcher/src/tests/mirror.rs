@@ -282,6 +282,7 @@ impl Pusher for Mirror {
                     path: entry.path.clone(),
                     kind: FailureKind::Refused,
                     text: "permission denied".to_owned(),
+                    below: true,
                 });
                 if entry.stat.unwrap().is_dir() {
                     skip = Some(entry.path.clone());
@@ -368,6 +369,7 @@ fn failure(path: &[u8], error: &io::Error) -> PathFailure {
         path: path.into(),
         kind: FailureKind::Changed,
         text: error.to_string(),
+        below: true,
     }
 }
 
