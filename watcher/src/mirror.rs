@@ -72,8 +72,8 @@ pub struct Mirror {
     ended: Option<Instant>,
     /// The target spoke of an error in the last session: it is asked to acknowledge what arrives.
     troubled: bool,
-    /// Names that the target could not store, ending their session. Each is sent in one of its own.
-    alone: HashSet<PathBytes>,
+    /// Names that the target could not store, ending their session, and what it said. Each is sent in a session of its own.
+    alone: Reasons,
     /// Sessions in a row that ended so and in which nothing new was stored.
     barren: u32,
     /// Size and time of large files as they were sent last: what has others now differs at the target.
@@ -81,6 +81,9 @@ pub struct Mirror {
     /// The folder, as the last session left it.
     folder: Option<Folder>,
 }
+
+/// Names, and why each is not sent with others.
+type Reasons = HashMap<PathBytes, Arc<str>>;
 
 /// What tells a folder of this machine from another, or from itself when it was emptied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +143,7 @@ impl Mirror {
             renewals: 0,
             ended: None,
             troubled: false,
-            alone: HashSet::new(),
+            alone: Reasons::new(),
             barren: 0,
             sent: HashMap::new(),
             folder: None,
@@ -186,23 +189,18 @@ impl Mirror {
             (picked.names, picked.content) = (by_rules.names, by_rules.content);
             filters = Filters::from_wire_texts(by_rules.rules);
         }
-        let filters = self.withholding(filters, news, HashSet::new());
+        let filters = self.withholding(filters, news, Reasons::new());
         self.run(Source::Picked(picked), options, filters, patient, news)
     }
 
     /// Keeps the data of these files here, and once this mirror is to stop that of all.
-    fn withholding(
-        &self,
-        filters: Filters,
-        news: &Arc<News>,
-        these: HashSet<PathBytes>,
-    ) -> Filters {
+    fn withholding(&self, filters: Filters, news: &Arc<News>, these: Reasons) -> Filters {
         let (halting, news) = (Arc::clone(&self.halting), Arc::clone(news));
         filters.withholding(Arc::new(move |name| {
-            let why = match these.contains(name) {
-                true => "the target could not store it",
-                false if halting.is_winding_down() => "the watch is being stopped",
-                false => return false,
+            let why = match these.get(name) {
+                Some(why) => why,
+                None if halting.is_winding_down() => "the watch is being stopped",
+                None => return false,
             };
             news.withheld(name, why);
             true
@@ -306,7 +304,7 @@ impl Mirror {
     fn compare(
         &mut self,
         request: &FullSync,
-        withheld: &HashSet<PathBytes>,
+        withheld: &Reasons,
         events: &mut dyn FnMut(PushEvent),
     ) -> (Result<Outcome, Error>, Arc<News>) {
         let mut options = self.abilities.comparison(&self.options, request);

@@ -65,6 +65,8 @@ pub(crate) struct Plan {
     deletions: BTreeMap<PathBytes, Vec<PathBytes>>,
     /// Marks of directories whose leftovers are to be deleted.
     purges: Vec<PathBytes>,
+    /// Directories that are compared without deletions, as something below cannot be read, and what was to be done about them.
+    pub(crate) barred: Vec<(PathBytes, Subtree)>,
     /// Names that are no directory and stand for everything that the target has below them: they replace a directory there.
     pub(crate) replacing: Vec<PathBytes>,
     /// Files with several names, and what is asked for all of them.
@@ -261,9 +263,7 @@ impl Planner<'_> {
             .iter()
             .any(|blocked| path::is_within(blocked, path));
         if delete_extras && blocked {
-            // The mark stays until everything below can be read.
-            let text = "nothing is deleted: a directory in it cannot be read";
-            self.problem(path, text, Subtree::default());
+            self.plan.barred.push((path.clone(), subtree));
         }
         let delete_extras = delete_extras && !blocked;
         if subtree.full || delete_extras {

@@ -106,6 +106,8 @@ impl Sender {
             let mut wake = None;
             if inner.watching && !inner.state.source_lost {
                 self.begin_audit(&mut inner, now);
+                let unblocked = inner.state.tree.unblocked();
+                inner.state.targets[self.target].unbar(unblocked, now);
                 let next = inner.state.targets[self.target].next_push();
                 match next {
                     Some(at) if at <= now.mono => {
@@ -245,9 +247,11 @@ impl Sender {
     /// Looks at the source and notes what is not ready, not readable or not to be deleted.
     fn plan(&mut self, work: &Work) -> (Plan, Vec<RenameHint>) {
         let shared = self.shared.clone();
+        let unblocked;
         let context = {
             let mut inner = shared.lock();
             let state = &mut inner.state;
+            unblocked = state.tree.unblocked();
             state.targets[self.target].adopt_forsaken(&state.tree, shared.now());
             let target = &state.targets[self.target];
             let mut waiting = BTreeSet::new();
@@ -311,6 +315,9 @@ impl Sender {
         }
         for (path, text, subtree) in std::mem::take(&mut plan.problems) {
             self.fail(&mut inner, &path, &text, subtree, now);
+        }
+        for (path, subtree) in std::mem::take(&mut plan.barred) {
+            self.bar(&mut inner, &path, subtree, unblocked);
         }
         let target = &mut inner.state.targets[self.target];
         let entries = &plan.entries;
@@ -455,6 +462,19 @@ impl Sender {
                 path: path.clone(),
                 text: text.to_owned(),
                 failing: set.problems().len(),
+            });
+        }
+    }
+
+    /// Something below `path` cannot be read: what was to be deleted there waits until it can be.
+    fn bar(&self, inner: &mut Inner, path: &PathBytes, subtree: Subtree, unblocked: u64) {
+        let target = &mut inner.state.targets[self.target];
+        if target.bar(path, subtree, unblocked) {
+            self.shared.report(WatchEvent::PathFailed {
+                target: self.target,
+                path: path.clone(),
+                text: "nothing is deleted: a directory in it cannot be read".to_owned(),
+                failing: target.set.problems().len() + 1,
             });
         }
     }

@@ -5,7 +5,7 @@
 //! is full, the file too large) gets the others without that file, which goes in a session of its own. When several such sessions end in
 //! a row and nothing new was stored, it is the target that fails and not the files.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rsync_engine::Outcome;
@@ -60,7 +60,7 @@ impl Mirror {
             let (check, names) = &mut waiting[at];
             let (alone, together) = std::mem::take(names)
                 .into_iter()
-                .partition(|name| self.alone.contains(&name.path[..]));
+                .partition(|name| self.alone.contains_key(&name.path[..]));
             let check = *check;
             waiting[at].1 = together;
             let alone: Vec<PickedName> = alone;
@@ -114,7 +114,8 @@ impl Mirror {
                 waiting.push_front((check, names));
             }
             Err(error) if news.broke_off(&error) => {
-                if self.begin_asking() {
+                // The one file of a session needs no acknowledgement to be known.
+                if names.len() > 1 && self.begin_asking() {
                     waiting.push_front((check, names));
                 } else if !self.set_aside(batch, check, names, waiting, &news, &words, result) {
                     result.error = Some(self.abilities.verdict(&error, &words));
@@ -143,10 +144,12 @@ impl Mirror {
         result: &mut PushResult,
     ) -> bool {
         let arrived = news.acknowledged();
-        self.barren = match arrived.is_empty() {
-            true => self.barren + 1,
-            false => 0,
-        };
+        let is_known = names.len() == 1 && self.alone.contains_key(&names[0].path[..]);
+        if !arrived.is_empty() {
+            self.barren = 0;
+        } else if !is_known {
+            self.barren += 1;
+        }
         result.confirmed.extend(arrived);
         if self.barren >= BARREN {
             return false;
@@ -170,7 +173,7 @@ impl Mirror {
             Some(culprit) if left.len() == 1 => {
                 let path: PathBytes = left[culprit].path.as_slice().into();
                 if self.alone.len() < ALONE {
-                    self.alone.insert(path.clone());
+                    self.alone.insert(path.clone(), words.into());
                 }
                 result.failed.push(PathFailure {
                     path,
@@ -222,7 +225,7 @@ impl Mirror {
         events: &mut dyn FnMut(PushEvent),
     ) -> PushResult {
         let mut result = PushResult::default();
-        let mut withheld: HashSet<PathBytes> = self.alone.clone();
+        let mut withheld = self.alone.clone();
         let mut barren = 0;
         loop {
             let (done, news) = self.compare(request, &withheld, events);
@@ -252,8 +255,8 @@ impl Mirror {
                             && withheld.len() < ALONE
                         {
                             // It is tried alone when its failure is due again.
-                            self.alone.insert(path.clone());
-                            withheld.insert(path);
+                            self.alone.insert(path.clone(), words.as_str().into());
+                            withheld.insert(path, words.into());
                             continue;
                         }
                     }
