@@ -15,7 +15,7 @@ use crate::event::WatchEvent;
 use crate::inotify::{self, Instance, Reader, Receiver, Record};
 use crate::path::PathBytes;
 use crate::push::{Halt, Pusher};
-use crate::sender::Sender;
+use crate::sender::{Large, Sender};
 use crate::shared::{Inner, Shared, WatchOptions};
 use crate::source::Source;
 use crate::state::State;
@@ -156,7 +156,17 @@ impl Watcher {
         watcher.spawn("watch-reader", move || reader.run(&receiver))?;
         watcher.spawn("watch-tree", move || worker.run())?;
         for (target, pusher) in pushers.into_iter().enumerate() {
-            let sender = Sender::new(shared.clone(), target, pusher);
+            let second = pusher.second();
+            watcher
+                .halts
+                .extend(second.as_ref().and_then(|second| second.halt()));
+            let mut give = None;
+            if let Some(second) = second {
+                let (large, jobs) = Large::new(shared.clone(), target, second);
+                watcher.spawn(&format!("watch-large-{target}"), move || large.run())?;
+                give = Some(jobs);
+            }
+            let sender = Sender::new(shared.clone(), target, pusher, give);
             watcher.spawn(&format!("watch-target-{target}"), move || sender.run())?;
         }
         Ok((watcher, events))

@@ -66,6 +66,8 @@ pub struct Mirror {
     source: Vec<u8>,
     abilities: Abilities,
     halting: Arc<Halting>,
+    /// Of all mirrors.
+    cancel: Cancel,
     spare: Option<Spare>,
     renewals: u32,
     /// When the last session or spare was closed.
@@ -139,6 +141,7 @@ impl Mirror {
             source: Vec::new(),
             abilities: Abilities::new(deletes),
             halting: Arc::new(Halting::new(cancel.child())),
+            cancel,
             spare: None,
             renewals: 0,
             ended: None,
@@ -396,6 +399,24 @@ impl Pusher for Mirror {
             since: Instant::now(),
         });
         Some(keep)
+    }
+
+    fn second(&self) -> Option<Box<dyn Pusher>> {
+        let mut second = Self::new(
+            self.target.clone(),
+            self.options.clone(),
+            self.filters.clone(),
+            self.abilities.deletes,
+            self.cancel.clone(),
+        );
+        second.source = self.source.clone();
+        Some(Box::new(second))
+    }
+
+    fn holds_a_place(&mut self) -> bool {
+        // With a session of ours waiting, another one that is let in has a place of its own.
+        self.renewals = 0;
+        matches!(self.target, MirrorTarget::Local(_)) || self.prepare().is_some()
     }
 
     fn was_replaced(&mut self) -> bool {

@@ -125,6 +125,42 @@ impl Plan {
             .collect()
     }
 
+    /// The files above `size` that can be sent beside everything else.
+    pub(crate) fn large(&self, size: u64) -> Vec<PathBytes> {
+        if !self.comparisons.is_empty() {
+            return Vec::new();
+        }
+        let is_large = |entry: &&BatchEntry| {
+            let stat = entry.stat.filter(|stat| stat.is_file() && stat.size > size);
+            // Other names go in the same session, and what it replaces too.
+            entry.kind == EntryKind::Content
+                && stat.is_some_and(|stat| stat.nlink == 1)
+                && !self.replacing.contains(&entry.path)
+        };
+        let large = self.entries.values().filter(is_large);
+        large.map(|entry| entry.path.clone()).collect()
+    }
+
+    /// Takes files, with the directories above them, into a plan of their own.
+    pub(crate) fn split(&mut self, files: &[PathBytes]) -> Self {
+        let mut apart = Self::default();
+        for path in files {
+            for above in path::ancestors(path) {
+                if let Some(parent) = self.entries.get(above) {
+                    let entry = BatchEntry {
+                        kind: EntryKind::Parent,
+                        ..parent.clone()
+                    };
+                    apart.entries.insert(entry.path.clone(), entry);
+                }
+            }
+            if let Some(entry) = self.entries.remove(path) {
+                apart.entries.insert(path.clone(), entry);
+            }
+        }
+        apart
+    }
+
     /// Adds the other names of files in the plan, found in the tree. Those that cannot be examined now are problems.
     pub(crate) fn add_links(&mut self, context: &Context<'_>, names: Vec<(PathBytes, FileId)>) {
         let mut looker = Looker::new(context.source);

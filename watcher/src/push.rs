@@ -21,6 +21,16 @@ pub trait Pusher: Send {
         None
     }
 
+    /// Another pusher to the same target, for large files that are sent beside everything else; asked for once, at the start.
+    fn second(&self) -> Option<Box<dyn Pusher>> {
+        None
+    }
+
+    /// Called before the second pusher is used. False if the target may have no place for two sessions.
+    fn holds_a_place(&mut self) -> bool {
+        true
+    }
+
     /// Whether the target is no more what the last session left: removed, emptied, or another one. Asked before a batch and when nothing
     /// is left to send; then everything is compared.
     fn was_replaced(&mut self) -> bool {

@@ -17,8 +17,12 @@ use crate::push::{BatchEntry, FailureKind, Pusher, RenameHint};
 use crate::shared::{DeletePolicy, Inner, Shared};
 use crate::source::Source;
 use crate::target::{Change, Phase};
+use large::Job;
 use sessions::{Outcome, Sessions};
 
+pub(crate) use large::Large;
+
+mod large;
 mod report;
 mod sessions;
 
@@ -27,6 +31,8 @@ pub(crate) struct Sender {
     shared: Arc<Shared>,
     target: usize,
     pusher: Box<dyn Pusher>,
+    /// Where large files go, and until when they go with the others after that failed.
+    large: Option<std::sync::mpsc::Sender<Job>>,
     /// When the pusher wants to be asked to prepare.
     prepare_at: Option<Duration>,
     random: u64,
@@ -59,12 +65,19 @@ enum Task {
 }
 
 impl Sender {
-    pub(crate) fn new(shared: Arc<Shared>, target: usize, pusher: Box<dyn Pusher>) -> Self {
+    /// `large`: where [`Large`] takes its work from.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        target: usize,
+        pusher: Box<dyn Pusher>,
+        large: Option<std::sync::mpsc::Sender<Job>>,
+    ) -> Self {
         let seed = shared.now().real;
         Self {
             shared,
             target,
             pusher,
+            large,
             prepare_at: None,
             random: (u64::from(seed.nsec) << 32)
                 ^ (target as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
@@ -225,7 +238,8 @@ impl Sender {
             return;
         }
         self.look_at_target();
-        let (plan, renames) = self.plan(&work);
+        let (mut plan, renames) = self.plan(&work);
+        self.hand_over(&work, &mut plan);
         let sessions = Sessions {
             shared: &shared,
             target: self.target,

@@ -56,6 +56,8 @@ pub(crate) struct Target {
     /// The guard tripped: deletions wait until they are released.
     pub(crate) holding: bool,
     released_at: Option<Duration>,
+    /// Before this moment large files are not sent beside the others.
+    pub(crate) large_after: Duration,
     /// The last news was that it is in sync.
     pub(crate) in_sync: bool,
     pub(crate) last_success: Option<Duration>,
@@ -94,6 +96,7 @@ impl Target {
             known_names: 0,
             holding: false,
             released_at: None,
+            large_after: Duration::ZERO,
             in_sync: false,
             last_success: None,
             next_audit: None,

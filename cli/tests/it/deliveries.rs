@@ -253,3 +253,36 @@ fn a_folder_that_is_emptied_or_removed_is_filled_again() {
     pair.settles(&watch, &no_story);
     leaves(watch);
 }
+
+/// A large file goes in a session of its own where the target has a place for one, and behind the others where it has not.
+#[test]
+fn a_small_file_does_not_wait_for_a_large_one() {
+    let rsync = require_rsync!();
+    for places in [0, 1] {
+        let pair = Pair::new();
+        TreeSpec::new().file("f", "1").build(&pair.source);
+        let module = Module::as_users_do("mirror", &pair.mirror).set("max connections", places);
+        let daemon = Daemon::start(&Server::Stock(&rsync), DaemonConf::new().module(module));
+        let relay = Relay::start(daemon.addr());
+        let watch = pair.watch(&[], &[&relay.url_as(USER, "mirror")]);
+        watch.wait_output("in sync");
+        let rate = if places == 0 { 1_000_000 } else { 20_000_000 };
+        relay.set_faults(Faults::none().rate(rate));
+        relay.cut_all(Ending::Close);
+        let before = relay.traffic().bytes();
+        TreeSpec::new()
+            .random_file("large", 1, 8_000_000)
+            .build(&pair.source);
+        relay.wait_bytes(before + 500_000);
+        fs::write(pair.source.join("small"), "2").unwrap();
+        wait::until("the small file", || pair.mirror.join("small").exists());
+        if places == 0 {
+            assert!(!pair.mirror.join("large").exists(), "{watch}");
+            relay.set_faults(Faults::none());
+            relay.cut_all(Ending::Close);
+        }
+        pair.settles(&watch, &no_story);
+        assert!(!watch.stderr().contains("max connections"), "{watch}");
+        leaves(watch);
+    }
+}
