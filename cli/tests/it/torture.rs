@@ -134,11 +134,22 @@ fn settles(
         if judge.code() != Some(0) {
             return judge.err();
         }
-        // What is protected stays, and what holds it.
+        // What is protected stays, and what holds it, though a dry run also says the opposite of it.
         let left = judge.out();
+        let stays = |line: &str| {
+            line.strip_prefix("cannot delete non-empty directory: ")
+                .map(str::to_owned)
+        };
+        let kept: Vec<String> = left.lines().filter_map(stays).collect();
+        let is_kept = |line: &str| {
+            let name = line
+                .strip_prefix("*deleting   ")
+                .and_then(|name| name.strip_suffix('/'));
+            name.is_some_and(|name| kept.iter().any(|kept| kept == name))
+        };
         let left = left
             .lines()
-            .filter(|line| !line.starts_with("cannot delete non-empty"));
+            .filter(|line| stays(line).is_none() && !is_kept(line));
         left.collect::<Vec<_>>().join("\n")
     };
     let settled = wait::within(crate::setup::PATIENCE, || {

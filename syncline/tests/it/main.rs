@@ -1,4 +1,5 @@
 //! Transfers of the library: against a real rsync, and in this process.
 
+mod acknowledged;
 mod differential;
 mod run;
