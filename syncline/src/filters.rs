@@ -33,7 +33,10 @@ pub struct Filters {
 
 /// Says of a name in the transfer whether its data stays here.
 #[derive(Clone)]
-struct Withheld(Arc<dyn Fn(&[u8]) -> bool + Send + Sync>);
+struct Withheld(Arc<AskName>);
+
+/// A question about a name in the transfer.
+type AskName = dyn Fn(&[u8]) -> bool + Send + Sync;
 
 impl fmt::Debug for Withheld {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -125,7 +128,7 @@ impl Filters {
     /// Asks `withheld` for each file whose data the receiver wants, by its name in the transfer: true keeps the data here
     /// ([`Selection::withholds`]).
     #[must_use]
-    pub fn withholding(mut self, withheld: Arc<dyn Fn(&[u8]) -> bool + Send + Sync>) -> Self {
+    pub fn withholding(mut self, withheld: Arc<AskName>) -> Self {
         self.withheld = Some(Withheld(withheld));
         self
     }

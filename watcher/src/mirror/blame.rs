@@ -104,10 +104,7 @@ fn tails(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The topmost directory on the way to `path` in or below which nothing is `proven` to have arrived; `None` if something is in every one.
-pub(super) fn topmost_unproven<'p>(
-    path: &'p [u8],
-    is_proven: impl Fn(&[u8]) -> bool,
-) -> Option<&'p [u8]> {
+pub(super) fn topmost_unproven(path: &[u8], is_proven: impl Fn(&[u8]) -> bool) -> Option<&[u8]> {
     let mut above: Vec<_> = path::ancestors(path)
         .filter(|dir| !dir.is_empty())
         .collect();
@@ -124,7 +121,8 @@ mod tests {
         let names = ["f", "e", "k", "g/h", "g/k", "odd \"name", "\u{fffd}"];
         let known = |name: &[u8]| {
             let found = names.iter().find(|known| known.as_bytes() == name);
-            found.copied().or((name == b"\xff\\").then_some("bytes"))
+            let bytes = || (name == b"\xff\\").then_some("bytes");
+            found.copied().or_else(bytes)
         };
         for (text, mentions) in [
             // A name of one letter is in every word.

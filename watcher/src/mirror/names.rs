@@ -39,7 +39,8 @@ pub(super) fn sort(
                 let session = match large {
                     None => &mut content,
                     Some(_) if entry.kind == EntryKind::Attr => &mut attributes,
-                    Some(stat) if differs(&entry.path, &stat) => &mut changed,
+                    // All names of a file go in one session, or they are several at the target.
+                    Some(stat) if stat.nlink == 1 && differs(&entry.path, &stat) => &mut changed,
                     Some(_) => &mut doubtful,
                 };
                 session.push(picked(&entry.path, PickedAction::Send));
@@ -151,6 +152,50 @@ mod tests {
             path: path.to_vec(),
             action,
         }
+    }
+
+    #[test]
+    fn the_names_of_a_large_file_go_in_one_session() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for name in ["linked", "single", "small"] {
+            let size = if name == "small" { SMALL } else { SMALL + 1 };
+            std::fs::File::create(at(name))
+                .unwrap()
+                .set_len(size)
+                .unwrap();
+        }
+        std::fs::hard_link(at("linked"), at("other")).unwrap();
+        let root = rsync_engine::fs::Tree::open(dir.path()).unwrap();
+        let entries = ["linked", "other", "single", "small"].map(|name| crate::push::BatchEntry {
+            path: name.as_bytes().into(),
+            kind: EntryKind::Content,
+            stat: root
+                .root()
+                .stat(rsync_engine::fs::Name::new(name.as_bytes()).unwrap())
+                .ok(),
+        });
+        let batch = Batch {
+            root,
+            entries: entries.to_vec(),
+            renames: Vec::new(),
+        };
+        let protected = syncline::Filters::default().receiver_chain();
+        let sessions = sort(&batch, true, &protected, |path, _| **path != b"other"[..]);
+        let sessions: Vec<_> = sessions
+            .into_iter()
+            .filter(|(_, names)| !names.is_empty())
+            .map(|(check, names)| (check, names.into_iter().map(|name| name.path).collect()))
+            .collect::<Vec<(Check, Vec<Vec<u8>>)>>();
+        let of = |names: &[&str]| names.iter().map(|name| name.as_bytes().to_vec()).collect();
+        assert_eq!(
+            sessions,
+            [
+                (Check::Sum, of(&["small"])),
+                (Check::Off, of(&["single"])),
+                (Check::Sum, of(&["linked", "other"])),
+            ]
+        );
     }
 
     #[test]

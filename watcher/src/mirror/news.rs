@@ -253,7 +253,7 @@ impl Gathered {
         let is_file = |name: &PickedName| {
             name.action == PickedAction::Send && !batch.has_directory(&name.path)
         };
-        let any = nameless.or(self.errors.last().map(Vec::as_slice));
+        let any = nameless.or_else(|| self.errors.last().map(Vec::as_slice));
         let mut found = Vec::new();
         // Without acknowledgements all that is not mentioned is in doubt when a text mentions nothing.
         let arrived = |name: &PickedName| match asked {
@@ -432,15 +432,17 @@ impl Gathered {
             Event::Message {
                 kind: TextKind::Error | TextKind::ErrorXfer,
                 text,
-            } => {
-                if self.errors.len() < TEXTS {
-                    self.errors.push(text.as_bytes().trim_ascii_end().to_vec());
-                }
-            }
+            } => self.note_error(text.as_bytes()),
             Event::Message { text, .. } => {
                 self.messages.push(text.to_string().trim_end().to_owned())
             }
             _ => {}
+        }
+    }
+
+    fn note_error(&mut self, text: &[u8]) {
+        if self.errors.len() < TEXTS {
+            self.errors.push(text.trim_ascii_end().to_vec());
         }
     }
 
