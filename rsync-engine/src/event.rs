@@ -62,6 +62,12 @@ pub enum Event<'a> {
         /// Name relative to the transfer root.
         name: &'a [u8],
     },
+    /// The receiving side was asked to acknowledge what is in place (`remove_source_files`), and has not done so for this entry,
+    /// which is no directory, when its list was done with.
+    Unacknowledged {
+        /// Name relative to the transfer root.
+        name: &'a [u8],
+    },
     /// Something was deleted at the destination.
     Deleted {
         /// Name relative to the destination.
@@ -129,6 +135,14 @@ pub struct Item<'a> {
     pub checksum: Option<&'a [u8]>,
     /// The kind of sum.
     pub algorithm: Checksum,
+}
+
+impl Item<'_> {
+    /// Whether the data of the file goes over.
+    #[must_use]
+    pub fn is_transfer(&self) -> bool {
+        self.flags.contains(ItemFlags::TRANSFER)
+    }
 }
 
 /// Bytes on the wire for the content of one file.

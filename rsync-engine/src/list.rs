@@ -20,6 +20,8 @@ mod bits {
     pub(super) const NO_CONTENT: u8 = 2;
     /// Lost against another entry of the same name; its slot stays numbered (02-file-list 8.4).
     pub(super) const CLEARED: u8 = 4;
+    /// The receiver has it in place.
+    pub(super) const ACKNOWLEDGED: u8 = 8;
 }
 
 /// One entry, without what only few entries have.
@@ -104,6 +106,16 @@ impl FileEntry {
     /// Its slot is numbered but another entry of the same name won.
     pub(crate) fn cleared(&self) -> bool {
         self.flags & bits::CLEARED != 0
+    }
+
+    /// Notes that the receiver has it in place.
+    pub(crate) fn acknowledge(&mut self) {
+        self.flags |= bits::ACKNOWLEDGED;
+    }
+
+    /// Whether the receiver said that it has it in place.
+    pub(crate) fn is_acknowledged(&self) -> bool {
+        self.flags & bits::ACKNOWLEDGED != 0
     }
 }
 

@@ -206,10 +206,10 @@ impl OpenSession {
             }
     }
 
-    /// The I/O timeout that the daemon announced, as far as it was read.
+    /// The clock of the connection: when it last moved bytes, and the I/O timeout that the daemon announced, as far as it was read.
     #[must_use]
-    pub fn clock(&self) -> &IoClock {
-        &self.clock
+    pub fn clock(&self) -> Arc<IoClock> {
+        Arc::clone(&self.clock)
     }
 
     fn session(&self, events: &Arc<dyn Events>) -> Session {

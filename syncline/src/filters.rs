@@ -1,14 +1,17 @@
 //! What the filter options of a transfer hide from it and protect from deletion.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rsync_engine::filter::{
     Chain, CvsSources, Descent, FilterError, RequestedNames, Role, RuleList, RuleSettings,
     SentRules,
 };
+use rsync_engine::fs::{Dir, RelPath, Tree};
 use rsync_engine::options::TransferOptions;
 use rsync_engine::receive::{NameCheck, Protection};
 use rsync_engine::rules::{AskedFor, ProtectionRules, RuleFiles, SelectionRules, worth_telling};
@@ -23,6 +26,47 @@ pub struct Filters {
     rules: RuleList,
     /// The rules of `-C` are still to be added.
     cvs_exclude: bool,
+    withheld: Option<Withheld>,
+}
+
+/// Says of a name in the transfer whether its data stays here.
+#[derive(Clone)]
+struct Withheld(Arc<AskName>);
+
+/// A question about a name in the transfer.
+type AskName = dyn Fn(&[u8]) -> bool + Send + Sync;
+
+impl fmt::Debug for Withheld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Withheld")
+    }
+}
+
+/// The rules of a sender that gives some files no data.
+struct Withholding {
+    rules: SelectionRules,
+    withheld: Withheld,
+}
+
+impl Selection for Withholding {
+    fn add_root(&mut self, absolute: &[u8]) {
+        self.rules.add_root(absolute);
+    }
+    fn enter(&mut self, root: u16, path: RelPath<'_>, dir: &Dir, tree: &Tree) {
+        self.rules.enter(root, path, dir, tree);
+    }
+    fn hides(&mut self, root: u16, path: RelPath<'_>, is_dir: bool) -> bool {
+        self.rules.hides(root, path, is_dir)
+    }
+    fn take_fault(&mut self) -> Option<rsync_engine::Error> {
+        self.rules.take_fault()
+    }
+    fn take_notices(&mut self) -> Vec<String> {
+        self.rules.take_notices()
+    }
+    fn withholds(&mut self, name: &[u8]) -> bool {
+        (self.withheld.0)(name)
+    }
 }
 
 impl Filters {
@@ -46,7 +90,11 @@ impl Filters {
         };
         let rules =
             RuleList::from_options(&options.filter_texts, settings, read).map_err(failed)?;
-        Ok(Self { rules, cvs_exclude })
+        Ok(Self {
+            rules,
+            cvs_exclude,
+            withheld: None,
+        })
     }
 
     /// What there is to say about rules that were left out, a line each.
@@ -74,6 +122,14 @@ impl Filters {
         })
     }
 
+    /// Asks `withheld` for each file whose data the receiver wants, by its name in the transfer: true keeps the data here
+    /// ([`Selection::withholds`]).
+    #[must_use]
+    pub fn withholding(mut self, withheld: Arc<AskName>) -> Self {
+        self.withheld = Some(Withheld(withheld));
+        self
+    }
+
     pub(crate) fn wire_rules(
         &self,
         protocol: Protocol,
@@ -85,10 +141,12 @@ impl Filters {
     }
 
     pub(crate) fn selection(&self) -> Box<dyn Selection> {
-        Box::new(SelectionRules::new(
-            Chain::new(&self.rules, Role::Sender),
-            RuleFiles::Anywhere,
-        ))
+        let chain = Chain::new(&self.rules, Role::Sender);
+        let rules = SelectionRules::new(chain, RuleFiles::Anywhere);
+        match self.withheld.clone() {
+            Some(withheld) => Box::new(Withholding { rules, withheld }),
+            None => Box::new(rules),
+        }
     }
 
     pub(crate) fn protection(&self) -> Box<dyn Protection> {

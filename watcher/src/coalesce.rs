@@ -18,6 +18,7 @@ use crate::clock::Moment;
 use crate::dirty::{Hint, Mark, Subtree, Timing, Wait};
 use crate::path::{self, PathBytes};
 
+mod aside;
 mod fold;
 
 /// Marks of one target above which directories fold into one mark each.
@@ -53,6 +54,10 @@ pub struct DirtySet {
     /// The same paths by the moment they are due; held ones are not in it.
     due: BTreeSet<(Duration, PathBytes)>,
     in_flight: BTreeMap<PathBytes, Mark>,
+    /// Those of large files that are sent beside all others.
+    aside: BTreeMap<PathBytes, Mark>,
+    /// Marks that are due and wait until those are done.
+    parked: BTreeSet<PathBytes>,
     /// Deletions that wait for a release.
     held: BTreeMap<PathBytes, Mark>,
     problems: BTreeMap<PathBytes, Problem>,
@@ -72,6 +77,8 @@ impl DirtySet {
             marks: BTreeMap::new(),
             due: BTreeSet::new(),
             in_flight: BTreeMap::new(),
+            aside: BTreeMap::new(),
+            parked: BTreeSet::new(),
             held: BTreeMap::new(),
             problems: BTreeMap::new(),
         }
@@ -137,6 +144,10 @@ impl DirtySet {
             let Some((_, path)) = self.due.pop_first() else {
                 break;
             };
+            if self.meets_aside(&path) {
+                self.parked.insert(path);
+                continue;
+            }
             let Some(mark) = self.marks.remove(&path) else {
                 continue;
             };
@@ -231,6 +242,17 @@ impl DirtySet {
         attempts
     }
 
+    /// Names that failed need not wait any longer.
+    pub(crate) fn retry_failed(&mut self) {
+        for path in self.problems.keys() {
+            if let Some(mark) = self.marks.get_mut(path) {
+                self.due.remove(&(mark.due(&self.timing), path.clone()));
+                mark.not_before = Duration::ZERO;
+                self.due.insert((mark.due(&self.timing), path.clone()));
+            }
+        }
+    }
+
     /// The session failed: everything in flight comes back.
     pub fn give_back(&mut self) {
         for (path, mark) in std::mem::take(&mut self.in_flight) {
@@ -267,7 +289,7 @@ impl DirtySet {
 
     /// True if nothing is marked, in flight or held at or below `path`.
     pub fn is_clean_below(&self, path: &[u8]) -> bool {
-        [&self.marks, &self.in_flight, &self.held]
+        self.all()
             .into_iter()
             .all(|map| range_within(map, path).next().is_none())
     }
@@ -284,7 +306,7 @@ impl DirtySet {
 
     /// Paths strictly below `dir` that are marked, in flight or held.
     pub(crate) fn owed_below(&self, dir: &[u8]) -> impl Iterator<Item = &PathBytes> {
-        [&self.marks, &self.in_flight, &self.held]
+        self.all()
             .into_iter()
             .flat_map(|map| range_below(map, dir))
             .map(|(path, _)| path)
@@ -303,7 +325,7 @@ impl DirtySet {
 
     /// The oldest change not confirmed.
     pub fn oldest(&self) -> Option<Moment> {
-        [&self.marks, &self.in_flight, &self.held]
+        self.all()
             .into_iter()
             .flat_map(BTreeMap::values)
             .map(|mark| mark.first)
@@ -312,7 +334,7 @@ impl DirtySet {
 
     /// The wall-clock moment before which no change is owed, if any is.
     pub fn owed_since(&self) -> Option<Timestamp> {
-        [&self.marks, &self.in_flight, &self.held]
+        self.all()
             .into_iter()
             .flat_map(BTreeMap::values)
             .map(Mark::owed_since)
@@ -322,7 +344,8 @@ impl DirtySet {
     /// The same for one name and what is below it, marks of directories above it that stand for their content included; but for the
     /// root's, which stands for every name there is.
     pub(crate) fn owed_since_at(&self, path: &[u8]) -> Option<Timestamp> {
-        let own = [&self.marks, &self.in_flight, &self.held]
+        let own = self
+            .all()
             .into_iter()
             .flat_map(|map| range_within(map, path))
             .map(|(_, mark)| mark.owed_since());
@@ -335,7 +358,7 @@ impl DirtySet {
     /// The marks of directories above `path` that are about their content.
     fn standing_above<'a>(&'a self, path: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a Mark)> {
         path::ancestors(path).flat_map(|dir| {
-            [&self.marks, &self.in_flight, &self.held]
+            self.all()
                 .into_iter()
                 .filter_map(move |map| Some((dir, map.get(dir)?)))
                 .filter(|(_, mark)| !mark.subtree.is_none())
@@ -349,7 +372,7 @@ impl DirtySet {
 
     /// True if no mark waits or is in flight. Held deletions do not count.
     pub fn is_empty(&self) -> bool {
-        self.marks.is_empty() && self.in_flight.is_empty()
+        self.marks.is_empty() && self.in_flight.is_empty() && self.aside.is_empty()
     }
 
     /// The paths that failed, with their reasons.
@@ -361,10 +384,15 @@ impl DirtySet {
     pub fn only_problems_left(&self) -> bool {
         let failed = |path: &[u8]| self.problems.contains_key(path);
         self.in_flight.is_empty()
+            && self.aside.is_empty()
             && self
                 .marks
                 .keys()
                 .all(|path| failed(path) || path::ancestors(path).any(failed))
+    }
+
+    fn all(&self) -> [&BTreeMap<PathBytes, Mark>; 4] {
+        [&self.marks, &self.in_flight, &self.aside, &self.held]
     }
 
     fn change(&mut self, path: &PathBytes, now: Moment, change: impl FnOnce(&mut Mark)) {

@@ -14,8 +14,8 @@ use crate::error::WatchError;
 use crate::event::WatchEvent;
 use crate::inotify::{self, Instance, Reader, Receiver, Record};
 use crate::path::PathBytes;
-use crate::push::Pusher;
-use crate::sender::Sender;
+use crate::push::{Halt, Pusher};
+use crate::sender::{Large, Sender};
 use crate::shared::{Inner, Shared, WatchOptions};
 use crate::source::Source;
 use crate::state::State;
@@ -26,6 +26,8 @@ use crate::worker::Worker;
 pub struct Watcher {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    /// The handles that end the targets' sessions.
+    halts: Vec<Arc<dyn Halt>>,
 }
 
 /// A target and who talks to it.
@@ -148,25 +150,38 @@ impl Watcher {
         let mut watcher = Self {
             shared: shared.clone(),
             threads: Vec::new(),
+            halts: pushers.iter().filter_map(|pusher| pusher.halt()).collect(),
         };
         let receiver = receive(Applier(shared.clone()));
         watcher.spawn("watch-reader", move || reader.run(&receiver))?;
         watcher.spawn("watch-tree", move || worker.run())?;
         for (target, pusher) in pushers.into_iter().enumerate() {
-            let sender = Sender::new(shared.clone(), target, pusher);
+            let second = pusher.second();
+            watcher
+                .halts
+                .extend(second.as_ref().and_then(|second| second.halt()));
+            let mut give = None;
+            if let Some(second) = second {
+                let (large, jobs) = Large::new(shared.clone(), target, second);
+                watcher.spawn(&format!("watch-large-{target}"), move || large.run())?;
+                give = Some(jobs);
+            }
+            let sender = Sender::new(shared.clone(), target, pusher, give);
             watcher.spawn(&format!("watch-target-{target}"), move || sender.run())?;
         }
         Ok((watcher, events))
     }
 
-    /// Finishes the batches that run, then ends. What is not sent then is found by the comparison of the next start.
+    /// Finishes the file that each target is sent, if it moves on, for 9 s at most, then ends. What is not sent then is found by the
+    /// comparison of the next start.
     pub fn stop(mut self) {
         self.shut_down();
     }
 
-    /// Tells every thread to end; [`Watcher::stop`] waits for them.
+    /// Asks every thread to end; [`Watcher::stop`] waits for them.
     pub fn begin_stop(&self) {
         self.shared.lock().stopping = true;
+        self.halts.iter().for_each(|halt| halt.wind_down());
         self.shared.wake_all();
         inotify::wake(&self.shared.waker);
     }
@@ -266,12 +281,42 @@ impl Watcher {
 
     fn shut_down(&mut self) {
         self.begin_stop();
+        let began = Instant::now();
+        let mut cut = None;
+        // Without a handle there is nothing to do but to wait.
+        let halted = !self.halts.is_empty();
+        while halted && !self.threads.iter().all(JoinHandle::is_finished) {
+            let waited = began.elapsed();
+            let moving = |halt: &Arc<dyn Halt>| halt.idle().is_some_and(|idle| idle < STALLED);
+            let wait_on =
+                waited < STOP_NOW || waited < STOP_AT_MOST && self.halts.iter().any(moving);
+            if !wait_on && cut.is_none() {
+                self.halts.iter().for_each(|halt| halt.cut());
+                cut = Some(Instant::now());
+            }
+            if cut.is_some_and(|cut| cut.elapsed() >= LEAVE) {
+                // In a system call that nothing ends, such as the resolver's: it ends by itself.
+                self.threads.clear();
+            }
+            std::thread::sleep(STOP_LOOK);
+        }
         for thread in self.threads.drain(..) {
             // A panic was printed where it happened.
             let _ = thread.join();
         }
     }
 }
+
+/// How long sessions that send no file have to end by themselves.
+const STOP_NOW: Duration = Duration::from_millis(1_000);
+/// How long a file that is being sent may stand still.
+const STALLED: Duration = Duration::from_millis(1_500);
+/// How long the files that are being sent may take; whoever kills what does not end waits 10 s before.
+const STOP_AT_MOST: Duration = Duration::from_secs(9);
+/// How long a thread may take to notice that its session was cut.
+const LEAVE: Duration = Duration::from_millis(500);
+/// Between two looks at what is still running.
+const STOP_LOOK: Duration = Duration::from_millis(5);
 
 impl Drop for Watcher {
     fn drop(&mut self) {

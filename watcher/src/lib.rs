@@ -78,7 +78,7 @@ pub use guard::DeleteLimit;
 pub use inotify::{EventBits, Malformed, Record, Records, records};
 pub use path::PathBytes;
 pub use push::{
-    Batch, BatchEntry, EntryKind, FailureKind, FullSync, PathFailure, PushEvent, PushResult,
+    Batch, BatchEntry, EntryKind, FailureKind, FullSync, Halt, PathFailure, PushEvent, PushResult,
     PushStats, Pusher, RenameHint, Retry, SessionError,
 };
 pub use shared::{DeletePolicy, WatchOptions};

@@ -1,14 +1,15 @@
 //! The pusher that speaks rsync: batches and comparisons over sessions with daemons, or to a local folder.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::os::unix::ffi::OsStringExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use rsync_engine::filter::Chain;
-use rsync_engine::fs::Links;
+use rsync_engine::fs::{FileId, Links, ListBuf, Timestamp, Tree};
 use rsync_engine::options::{Delete, Direction, TransferOptions};
 use rsync_engine::receive::Destination;
 use rsync_engine::send::{Argument, Picked, Source};
@@ -17,15 +18,16 @@ use syncline::daemon::{Connect, OpenSession};
 use syncline::{DaemonTarget, Error, Filters, local};
 
 use self::abilities::{Abilities, Check};
+use self::halting::Halting;
 use self::names::Part;
 use self::news::{EndProgress, News};
 use crate::path::PathBytes;
-use crate::push::{
-    Batch, FailureKind, FullSync, PathFailure, PushEvent, PushResult, PushStats, Pusher,
-};
+use crate::push::{Batch, FailureKind, FullSync, Halt, PathFailure, PushEvent, PushResult, Pusher};
 
 mod abilities;
 mod blame;
+mod delivery;
+mod halting;
 mod names;
 mod news;
 
@@ -37,6 +39,10 @@ const RENEWALS: u32 = 5;
 /// How long a daemon may take to notice that a session ended, and how often it is asked meanwhile.
 const ENDING: Duration = Duration::from_secs(1);
 const ASK_AGAIN: Duration = Duration::from_millis(50);
+/// How often it is looked whether a folder of this machine is still the one that was filled.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// How much longer than else a session waits for a peer that may be summing up files of any size, and says nothing meanwhile.
+const PATIENCE: u32 = 10;
 
 /// The first protocol that says of each listed directory whether names that are not listed go there (03-transfer 8.2).
 const MARKS_CONTENT: u32 = 30;
@@ -78,11 +84,46 @@ pub struct Mirror {
     /// See [`Mirror::source`].
     source: Vec<u8>,
     abilities: Abilities,
+    halting: Arc<Halting>,
+    /// Of all mirrors.
     cancel: Cancel,
     spare: Option<Spare>,
     renewals: u32,
     /// When the last session or spare was closed.
     ended: Option<Instant>,
+    /// The target spoke of an error in the last session: it is asked to acknowledge what arrives.
+    troubled: bool,
+    /// Names that the target could not store, ending their session, and what it said. Each is sent in a session of its own.
+    alone: Reasons,
+    /// Sessions in a row that ended so and in which nothing new was stored.
+    barren: u32,
+    /// Size and time of large files as they were sent last: what has others now differs at the target.
+    sent: HashMap<PathBytes, (u64, Timestamp)>,
+    /// The folder, as the last session left it.
+    folder: Option<Folder>,
+}
+
+/// Names, and why each is not sent with others.
+type Reasons = HashMap<PathBytes, Arc<str>>;
+
+/// What tells a folder of this machine from another, or from itself when it was emptied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Folder {
+    id: FileId,
+    is_empty: bool,
+}
+
+impl Folder {
+    fn look(path: &Path) -> Option<Self> {
+        let tree = Tree::open(path).ok()?;
+        let id = tree.root().id().ok()?;
+        let mut list = ListBuf::default();
+        let handle = tree
+            .open_list(rsync_engine::fs::RelPath::ROOT, Links::Refuse)
+            .ok()?;
+        let is_empty = handle.list(&mut list).ok()?.next().is_none();
+        Some(Self { id, is_empty })
+    }
 }
 
 impl std::fmt::Debug for Mirror {
@@ -120,10 +161,16 @@ impl Mirror {
             filters,
             source: Vec::new(),
             abilities: Abilities::new(deletes),
+            halting: Arc::new(Halting::new(cancel.child())),
             cancel,
             spare: None,
             renewals: 0,
             ended: None,
+            troubled: false,
+            alone: Reasons::new(),
+            barren: 0,
+            sent: HashMap::new(),
+            folder: None,
         }
     }
 
@@ -136,8 +183,11 @@ impl Mirror {
 
     /// The options of a session that lists just the names of a batch. With rules that protect something the session deletes as rsync's
     /// `--delete` does; only then the target takes rules, which also say what may be lost when something takes the place of a directory.
-    fn batch_options(&self, check: Check) -> TransferOptions {
-        let options = self.abilities.batch(&self.options, check);
+    fn batch_options(&self, check: Check, acknowledged: bool) -> TransferOptions {
+        let options = TransferOptions {
+            remove_source_files: acknowledged,
+            ..self.abilities.batch(&self.options, check)
+        };
         if !self.abilities.deletes || self.protected.is_empty() {
             return options;
         }
@@ -150,6 +200,7 @@ impl Mirror {
         }
     }
 
+    /// One session with just these names. What cannot be put into its rules is in `failed`.
     fn push_names(
         &mut self,
         batch: &Batch,
@@ -157,11 +208,12 @@ impl Mirror {
         news: &Arc<News>,
         failed: &mut Vec<PathFailure>,
     ) -> Result<Outcome, Error> {
-        let options = self.batch_options(part.check);
+        let options = self.batch_options(part.check, news.asked());
         let deletes = options.delete != Delete::Off;
         let by_name = !self.abilities.deletes_by_rules();
-        let filters = self.filters.clone();
-        self.run(options, news, |protocol| {
+        let patient = part.check == Check::Sum && part.has_large(batch);
+        let filters = self.withholding(self.filters.clone(), news, Reasons::new());
+        self.run(options, patient, news, |protocol| {
             let part = if by_name {
                 Cow::Borrowed(part)
             } else {
@@ -174,6 +226,7 @@ impl Mirror {
                 kind: FailureKind::Refused,
                 text: "its path is too long for the rule that would delete or protect it"
                     .to_owned(),
+                below: true,
             };
             failed.extend(by_rules.unable.into_iter().map(too_long));
             let picked = Picked {
@@ -186,38 +239,64 @@ impl Mirror {
         })
     }
 
-    /// Runs a session. `what` gives what to send, and the rules, once the protocol is known.
+    /// Keeps the data of these files here, and once this mirror is to stop that of all.
+    fn withholding(&self, filters: Filters, news: &Arc<News>, these: Reasons) -> Filters {
+        let (halting, news) = (Arc::clone(&self.halting), Arc::clone(news));
+        filters.withholding(Arc::new(move |name| {
+            let why = match these.get(name) {
+                Some(why) => why,
+                None if halting.is_winding_down() => "the watch is being stopped",
+                None => return false,
+            };
+            news.withheld(name, why);
+            true
+        }))
+    }
+
+    /// Runs a session. `patient`: the target may be busy for long without a word. `what` gives what to send, and the rules, once the
+    /// protocol is known.
     fn run(
         &mut self,
-        options: TransferOptions,
+        mut options: TransferOptions,
+        patient: bool,
         news: &Arc<News>,
         what: impl FnOnce(u32) -> Result<(Source, Filters), Error>,
     ) -> Result<Outcome, Error> {
         let events: Arc<dyn Events> = Arc::clone(news) as Arc<dyn Events>;
-        let spare = self.take_spare(&options);
+        let halting = Arc::clone(&self.halting);
         let (target, connect) = match &self.target {
             MirrorTarget::Local(path) => {
-                let mut path = path.clone().into_os_string();
-                path.push("/");
-                let destination = Destination::Local(path.into());
+                let mut place = path.clone().into_os_string();
+                place.push("/");
                 let (source, filters) = what(options.protocol.unwrap_or(MARKS_CONTENT))?;
-                return local::copy(
+                halting.session(None);
+                let outcome = local::copy(
                     source,
-                    Some(destination),
+                    Some(Destination::Local(place.into())),
                     options,
                     filters,
-                    &self.cancel,
+                    halting.cancel(),
                     &events,
                 );
+                halting.session(None);
+                self.folder = Folder::look(path);
+                return outcome;
             }
-            MirrorTarget::Daemon { target, connect } => (target, connect),
+            MirrorTarget::Daemon { target, connect } => (target.clone(), connect.clone()),
         };
-        let session = match spare {
+        let mut connect = connect;
+        if patient {
+            connect.io_timeout = connect.io_timeout.map(|timeout| timeout * PATIENCE);
+            options.timeout = options.timeout.map(|timeout| timeout * PATIENCE);
+        }
+        let session = match self.take_spare(&options) {
             Some(session) => session,
-            None => self.open(target, connect, options, &events)?,
+            None => self.open(&target, &connect, options, &events)?,
         };
         let (source, filters) = what(session.protocol().number())?;
+        halting.session(Some(session.clock()));
         let outcome = session.push(source, filters, &events);
+        halting.session(None);
         self.ended = Some(Instant::now());
         let outcome = outcome?;
         if let Some(protocol) = outcome.protocol {
@@ -257,7 +336,7 @@ impl Mirror {
                 &[path.clone()],
                 options.clone(),
                 connect,
-                self.cancel.clone(),
+                self.halting.cancel().clone(),
                 events,
             );
             let just_ended = self.ended.is_some_and(|at| at.elapsed() < ENDING);
@@ -276,14 +355,16 @@ impl Mirror {
         let options = self.abilities.comparison(&self.options, request);
         TransferOptions {
             force: options.force && self.protected.is_empty(),
+            remove_source_files: self.asks(),
             ..options
         }
     }
 
-    /// One comparison; its progress goes to `events` while it runs.
+    /// One comparison that gives these files no data; its progress goes to `events` while it runs.
     fn compare(
         &mut self,
         request: &FullSync,
+        withheld: &Reasons,
         events: &mut dyn FnMut(PushEvent),
     ) -> (Result<Outcome, Error>, Arc<News>) {
         let options = self.comparison_options(request);
@@ -303,9 +384,10 @@ impl Mirror {
             place: Vec::new(),
         };
         let (progress, reports) = channel();
-        let news = Arc::new(News::of_comparison(progress));
-        let filters = self.filters.clone();
-        // The session runs beside, so that its progress can be told meanwhile.
+        let news = News::new(self.asks(), &self.halting).of_comparison(progress);
+        let news = Arc::new(news);
+        let filters = self.withholding(self.filters.clone(), &news, withheld.clone());
+        // The session runs beside, so that its progress can be reported meanwhile.
         let done = std::thread::scope(|scope| {
             let end = EndProgress(Arc::clone(&news));
             let running = std::thread::Builder::new()
@@ -313,7 +395,9 @@ impl Mirror {
                 .spawn_scoped(scope, || {
                     let end = end;
                     let source = Source::Arguments(vec![argument]);
-                    self.run(options, &end.0, |_| Ok((source, filters)))
+                    self.run(options, request.ignore_times, &end.0, |_| {
+                        Ok((source, filters))
+                    })
                 });
             reports.iter().for_each(&mut *events);
             match running.map(std::thread::ScopedJoinHandle::join) {
@@ -334,70 +418,20 @@ impl Spare {
 
 impl Pusher for Mirror {
     fn push(&mut self, batch: &Batch, events: &mut dyn FnMut(PushEvent)) -> PushResult {
-        let mut result = PushResult::default();
         self.renewals = 0;
-        for part in names::sort(batch, self.abilities.deletes, &self.protected) {
-            let named: Vec<PathBytes> = part.paths().collect();
-            loop {
-                let news = Arc::new(News::of_deletions(part.to_delete().collect()));
-                let mut failed = Vec::new();
-                let done = self.push_names(batch, &part, &news, &mut failed);
-                let words = news.last_words();
-                news.deliver(events);
-                match done {
-                    Ok(outcome) => {
-                        add(&mut result.stats, &outcome, &news);
-                        result.deleted.append(&mut news.take_gone());
-                        if self.abilities.told(&words) {
-                            continue;
-                        }
-                        result.failed.append(&mut failed);
-                        if news.skipped_deletion() {
-                            let skipped = part.to_delete().map(|path| PathFailure {
-                                path,
-                                kind: FailureKind::Changed,
-                                text: "not deleted, as something could not be read".to_owned(),
-                            });
-                            result.failed.extend(skipped);
-                        }
-                        news.failures(&named, &mut result.failed);
-                        break;
-                    }
-                    Err(error) if self.abilities.failed(&error, &words) => {}
-                    Err(error) => {
-                        result.error = Some(self.abilities.verdict(&error, &words));
-                        return result;
-                    }
-                }
-            }
-        }
-        result
+        self.deliver(batch, events)
     }
 
     fn full_sync(&mut self, request: &FullSync, events: &mut dyn FnMut(PushEvent)) -> PushResult {
         self.renewals = 0;
-        let mut result = PushResult::default();
-        loop {
-            let (done, news) = self.compare(request, events);
-            let words = news.last_words();
-            news.deliver(events);
-            match done {
-                Ok(outcome) => {
-                    add(&mut result.stats, &outcome, &news);
-                    news.failures(std::slice::from_ref(&request.path), &mut result.failed);
-                }
-                Err(error) if self.abilities.failed(&error, &words) => continue,
-                Err(error) => result.error = Some(self.abilities.verdict(&error, &words)),
-            }
-            return result;
-        }
+        self.deliver_all(request, events)
     }
 
     fn prepare(&mut self) -> Option<Duration> {
         let MirrorTarget::Daemon { target, connect } = &self.target else {
-            return None;
+            return Some(LOOK_AGAIN);
         };
-        let options = self.batch_options(Check::Off);
+        let options = self.batch_options(Check::Sum, self.asks());
         if let Some(spare) = &self.spare
             && spare.fits(&options)
         {
@@ -410,7 +444,7 @@ impl Pusher for Mirror {
             return None;
         }
         self.renewals += 1;
-        let events: Arc<dyn Events> = Arc::new(News::default());
+        let events: Arc<dyn Events> = Arc::new(News::new(false, &self.halting));
         // A spare is a convenience: whatever is wrong shows when there is something to send.
         let session = self.open(target, connect, options.clone(), &events).ok()?;
         let keep = connect
@@ -423,13 +457,40 @@ impl Pusher for Mirror {
         });
         Some(keep)
     }
-}
 
-fn add(stats: &mut PushStats, outcome: &Outcome, news: &News) {
-    stats.add(PushStats {
-        files: outcome.stats.transferred,
-        deleted: news.deleted(),
-        sent: outcome.stats.sent,
-        received: outcome.stats.received,
-    });
+    fn second(&self) -> Option<Box<dyn Pusher>> {
+        let mut second = Self::new(
+            self.target.clone(),
+            self.options.clone(),
+            self.filters.clone(),
+            self.abilities.deletes,
+            self.cancel.clone(),
+        );
+        second.source = self.source.clone();
+        Some(Box::new(second))
+    }
+
+    fn holds_a_place(&mut self) -> bool {
+        // With a session of ours waiting, another one that is let in has a place of its own.
+        self.renewals = 0;
+        matches!(self.target, MirrorTarget::Local(_)) || self.prepare().is_some()
+    }
+
+    fn was_replaced(&mut self) -> bool {
+        let (MirrorTarget::Local(path), Some(filled)) = (&self.target, self.folder) else {
+            return false;
+        };
+        // What was empty may have been filled by anybody.
+        let now = Folder::look(path);
+        let replaced =
+            now.is_none_or(|now| now.id != filled.id || now.is_empty && !filled.is_empty);
+        if replaced {
+            self.folder = None;
+        }
+        replaced
+    }
+
+    fn halt(&self) -> Option<Arc<dyn Halt>> {
+        Some(Arc::clone(&self.halting) as Arc<dyn Halt>)
+    }
 }

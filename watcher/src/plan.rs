@@ -69,6 +69,8 @@ pub(crate) struct Plan {
     purges: Vec<PathBytes>,
     /// It was given up half way, as the watcher ends.
     pub(crate) stopped: bool,
+    /// Directories that are compared without deletions, as something below cannot be read, and what was to be done about them.
+    pub(crate) barred: Vec<(PathBytes, Subtree)>,
     /// Names that are no directory and stand for everything that the target has below them: they replace a directory there.
     pub(crate) replacing: Vec<PathBytes>,
     /// Files with several names, and what is asked for all of them.
@@ -128,6 +130,42 @@ impl Plan {
             .flatten()
             .chain(std::mem::take(&mut self.purges))
             .collect()
+    }
+
+    /// The files above `size` that can be sent beside everything else.
+    pub(crate) fn large(&self, size: u64) -> Vec<PathBytes> {
+        if !self.comparisons.is_empty() {
+            return Vec::new();
+        }
+        let is_large = |entry: &&BatchEntry| {
+            let stat = entry.stat.filter(|stat| stat.is_file() && stat.size > size);
+            // Other names go in the same session, and what it replaces too.
+            entry.kind == EntryKind::Content
+                && stat.is_some_and(|stat| stat.nlink == 1)
+                && !self.replacing.contains(&entry.path)
+        };
+        let large = self.entries.values().filter(is_large);
+        large.map(|entry| entry.path.clone()).collect()
+    }
+
+    /// Takes files, with the directories above them, into a plan of their own.
+    pub(crate) fn split(&mut self, files: &[PathBytes]) -> Self {
+        let mut apart = Self::default();
+        for path in files {
+            for above in path::ancestors(path) {
+                if let Some(parent) = self.entries.get(above) {
+                    let entry = BatchEntry {
+                        kind: EntryKind::Parent,
+                        ..parent.clone()
+                    };
+                    apart.entries.insert(entry.path.clone(), entry);
+                }
+            }
+            if let Some(entry) = self.entries.remove(path) {
+                apart.entries.insert(path.clone(), entry);
+            }
+        }
+        apart
     }
 
     /// Adds the other names of files in the plan, found in the tree. Those that cannot be examined now are problems.
@@ -299,9 +337,7 @@ impl Planner<'_> {
             .iter()
             .any(|blocked| path::is_within(blocked, path));
         if delete_extras && blocked {
-            // The mark stays until everything below can be read.
-            let text = "nothing is deleted: a directory in it cannot be read";
-            self.problem(path, text, Subtree::default());
+            self.plan.barred.push((path.clone(), subtree));
         }
         let delete_extras = delete_extras && !blocked;
         if subtree.full || delete_extras {

@@ -1,5 +1,6 @@
 //! What the watcher asks of whoever talks to a target.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rsync_engine::fs::{Stat, Tree};
@@ -19,6 +20,38 @@ pub trait Pusher: Send {
     fn prepare(&mut self) -> Option<Duration> {
         None
     }
+
+    /// Another pusher to the same target, for large files that are sent beside everything else; asked for once, at the start.
+    fn second(&self) -> Option<Box<dyn Pusher>> {
+        None
+    }
+
+    /// Called before the second pusher is used. False if the target may have no place for two sessions.
+    fn holds_a_place(&mut self) -> bool {
+        true
+    }
+
+    /// Whether the target is no more what the last session left: removed, emptied, or another one. Asked before a batch and when nothing
+    /// is left to send; then everything is compared.
+    fn was_replaced(&mut self) -> bool {
+        false
+    }
+
+    /// The handle that ends its sessions from another thread; asked for once, at the start. Without one a stop waits for the session
+    /// that runs.
+    fn halt(&self) -> Option<Arc<dyn Halt>> {
+        None
+    }
+}
+
+/// Ends the sessions of a [`Pusher`] from another thread.
+pub trait Halt: Send + Sync {
+    /// From now on no file is begun; the one that is being sent goes on.
+    fn wind_down(&self);
+    /// How long no byte of a file that is being sent has moved; `None` if none is being sent.
+    fn idle(&self) -> Option<Duration>;
+    /// Ends the session that runs, and every later one.
+    fn cut(&self);
 }
 
 /// Names to bring up to date, as they were found just now.
@@ -49,10 +82,15 @@ impl Batch {
 
     /// True if a directory is listed at `path`.
     pub fn has_directory(&self, path: &[u8]) -> bool {
+        self.entry(path).is_some_and(BatchEntry::is_directory)
+    }
+
+    /// The entry of a path.
+    pub fn entry(&self, path: &[u8]) -> Option<&BatchEntry> {
         let found = self
             .entries
             .binary_search_by(|entry| (*entry.path).cmp(path));
-        found.is_ok_and(|at| self.entries[at].is_directory())
+        found.ok().map(|at| &self.entries[at])
     }
 
     fn count(&self, kind: EntryKind) -> usize {
@@ -185,6 +223,8 @@ pub struct PathFailure {
     pub kind: FailureKind,
     /// The words of whoever refused it, not yet escaped.
     pub text: String,
+    /// It is a directory, and what is below it may not have arrived either.
+    pub below: bool,
 }
 
 /// Why a name did not arrive.

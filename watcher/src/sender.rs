@@ -18,8 +18,12 @@ use crate::shared::{DeletePolicy, Inner, Shared};
 use crate::source::Source;
 use crate::target::{Change, Phase};
 use crate::tree::Finder;
+use large::Job;
 use sessions::{Outcome, Sessions};
 
+pub(crate) use large::Large;
+
+mod large;
 mod report;
 mod sessions;
 
@@ -28,6 +32,8 @@ pub(crate) struct Sender {
     shared: Arc<Shared>,
     target: usize,
     pusher: Box<dyn Pusher>,
+    /// Where large files go, and until when they go with the others after that failed.
+    large: Option<std::sync::mpsc::Sender<Job>>,
     /// When the pusher wants to be asked to prepare.
     prepare_at: Option<Duration>,
     random: u64,
@@ -60,12 +66,19 @@ enum Task {
 }
 
 impl Sender {
-    pub(crate) fn new(shared: Arc<Shared>, target: usize, pusher: Box<dyn Pusher>) -> Self {
+    /// `large`: where [`Large`] takes its work from.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        target: usize,
+        pusher: Box<dyn Pusher>,
+        large: Option<std::sync::mpsc::Sender<Job>>,
+    ) -> Self {
         let seed = shared.now().real;
         Self {
             shared,
             target,
             pusher,
+            large,
             prepare_at: None,
             random: (u64::from(seed.nsec) << 32)
                 ^ (target as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
@@ -90,6 +103,7 @@ impl Sender {
                 Task::Prepare => {
                     let next = self.pusher.prepare();
                     self.prepare_at = next.map(|next| self.shared.now().mono + next);
+                    self.look_at_target();
                 }
             }
         }
@@ -106,6 +120,8 @@ impl Sender {
             let mut wake = None;
             if inner.watching && !inner.state.source_lost {
                 self.begin_audit(&mut inner, now);
+                let unblocked = inner.state.tree.unblocked();
+                inner.state.targets[self.target].unbar(unblocked, now);
                 let next = inner.state.targets[self.target].next_push();
                 match next {
                     Some(at) if at <= now.mono => {
@@ -190,7 +206,9 @@ impl Sender {
         };
         // Pieces come in the order in which they were due.
         taken.sort_by(|a, b| a.path.cmp(&b.path));
-        if taken.iter().any(|taken| taken.mark.subtree.full) {
+        // A directory that could not be compared is compared again alone.
+        let everything = |taken: &Taken| taken.mark.subtree.full && taken.path.is_empty();
+        if taken.iter().any(everything) {
             self.shared.report(WatchEvent::Comparing {
                 target: self.target,
             });
@@ -220,13 +238,15 @@ impl Sender {
             shared.wake_all();
             return;
         }
-        let (plan, renames) = self.plan(&work);
+        self.look_at_target();
+        let (mut plan, renames) = self.plan(&work);
         if plan.stopped {
             let mut inner = shared.lock();
             inner.state.targets[self.target].set.give_back();
             self.end_session(&mut inner);
             return;
         }
+        self.hand_over(&work, &mut plan);
         let sessions = Sessions {
             shared: &shared,
             target: self.target,
@@ -237,12 +257,22 @@ impl Sender {
         self.settle(&work, &plan, outcome);
     }
 
+    /// If the target is not what it was, everything is compared.
+    fn look_at_target(&mut self) {
+        if self.pusher.was_replaced() {
+            let now = self.shared.now();
+            self.shared.lock().state.targets[self.target].audit(now);
+        }
+    }
+
     /// Looks at the source and notes what is not ready, not readable or not to be deleted.
     fn plan(&mut self, work: &Work) -> (Plan, Vec<RenameHint>) {
         let shared = self.shared.clone();
+        let unblocked;
         let context = {
             let mut inner = shared.lock();
             let state = &mut inner.state;
+            unblocked = state.tree.unblocked();
             state.targets[self.target].adopt_forsaken(&state.tree, shared.now());
             let target = &state.targets[self.target];
             let mut waiting = BTreeSet::new();
@@ -311,6 +341,9 @@ impl Sender {
         }
         for (path, text, subtree) in std::mem::take(&mut plan.problems) {
             self.fail(&mut inner, &path, &text, subtree, now);
+        }
+        for (path, subtree) in std::mem::take(&mut plan.barred) {
+            self.bar(&mut inner, &path, subtree, unblocked);
         }
         let target = &mut inner.state.targets[self.target];
         let entries = &plan.entries;
@@ -397,7 +430,10 @@ impl Sender {
                     target.set.hint(&parent, Hint::Attributes, handed_on);
                 }
                 let change = target.failed(error, now, jitter);
-                self.report_change(&inner, &change, &error.text);
+                // Whoever stops the watcher ends sessions that hang.
+                if !inner.stopping {
+                    self.report_change(&inner, &change, &error.text);
+                }
                 change
             }
             None => {
@@ -451,6 +487,19 @@ impl Sender {
                 path: path.clone(),
                 text: text.to_owned(),
                 failing: set.problems().len(),
+            });
+        }
+    }
+
+    /// Something below `path` cannot be read: what was to be deleted there waits until it can be.
+    fn bar(&self, inner: &mut Inner, path: &PathBytes, subtree: Subtree, unblocked: u64) {
+        let target = &mut inner.state.targets[self.target];
+        if target.bar(path, subtree, unblocked) {
+            self.shared.report(WatchEvent::PathFailed {
+                target: self.target,
+                path: path.clone(),
+                text: "nothing is deleted: a directory in it cannot be read".to_owned(),
+                failing: target.set.problems().len() + 1,
             });
         }
     }

@@ -40,6 +40,8 @@ pub struct WatchOptions {
     pub max_batch: usize,
     /// Sessions that run at the same time at most, over all targets.
     pub max_sessions: usize,
+    /// Files above this size are sent in a session of their own, beside everything else, where the target has a place for it.
+    pub large: u64,
     /// Directories that get a watch at most; beyond that, and beyond the kernel's limit, they are polled.
     pub max_watches: usize,
     /// How often directories without a watch are looked at.
@@ -58,6 +60,7 @@ impl Default for WatchOptions {
             exclude: Excludes::default(),
             max_batch: 50_000,
             max_sessions: 8,
+            large: 1 << 20,
             max_watches: usize::MAX,
             poll_interval: Duration::from_secs(60),
             audit_interval: Some(Duration::from_secs(24 * 3600)),

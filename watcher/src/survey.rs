@@ -369,11 +369,13 @@ impl Surveyor {
         if !reached || std::mem::replace(&mut self.limit_reported, true) {
             return;
         }
+        let (used, limit) = (self.shared.instance.used(), inotify::watch_limit());
+        let enough = enough_watches(used, needed, limit.unwrap_or(0));
         self.shared.report(WatchEvent::WatchLimit {
-            used: self.shared.instance.used(),
-            limit: inotify::watch_limit(),
+            used,
+            limit,
             needed,
-            advice: format!("sysctl fs.inotify.max_user_watches={}", needed * 2),
+            advice: format!("sysctl fs.inotify.max_user_watches={enough}"),
             interval: self.shared.options.poll_interval,
         });
     }
@@ -415,6 +417,17 @@ impl Surveyor {
             }
         }
     }
+}
+
+/// A limit of watches with which a program that has `used` and needs `needed` gets all of them, while the user's other programs keep
+/// theirs, which fill the present limit; with a quarter more for what comes.
+fn enough_watches(used: usize, needed: usize, limit: usize) -> usize {
+    let others = limit.saturating_sub(used);
+    let total = others.saturating_add(needed);
+    total
+        .saturating_add(total / 4)
+        .saturating_add(1)
+        .next_multiple_of(1_024)
 }
 
 fn open_child(parent: &Dir, name: &[u8]) -> Result<(Dir, Stat), Errno> {
@@ -474,5 +487,28 @@ fn set_polled(inner: &mut Inner, node: NodeId, id: FileId, why: Errno) {
     inner.state.tree.set_access(node, Access::Polled);
     if let Some(node) = inner.state.tree.get_mut(node) {
         node.id = Some(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::enough_watches;
+
+    #[test]
+    fn advice_never_lowers_the_limit_and_suffices_beside_other_programs() {
+        for (used, needed, limit) in [
+            (19, 21, 3_121),
+            (2, 5, 192_536),
+            (0, 1, 0),
+            (8_192, 1_000_000, 8_192),
+            (40, 40_000, 65_536),
+        ] {
+            let enough = enough_watches(used, needed, limit);
+            let others = limit.saturating_sub(used);
+            assert!(
+                enough > limit && enough > others + needed,
+                "{used} {needed} {limit}"
+            );
+        }
     }
 }

@@ -9,7 +9,7 @@
 //!
 //! Held deletions, refused deletions and failing paths are beside that: the rest goes on.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use rsync_engine::fs::{FileId, Timestamp};
@@ -56,10 +56,16 @@ pub(crate) struct Target {
     /// The guard tripped: deletions wait until they are released.
     pub(crate) holding: bool,
     released_at: Option<Duration>,
+    /// Before this moment large files are not sent beside the others.
+    pub(crate) large_after: Duration,
     /// The last news was that it is in sync.
     pub(crate) in_sync: bool,
     pub(crate) last_success: Option<Duration>,
     pub(crate) next_audit: Option<Duration>,
+    /// Directories in which nothing was deleted, as something below could not be read, and what is still to be done about them; with
+    /// [`Tree::unblocked`] of that moment.
+    barred: HashMap<PathBytes, Subtree>,
+    barred_at: u64,
     /// Directories that a session walks on its own, with the end of the session. Kept until every event from before the end is
     /// dealt with: what the session found in a directory that had no watch yet may have vanished without an event.
     comparing: Vec<(PathBytes, Option<Duration>)>,
@@ -90,9 +96,12 @@ impl Target {
             known_names: 0,
             holding: false,
             released_at: None,
+            large_after: Duration::ZERO,
             in_sync: false,
             last_success: None,
             next_audit: None,
+            barred: HashMap::new(),
+            barred_at: 0,
             comparing: Vec::new(),
         }
     }
@@ -107,7 +116,10 @@ impl Target {
 
     /// True if nothing is owed to it.
     pub(crate) fn is_in_sync(&self) -> bool {
-        self.phase == Phase::Following && self.set.is_empty() && self.set.held() == 0
+        self.phase == Phase::Following
+            && self.set.is_empty()
+            && self.set.held() == 0
+            && self.barred.is_empty()
     }
 
     /// When the next batch may start; `None` if nothing waits.
@@ -163,6 +175,8 @@ impl Target {
         self.last_success = Some(now.mono);
         let before = std::mem::replace(&mut self.phase, Phase::Following);
         if before == Phase::Down {
+            // What ended the outage may have been what these names failed for.
+            self.set.retry_failed();
             return Change::Up {
                 away: now.mono.saturating_sub(self.down_since),
             };
@@ -206,6 +220,28 @@ impl Target {
     pub(crate) fn released(&self, now: Duration) -> bool {
         self.released_at
             .is_some_and(|at| now < at + crate::guard::WINDOW)
+    }
+
+    /// Nothing was deleted in this directory, as something below cannot be read. False if that is known.
+    pub(crate) fn bar(&mut self, path: &PathBytes, subtree: Subtree, unblocked: u64) -> bool {
+        if self.barred.is_empty() {
+            self.barred_at = unblocked;
+        }
+        let known = self.barred.get(path).copied();
+        let all = known.map_or(subtree, |known| known.union(subtree));
+        self.barred.insert(path.clone(), all);
+        known.is_none()
+    }
+
+    /// Asks for what was barred, if something can be read again since.
+    pub(crate) fn unbar(&mut self, unblocked: u64, now: Moment) {
+        if self.barred_at == unblocked {
+            return;
+        }
+        self.barred_at = unblocked;
+        for (path, subtree) in std::mem::take(&mut self.barred) {
+            self.set.subtree(&path, subtree, now);
+        }
     }
 
     /// A session walks `path` from now on.

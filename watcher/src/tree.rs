@@ -32,6 +32,13 @@ pub(crate) enum Access {
     Unavailable,
 }
 
+impl Access {
+    /// Whether nothing below may be deleted.
+    fn is_blocked(self) -> bool {
+        matches!(self, Self::Unreadable | Self::Unavailable)
+    }
+}
+
 /// A directory.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -114,6 +121,8 @@ pub(crate) struct Tree {
     entries: usize,
     /// Directories that are polled, unreadable or unavailable.
     unwatched: BTreeSet<NodeId>,
+    /// How often one that could not be read could be read again, or went.
+    unblocked: u64,
 }
 
 impl Tree {
@@ -127,6 +136,7 @@ impl Tree {
             next: 1,
             entries: 0,
             unwatched: BTreeSet::new(),
+            unblocked: 0,
         }
     }
 
@@ -257,6 +267,7 @@ impl Tree {
             };
             self.entries = self.entries.saturating_sub(1 + node.names.len());
             self.unwatched.remove(&id);
+            self.unblocked += u64::from(node.access.is_blocked());
             if let Some(wd) = node.wd {
                 self.by_wd.remove(&wd);
                 unused.push(wd);
@@ -303,7 +314,8 @@ impl Tree {
         let Some(node) = self.nodes.get_mut(&id) else {
             return;
         };
-        node.access = access;
+        let before = std::mem::replace(&mut node.access, access);
+        self.unblocked += u64::from(before.is_blocked() && !access.is_blocked());
         if access != Access::Polled {
             node.looks = None;
         }
@@ -333,11 +345,19 @@ impl Tree {
 
     /// The paths at or below which nothing may be deleted.
     pub(crate) fn blocked(&self) -> impl Iterator<Item = PathBytes> {
-        let blocked = [Access::Unreadable, Access::Unavailable];
+        let blocked = |id| {
+            self.get(id)
+                .is_some_and(|node: &Node| node.access.is_blocked())
+        };
         self.unwatched
             .iter()
-            .filter(move |id| blocked.iter().any(|&access| self.has_access(**id, access)))
+            .filter(move |id| blocked(**id))
             .filter_map(|&id| self.path(id))
+    }
+
+    /// A number that changes when one of those paths can be read again, or is gone.
+    pub(crate) fn unblocked(&self) -> u64 {
+        self.unblocked
     }
 
     /// The directories of which no event comes.

@@ -236,10 +236,13 @@ impl Screen {
                 advice,
                 interval,
             } => {
-                let limit = limit.map_or_else(String::new, |limit| format!(" of {limit} allowed"));
+                let limit = limit.map_or_else(String::new, |limit| {
+                    format!(" (the limit of {limit} is for all programs of this user)")
+                });
                 format!(
-                    "not enough watches: {needed} directories, {used} watches in use{limit}; \
-                     the rest is looked at every {}. To watch all of it: {advice}",
+                    "not enough watches: {needed} directories, {used} of them watched, {} watches are \
+                     missing{limit}; the rest is looked at every {}. To watch all of it: {advice}",
+                    needed.saturating_sub(used),
                     time(interval)
                 )
             }

@@ -1,6 +1,7 @@
 //! The built binary as users run it, against real rsync clients and daemons.
 
 mod command;
+mod deliveries;
 mod delta;
 mod demo;
 mod failures;
@@ -17,3 +18,4 @@ mod setup;
 mod signals;
 mod storms;
 mod targets;
+mod torture;

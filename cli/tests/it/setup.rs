@@ -17,7 +17,7 @@ pub(crate) const USER: &str = "alice";
 pub(crate) const PASSWORD: &str = "wonderland";
 
 /// How long a mirror may need to become equal; only a broken one ever does.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Our binary.
 pub(crate) fn binary() -> &'static Path {

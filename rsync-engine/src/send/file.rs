@@ -45,15 +45,9 @@ impl Sender {
         at: usize,
         position: usize,
     ) -> Result<(), Error> {
-        let protocol = self.session.protocol();
         let sums_before = self.input.used();
-        let (session, out) = (&self.session, &mut self.out);
-        let head = super::record(session, &mut self.input, out, |cursor| {
-            SumHead::decode(cursor, protocol)
-        })?;
-        let list = &self.held[at];
-        let entry = list.entries()[position];
-        self.read_sums(&head, entry.size)?;
+        let entry = self.held[at].entries()[position];
+        let head = self.read_basis(entry.size)?;
         let list = &self.held[at];
         let name = list.path(&entry);
         let mut file = match self.open(entry.root, &name) {
@@ -132,6 +126,32 @@ impl Sender {
         Ok(())
     }
 
+    /// The sums of what the receiver has of a file of this size.
+    fn read_basis(&mut self, size: u64) -> Result<SumHead, Error> {
+        let protocol = self.session.protocol();
+        let (session, out) = (&self.session, &mut self.out);
+        let head = super::record(session, &mut self.input, out, |cursor| {
+            SumHead::decode(cursor, protocol)
+        })?;
+        self.read_sums(&head, size)?;
+        Ok(head)
+    }
+
+    /// Reads a request to its end and gives it no data.
+    pub(super) fn decline(&mut self, ndx: i32) -> Result<(), Error> {
+        // With no data no block matches, so that none of the sums is kept.
+        self.read_basis(0)?;
+        self.no_send(ndx)
+    }
+
+    /// The receiver is not to wait for this file (03-transfer 7).
+    fn no_send(&mut self, ndx: i32) -> Result<(), Error> {
+        if self.session.protocol().has_typed_messages() {
+            self.out.message(&Message::NoSend(Ndx(ndx)))?;
+        }
+        Ok(())
+    }
+
     fn open(&mut self, root: u16, name: &[u8]) -> Result<ReadFile, Errno> {
         let path = RelPath::new(relative(name)).map_err(|_| Errno::INVAL)?;
         let (parent, base) = path.split().ok_or(Errno::ISDIR)?;
@@ -153,10 +173,7 @@ impl Sender {
             vanished,
         };
         super::report(&self.session, &failure, &mut self.out)?;
-        if self.session.protocol().has_typed_messages() {
-            self.out.message(&Message::NoSend(Ndx(ndx)))?;
-        }
-        Ok(())
+        self.no_send(ndx)
     }
 
     /// A read error in the middle: a sum that cannot be right makes the receiver drop what it got.

@@ -340,6 +340,11 @@ impl ListWriter {
         u16::try_from(self.roots.len() - 1).unwrap_or(u16::MAX)
     }
 
+    /// Whether the receiver does not get the data of this file.
+    pub(super) fn withholds(&mut self, name: &[u8]) -> bool {
+        self.selection.withholds(name)
+    }
+
     /// The held directory of a root.
     pub(super) fn dir(&mut self, root: u16, path: RelPath<'_>) -> Result<Dir, Errno> {
         self.roots

@@ -118,7 +118,10 @@ pub fn send(
     let done = catch_unwind(AssertUnwindSafe(|| sender.run(what.source)))
         .unwrap_or(Err(Error::Internal { role: "sender" }));
     match done {
-        Ok(()) => Ok(sender.outcome()),
+        Ok(()) => {
+            sender.done_with_lists();
+            Ok(sender.outcome())
+        }
         Err(error) => {
             let error = sender.end_with(error);
             sender.session.cancel.cancel();
@@ -211,12 +214,14 @@ impl Sender {
             match ndx {
                 Ndx::DONE => {
                     if self.held.len() > 1 {
-                        self.held.pop_front();
+                        if let Some(list) = self.held.pop_front() {
+                            self.unacknowledged(&list);
+                        }
                         self.ahead -= self.held.front().map_or(0, FileList::len) as u64;
                     } else {
                         // Links to files of a flat list are reported after its DONE (03-transfer 1.4).
                         if self.session.negotiated.inc_recurse() {
-                            self.held.clear();
+                            self.done_with_lists();
                         }
                         phase += 1;
                         if phase > 2 {
@@ -327,12 +332,37 @@ impl Sender {
             if let Note::Success(ndx) = note
                 && let Some((at, position)) = self.find(ndx)
             {
-                let list = &self.held[at];
+                let list = &mut self.held[at];
+                list.entries_mut()[position].acknowledge();
                 let name = list.path(&list.entries()[position]);
                 self.session
                     .events
                     .event(Event::Acknowledged { name: &name });
             }
+        }
+    }
+
+    /// Reports what the receiver should have acknowledged in a list that it is done with, and has not.
+    fn unacknowledged(&self, list: &FileList) {
+        if !self.session.options.remove_source_files {
+            return;
+        }
+        let missing = |entry: &&FileEntry| {
+            // An entry of mode 0 asks for a deletion (03-transfer 8.5).
+            !(entry.is_dir() || entry.mode == 0 || entry.cleared() || entry.is_acknowledged())
+        };
+        for entry in list.entries().iter().filter(missing) {
+            let name = list.path(entry);
+            self.session
+                .events
+                .event(Event::Unacknowledged { name: &name });
+        }
+    }
+
+    /// The receiver asks about no list any more.
+    fn done_with_lists(&mut self) {
+        for list in std::mem::take(&mut self.held) {
+            self.unacknowledged(&list);
         }
     }
 
@@ -380,6 +410,9 @@ impl Sender {
         let entry = self.held[at].entries()[position];
         if !lists::readable(&entry) || phase > 1 {
             return Err(Violation::UnexpectedTransfer { ndx }.into());
+        }
+        if self.lists.withholds(&self.held[at].path(&entry)) {
+            return self.decline(ndx);
         }
         self.stats.transferred += 1;
         self.stats.transferred_size += entry.size;

@@ -119,6 +119,11 @@ pub trait Selection: std::marker::Send {
     fn take_notices(&mut self) -> Vec<String> {
         Vec::new()
     }
+    /// Asked when the receiver wants the data of a listed file: whether it does not get it. The receiver then keeps what it has, as if
+    /// the file had vanished, but nothing is reported as failed (MSG_NO_SEND, 03-transfer 7).
+    fn withholds(&mut self, _name: &[u8]) -> bool {
+        false
+    }
 }
 
 /// Hides nothing.

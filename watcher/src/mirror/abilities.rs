@@ -8,10 +8,12 @@ use crate::push::{FullSync, Retry, SessionError};
 /// The sessions that a batch may need: options are fixed for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Check {
-    /// Content goes past the quick check.
+    /// Content is sent whatever the receiver has.
     Off,
+    /// Content is compared by its sum: what is equal is left as it is, so that nobody who watches the target sees a change.
+    Sum,
     /// The receiver's quick check decides.
-    On,
+    Quick,
 }
 
 /// What is asked of one target.
@@ -25,6 +27,8 @@ pub(super) struct Abilities {
     nanoseconds: bool,
     /// It refuses `--force`.
     no_force: bool,
+    /// It refuses `--remove-source-files`, which asks for acknowledgements (03-transfer 8.8).
+    no_acknowledgements: bool,
 }
 
 impl Abilities {
@@ -35,7 +39,13 @@ impl Abilities {
             by_rules: false,
             nanoseconds: true,
             no_force: false,
+            no_acknowledgements: false,
         }
+    }
+
+    /// Whether it can be asked what arrived.
+    pub(super) fn acknowledges(&self) -> bool {
+        !self.no_acknowledgements
     }
 
     /// Whether rules say what is deleted.
@@ -57,6 +67,7 @@ impl Abilities {
             delete_missing_args: by_name,
             force: by_name,
             ignore_times: check == Check::Off,
+            checksum: check == Check::Sum,
             modify_window: self.window(options),
             inc_recursive: false,
             ..options.clone()
@@ -72,7 +83,8 @@ impl Abilities {
         TransferOptions {
             recursive: true,
             relative: !request.path.is_empty(),
-            ignore_times: request.ignore_times,
+            // What is equal is not written again: links to it would break, and others may watch it.
+            checksum: request.ignore_times,
             delete: if request.delete_extras && self.deletes {
                 Delete::During
             } else {
@@ -121,6 +133,10 @@ impl Abilities {
         if self.nanoseconds && refused && words.contains("-@") {
             // 3.1.0 knows no negative window.
             self.nanoseconds = false;
+            return true;
+        }
+        if !self.no_acknowledgements && words.contains("refuse --remove-source-files") {
+            self.no_acknowledgements = true;
             return true;
         }
         let cannot = [

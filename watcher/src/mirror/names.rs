@@ -3,13 +3,14 @@
 use std::collections::{BTreeSet, HashSet};
 
 use rsync_engine::filter::Chain;
+use rsync_engine::fs::Stat;
 use rsync_engine::send::{PickedAction, PickedName};
 
 use super::abilities::Check;
 use crate::path::{self, PathBytes};
 use crate::push::{Batch, EntryKind};
 
-/// Attribute changes of regular files up to this size ride along with content, which checks them by checksum.
+/// Files up to this size are compared by their sum, which reads them once more, also for a change of attributes only.
 const SMALL: u64 = 1 << 20;
 /// Deletions by rules in one session at most: a receiver bounds the rules it takes, and asks them all for each name.
 const BY_RULES: usize = 10_000;
@@ -17,7 +18,7 @@ const BY_RULES: usize = 10_000;
 const PATTERN: usize = 4_095;
 
 /// What one session is about.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     /// What it lists.
     pub(super) names: Vec<PickedName>,
@@ -37,7 +38,7 @@ pub(super) struct Gone {
 }
 
 impl Part {
-    fn new(names: Vec<PickedName>, check: Check) -> Self {
+    pub(super) fn new(names: Vec<PickedName>, check: Check) -> Self {
         Self {
             names,
             by_rules: Vec::new(),
@@ -45,8 +46,16 @@ impl Part {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.names.is_empty() && self.by_rules.is_empty()
+    }
+
+    /// Whether the target has to read a large file.
+    pub(super) fn has_large(&self, batch: &Batch) -> bool {
+        self.to_send().any(|path| {
+            let stat = batch.entry(path).and_then(|entry| entry.stat);
+            stat.is_some_and(|stat| is_large(&stat))
+        })
     }
 
     /// The same for a receiver that deletes nothing by name.
@@ -64,31 +73,39 @@ impl Part {
         }
     }
 
+    /// What it sends.
+    pub(super) fn to_send(&self) -> impl Iterator<Item = &[u8]> {
+        let names = self.names.iter().filter(|name| !is_deletion(name));
+        names.map(|name| &name.path[..])
+    }
+
     /// What it deletes.
-    pub(super) fn to_delete(&self) -> impl Iterator<Item = PathBytes> {
+    pub(super) fn to_delete(&self) -> impl Iterator<Item = &[u8]> {
         let names = self.names.iter().filter(|name| is_deletion(name));
-        names
-            .map(|name| &name.path)
-            .chain(self.by_rules.iter().map(|gone| &gone.path))
-            .map(|path| path.as_slice().into())
+        let by_rules = self.by_rules.iter().map(|gone| &gone.path[..]);
+        names.map(|name| &name.path[..]).chain(by_rules)
     }
 
     /// All that it is about.
-    pub(super) fn paths(&self) -> impl Iterator<Item = PathBytes> {
-        let names = self.names.iter().map(|name| &name.path);
-        names
-            .chain(self.by_rules.iter().map(|gone| &gone.path))
-            .map(|path| path.as_slice().into())
+    pub(super) fn paths(&self) -> impl Iterator<Item = &[u8]> {
+        self.to_send().chain(self.to_delete())
     }
 }
 
-/// The names of a batch by the session that they need.
+/// The names of a batch by the session that they need, in the order in which these run. Deletions go last in theirs. `differs` says of
+/// a large file whether the target cannot have its content yet.
 ///
 /// `protected` are the user's rules at the receiver. It asks them about an entry of mode 0 as about a file, whatever has the name there
 /// (03-transfer 8.5). Where they say something else of a directory, the session's own rules say what goes: then the receiver looks
 /// at what it has.
-pub(super) fn sort(batch: &Batch, deletes: bool, protected: &Chain) -> Vec<Part> {
+pub(super) fn sort(
+    batch: &Batch,
+    deletes: bool,
+    protected: &Chain,
+    differs: impl Fn(&PathBytes, &Stat) -> bool,
+) -> Vec<Part> {
     let (mut content, mut attributes, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut changed, mut doubtful) = (Vec::new(), Vec::new());
     let (mut by_rules, mut parents) = (Vec::new(), BTreeSet::new());
     for entry in &batch.entries {
         let path = &entry.path;
@@ -109,14 +126,17 @@ pub(super) fn sort(batch: &Batch, deletes: bool, protected: &Chain) -> Vec<Part>
                     }),
                 }
             }
-            EntryKind::Attr
-                if entry
-                    .stat
-                    .is_some_and(|stat| stat.is_file() && stat.size > SMALL) =>
-            {
-                attributes.push(picked(path, PickedAction::Send));
+            EntryKind::Attr | EntryKind::Content => {
+                let large = entry.stat.filter(is_large);
+                let session = match large {
+                    None => &mut content,
+                    Some(_) if entry.kind == EntryKind::Attr => &mut attributes,
+                    // All names of a file go in one session, or they are several at the target.
+                    Some(stat) if stat.nlink == 1 && differs(path, &stat) => &mut changed,
+                    Some(_) => &mut doubtful,
+                };
+                session.push(picked(path, PickedAction::Send));
             }
-            EntryKind::Attr | EntryKind::Content => content.push(picked(path, PickedAction::Send)),
         }
     }
     for name in &content {
@@ -130,15 +150,24 @@ pub(super) fn sort(batch: &Batch, deletes: bool, protected: &Chain) -> Vec<Part>
     // A replaced directory must go in the session of its replacement, so these deletions go there.
     content.append(&mut gone);
     let mut parts = vec![
-        Part::new(content, Check::Off),
-        Part::new(attributes, Check::On),
+        Part::new(content, Check::Sum),
+        Part::new(attributes, Check::Quick),
     ];
     parts.extend(by_rules.chunks(BY_RULES).map(|chunk| Part {
         by_rules: chunk.to_vec(),
-        ..Part::new(Vec::new(), Check::Off)
+        ..Part::new(Vec::new(), Check::Sum)
     }));
+    parts.extend([
+        Part::new(changed, Check::Off),
+        Part::new(doubtful, Check::Sum),
+    ]);
     parts.retain(|part| !part.is_empty());
     parts
+}
+
+/// Whether reading it twice is worth avoiding.
+pub(super) fn is_large(stat: &Stat) -> bool {
+    stat.is_file() && stat.size > SMALL
 }
 
 fn is_deletion(name: &PickedName) -> bool {
@@ -298,6 +327,50 @@ mod tests {
     }
 
     #[test]
+    fn the_names_of_a_large_file_go_in_one_session() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for name in ["linked", "single", "small"] {
+            let size = if name == "small" { SMALL } else { SMALL + 1 };
+            std::fs::File::create(at(name))
+                .unwrap()
+                .set_len(size)
+                .unwrap();
+        }
+        std::fs::hard_link(at("linked"), at("other")).unwrap();
+        let root = rsync_engine::fs::Tree::open(dir.path()).unwrap();
+        let entries = ["linked", "other", "single", "small"].map(|name| crate::push::BatchEntry {
+            path: name.as_bytes().into(),
+            kind: EntryKind::Content,
+            stat: root
+                .root()
+                .stat(rsync_engine::fs::Name::new(name.as_bytes()).unwrap())
+                .ok(),
+        });
+        let batch = Batch {
+            root,
+            entries: entries.to_vec(),
+            renames: Vec::new(),
+        };
+        let protected = Filters::default().receiver_chain();
+        let parts = sort(&batch, true, &protected, |path, _| **path != b"other"[..]);
+        let of = |names: &[&str], check| {
+            let names = names
+                .iter()
+                .map(|name| picked(name.as_bytes(), PickedAction::Send));
+            Part::new(names.collect(), check)
+        };
+        assert_eq!(
+            parts,
+            [
+                of(&["small"], Check::Sum),
+                of(&["single"], Check::Off),
+                of(&["linked", "other"], Check::Sum),
+            ]
+        );
+    }
+
+    #[test]
     fn rules_name_what_goes_and_protect_the_rest() {
         let part = Part {
             by_rules: vec![
@@ -305,7 +378,7 @@ mod tests {
                 gone(b"top", false, true),
                 gone(b"o[d]d/back\\slash", true, false),
             ],
-            ..Part::new(vec![picked(b"a/b/new", PickedAction::Send)], Check::Off)
+            ..Part::new(vec![picked(b"a/b/new", PickedAction::Send)], Check::Sum)
         };
         let some = by_rules(&part, false, |path| path != b"a/b/new");
         let goes = [
@@ -337,7 +410,7 @@ mod tests {
         let path = [&long, &[b'x'; 200][..]].concat();
         let part = Part {
             by_rules: vec![gone(&[&long, &b"*"[..]].concat(), true, true)],
-            ..Part::new(Vec::new(), Check::Off)
+            ..Part::new(Vec::new(), Check::Sum)
         };
         assert!(by_rules(&part, false, |_| false).unable.is_empty());
         let stars = [&b"[".repeat(200)[..], b"/"].concat().repeat(16);
@@ -349,7 +422,7 @@ mod tests {
                     picked(&unfit, PickedAction::Send),
                     picked(&path[..4_000], PickedAction::Send),
                 ],
-                Check::Off,
+                Check::Sum,
             )
         };
         let built = by_rules(&part, true, |_| false);
@@ -379,14 +452,15 @@ mod tests {
             entries: ["a.o", "dir", "logs"].map(delete).to_vec(),
             renames: Vec::new(),
         };
-        let parts = sort(&batch, true, &filters.receiver_chain());
+        let same = |_: &PathBytes, _: &Stat| false;
+        let parts = sort(&batch, true, &filters.receiver_chain(), same);
         let by_rules: Vec<_> = parts.iter().flat_map(|part| &part.by_rules).collect();
         assert_eq!(by_rules, [&gone(b"dir", false, true)]);
         // Nothing of "a.o" and "logs" goes, but what they were in changed.
         let named: Vec<_> = parts.iter().flat_map(|part| &part.names).collect();
         assert_eq!(named, [&picked(b"", PickedAction::Send)]);
-        assert!(sort(&batch, false, &filters.receiver_chain()).is_empty());
-        let parts = sort(&batch, true, &Filters::default().receiver_chain());
+        assert!(sort(&batch, false, &filters.receiver_chain(), same).is_empty());
+        let parts = sort(&batch, true, &Filters::default().receiver_chain(), same);
         assert_eq!(parts.len(), 1);
         assert_eq!(parts[0].names.len(), 3);
     }

@@ -100,6 +100,9 @@ fn describe_plan(plan: &Plan) -> String {
     for (path, _, _) in &plan.problems {
         write!(text, "problem:{} ", path.escape_ascii()).unwrap();
     }
+    for (path, _) in &plan.barred {
+        write!(text, "barred:{} ", path.escape_ascii()).unwrap();
+    }
     text.trim_end().to_owned()
 }
 
@@ -187,7 +190,7 @@ fn nothing_is_deleted_that_may_still_be_there() {
     });
     assert_eq!(
         scene.plan(&[("", purged.clone())]),
-        "= +closed/f +d/f problem:"
+        "= +closed/f +d/f barred:"
             .replace("= ", "= =closed ")
             .replace("+d/f", "=d +d/f")
     );

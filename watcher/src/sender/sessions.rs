@@ -61,11 +61,8 @@ impl Sessions<'_> {
             outcome.deleted.extend(result.deleted);
             outcome.error = result.error;
             for failure in result.failed {
-                let directory = plan
-                    .entries
-                    .get(&failure.path)
-                    .is_some_and(BatchEntry::is_directory);
-                let subtree = if directory {
+                let entry = plan.entries.get(&failure.path);
+                let subtree = if failure.below && entry.is_some_and(BatchEntry::is_directory) {
                     Subtree::FORCE
                 } else {
                     Subtree::default()
@@ -105,9 +102,14 @@ impl Sessions<'_> {
             purge: comparison.delete_extras,
             since: None,
         };
-        outcome
-            .failed
-            .extend(result.failed.into_iter().map(|failure| (failure, subtree)));
+        for failure in result.failed {
+            let subtree = if failure.below {
+                subtree
+            } else {
+                Subtree::default()
+            };
+            outcome.failed.push((failure, subtree));
+        }
     }
 }
 

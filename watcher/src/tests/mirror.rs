@@ -136,7 +136,9 @@ impl Mirror {
             }
         }
         let parent = to.parent().unwrap();
-        let temp = parent.join(".tmp.mirror");
+        // Two sessions may be at work in one directory.
+        let thread = std::thread::current();
+        let temp = parent.join(format!(".tmp.{}", thread.name().unwrap_or("mirror")));
         let _ = fs::remove_file(&temp);
         if meta.is_symlink() {
             std::os::unix::fs::symlink(fs::read_link(&from)?, &temp)?;
@@ -231,6 +233,17 @@ impl Mirror {
 }
 
 impl Pusher for Mirror {
+    fn second(&self) -> Option<Box<dyn Pusher>> {
+        let mut random = self.random.clone();
+        let seed = random.next();
+        Some(Box::new(Self::new(
+            &self.source,
+            &self.target,
+            &self.control,
+            seed,
+        )))
+    }
+
     fn push(&mut self, batch: &Batch, _events: &mut dyn FnMut(PushEvent)) -> PushResult {
         self.control.sessions.fetch_add(1, Ordering::Relaxed);
         check_batch(batch);
@@ -284,6 +297,7 @@ impl Pusher for Mirror {
                     path: entry.path.clone(),
                     kind: FailureKind::Refused,
                     text: "permission denied".to_owned(),
+                    below: true,
                 });
                 if entry.stat.unwrap().is_dir() {
                     skip = Some(entry.path.clone());
@@ -373,6 +387,7 @@ fn failure(path: &[u8], error: &io::Error) -> PathFailure {
         path: path.into(),
         kind: FailureKind::Changed,
         text: error.to_string(),
+        below: true,
     }
 }
 

@@ -113,6 +113,7 @@ fn run(seed: u64, by: By) {
         delete: DeletePolicy::All,
         delete_limit: None,
         max_batch: *random.pick(&[7, 60, 50_000]),
+        large: *random.pick(&[30, 8_000, u64::MAX]),
         max_watches: *random.pick(&[usize::MAX, usize::MAX, 5]),
         poll_interval: Duration::from_millis(50),
         audit_interval: None,

@@ -5,9 +5,12 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::Ordering;
 
+use testkit::wait;
+
 use super::privilege::as_a_user;
 use super::scene::{Scene, Setup};
 use crate::event::WatchEvent;
+use crate::shared::DeletePolicy;
 
 fn chmod(scene: &Scene, path: &str, mode: u32) {
     fs::set_permissions(scene.at(path), fs::Permissions::from_mode(mode)).unwrap();
@@ -185,4 +188,37 @@ fn a_session_that_fails_brings_back_the_other_names() {
         scene.controls[0].cut_one_in.store(0, Ordering::Relaxed);
         scene.check();
     }
+}
+
+#[test]
+fn an_unreadable_directory_is_no_reason_to_compare_everything_again() {
+    as_a_user(|| {
+        let mut setup = Setup {
+            source: vec!["open/x", "locked/y"],
+            mirror: vec!["extra"],
+            ..Setup::default()
+        };
+        setup.options.delete = DeletePolicy::All;
+        let scene = setup.start();
+        scene.check();
+        chmod(&scene, "locked", 0);
+        fs::rename(scene.at("locked"), scene.at("moved")).unwrap();
+        scene.event(|event| matches!(event, WatchEvent::Unreadable { .. }).then_some(()));
+        fs::write(scene.mirrored("extra"), "again").unwrap();
+        scene.clear_log();
+        scene.watcher().audit(0);
+        let count = |start: &str| {
+            let log = scene.log();
+            log.iter().filter(|line| line.starts_with(start)).count()
+        };
+        wait::until("several attempts", || count("compare moved ") > 3);
+        assert_eq!(count("compare  "), 1, "{:#?}", scene.log());
+        assert!(
+            scene.mirrored("extra").exists(),
+            "nothing is deleted meanwhile"
+        );
+        chmod(&scene, "moved", 0o755);
+        scene.check();
+        assert_eq!(count("compare  "), 2, "{:#?}", scene.log());
+    });
 }
