@@ -1,13 +1,12 @@
 //! The outgoing half of a session: stream bytes and messages in frames.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rsync_proto::Protocol;
 use rsync_proto::mux::{FrameHeader, KEEP_ALIVE, Message, Tag};
-use rsync_proto::{PeerText, Protocol};
 
 use crate::error::Error;
 use crate::io_clock::IoClock;
@@ -138,14 +137,7 @@ impl WireOut {
             return Ok(());
         };
         self.close_frame();
-        let put = match message {
-            Message::Text { kind, text } => {
-                let text = PeerText(&*without_control(text.0));
-                Message::Text { kind: *kind, text }.put(&mut self.buf, protocol)
-            }
-            message => message.put(&mut self.buf, protocol),
-        };
-        if put.is_ok() && self.buf.len() >= FLUSH_AT {
+        if message.put(&mut self.buf, protocol).is_ok() && self.buf.len() >= FLUSH_AT {
             return self.flush();
         }
         Ok(())
@@ -257,35 +249,5 @@ impl WireOut {
             }
             .to_bytes(),
         );
-    }
-}
-
-/// A text in which a name can steer no terminal, whatever the client does with it: control characters other than tab and
-/// newline in the form in which rsync shows them (06-client 3.1).
-fn without_control(text: &[u8]) -> Cow<'_, [u8]> {
-    let steers = |byte: &u8| *byte < 0x20 && !matches!(byte, b'\t' | b'\n');
-    if !text.iter().any(steers) {
-        return Cow::Borrowed(text);
-    }
-    let mut shown = Vec::with_capacity(text.len() + 16);
-    for byte in text {
-        if steers(byte) {
-            shown.extend_from_slice(format!("\\#{byte:03o}").as_bytes());
-        } else {
-            shown.push(*byte);
-        }
-    }
-    Cow::Owned(shown)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_steer_no_terminal() {
-        let shown = without_control(b"link_stat \"\x1b[31m\r\t\xc3\xa4\xff\"\n");
-        assert_eq!(*shown, *b"link_stat \"\\#033[31m\\#015\t\xc3\xa4\xff\"\n");
-        assert!(matches!(without_control(b"plain\n"), Cow::Borrowed(_)));
     }
 }

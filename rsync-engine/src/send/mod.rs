@@ -522,7 +522,12 @@ impl Sender {
         ) {
             return error;
         }
-        let told = self.input.last_words(Instant::now() + LAST_WORDS);
+        let time = match error {
+            // A peer that breaks rules may go on for as long as we read.
+            Error::Protocol(_) => LAST_WORDS / 10,
+            _ => LAST_WORDS,
+        };
+        let told = self.input.last_words(Instant::now() + time);
         match (error, told) {
             // The peer knows why the connection broke.
             (Error::Connection { .. } | Error::Disconnected { .. }, Err(remote)) => remote,
@@ -583,7 +588,12 @@ fn report(session: &Session, failure: &FileFailure, out: &mut WireOut) -> Result
         true => (TextKind::Warning, &b""[..]),
         false => (TextKind::ErrorXfer, &b"rsync: "[..]),
     };
-    let text = [start, &failure.line(), b"\n"].concat();
+    let mut line = failure.line();
+    // The name of what is not there is whatever was asked for.
+    if matches!(failure.op, "link_stat" | "change_dir") {
+        line = without_control(line);
+    }
+    let text = [start, &line, b"\n"].concat();
     out.message(&Message::Text {
         kind,
         text: PeerText(&text),
@@ -604,4 +614,22 @@ fn tell(session: &Session, kind: TextKind, text: &[u8], out: &mut WireOut) -> Re
         kind,
         text: PeerText(&text),
     })
+}
+
+/// A text that steers no terminal, whatever the client does with it: control characters but tab in the form in which
+/// rsync shows them (06-client 3.1).
+fn without_control(text: Vec<u8>) -> Vec<u8> {
+    let steers = |byte: u8| byte < 0x20 && byte != b'\t';
+    if !text.iter().any(|&byte| steers(byte)) {
+        return text;
+    }
+    let mut shown = Vec::with_capacity(text.len() + 16);
+    for byte in text {
+        if steers(byte) {
+            shown.extend_from_slice(format!("\\#{byte:03o}").as_bytes());
+        } else {
+            shown.push(byte);
+        }
+    }
+    shown
 }
