@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rsync_proto::Protocol;
 use rsync_proto::mux::{FrameHeader, KEEP_ALIVE, Message, Tag};
-use rsync_proto::{PeerText, Protocol};
 
 use crate::error::Error;
 use crate::io_clock::IoClock;
@@ -142,15 +142,7 @@ impl WireOut {
             return Ok(());
         };
         self.close_frame();
-        let put = match message {
-            Message::Text { kind, text } => {
-                let clean = text.without_controls();
-                let text = PeerText(&*clean);
-                Message::Text { kind: *kind, text }.put(&mut self.buf, protocol)
-            }
-            other => other.put(&mut self.buf, protocol),
-        };
-        if put.is_ok() && self.buf.len() >= FLUSH_AT {
+        if message.put(&mut self.buf, protocol).is_ok() && self.buf.len() >= FLUSH_AT {
             return self.flush();
         }
         Ok(())

@@ -5,6 +5,7 @@ mod lists;
 mod path;
 mod source;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -565,7 +566,12 @@ impl Sender {
         ) {
             return error;
         }
-        let told = self.input.last_words(Instant::now() + LAST_WORDS);
+        let time = match error {
+            // A peer that breaks rules may go on for as long as we read.
+            Error::Protocol(_) => LAST_WORDS / 10,
+            _ => LAST_WORDS,
+        };
+        let told = self.input.last_words(Instant::now() + time);
         match (error, told) {
             // The peer knows why the connection broke.
             (Error::Connection { .. } | Error::Disconnected { .. }, Err(remote)) => remote,
@@ -635,7 +641,13 @@ fn report(session: &Session, failure: &FileFailure, out: &mut WireOut) -> Result
         true => (TextKind::Warning, &b""[..]),
         false => (TextKind::ErrorXfer, &b"rsync: "[..]),
     };
-    let text = [start, &failure.line(), b"\n"].concat();
+    let line = PeerText(failure.line());
+    // The name of what is not there is whatever was asked for.
+    let line = match failure.op {
+        "link_stat" | "change_dir" => line.without_controls(),
+        _ => Cow::Borrowed(line.as_bytes()),
+    };
+    let text = [start, &line, b"\n"].concat();
     out.message(&Message::Text {
         kind,
         text: PeerText(&text),

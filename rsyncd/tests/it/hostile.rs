@@ -6,22 +6,26 @@ use std::sync::Arc;
 
 use rsyncd::limits::Limits;
 use rsyncd::serve::EngineRunner;
-use testkit::hostile::{Attack, Outcome, RECEIVERS, SENDERS, client};
+use tempfile::TempDir;
+use testkit::hostile::{Attack, Options, Outcome, RECEIVERS, SENDERS, client};
 
 use crate::harness::{Daemon, directory};
+
+/// A daemon with the module `m`, served as whoever we are: nothing but the session itself must stop an attack.
+fn serving(dir: Arc<TempDir>) -> Daemon {
+    let owner = match testkit::is_root() {
+        true => "uid = root\ngid = root\n",
+        false => "",
+    };
+    let config = format!("{owner}[m]\npath = DIR/mod\nread only = no\n");
+    Daemon::start(dir, &config, Arc::new(EngineRunner), Limits::default())
+}
 
 /// Makes every attack that this protocol has the words for, each on a module of its own; the daemon serves them all.
 fn attacks(protocol: u32, table: &[Attack], pull: bool) {
     let dir = directory();
     fs::remove_dir(dir.path().join("mod")).expect("an empty module");
-    // Attacks on a module must not be stopped by anything but the session itself.
-    let owner = if rustix::process::geteuid().is_root() {
-        "uid = root\ngid = root\n"
-    } else {
-        ""
-    };
-    let config = format!("{owner}[m]\npath = DIR/mod\nread only = no\n");
-    let daemon = Daemon::start(dir, &config, Arc::new(EngineRunner), Limits::default());
+    let daemon = serving(dir);
     let root = daemon.dir.path();
     let rows = table.iter().filter(|row| row.protocols.contains(&protocol));
     for attack in rows {
@@ -74,5 +78,24 @@ fn pushers_that_break_rules_at_32() {
 fn pullers_that_break_rules() {
     for protocol in 29..=32 {
         attacks(protocol, RECEIVERS, true);
+    }
+}
+
+/// What a client asks for comes back in the text about it, and goes to whatever terminal it has.
+#[test]
+fn the_name_of_what_is_not_there_steers_no_terminal() {
+    let dir = directory();
+    let daemon = serving(dir);
+    for protocol in 29..=32 {
+        for (path, said) in [
+            ("m/red \x1b[31m\x07", r#"link_stat "red \#033[31m\#007""#),
+            ("m/red \x1b[31m/", r#"change_dir "red \#033[31m""#),
+        ] {
+            let words = ["--server", "--sender", "-r", ".", path];
+            let session = client(daemon.address, protocol, &words, Options::default());
+            let texts = session.expect("a session").texts();
+            assert!(texts.contains(said), "{texts}");
+            assert!(!texts.contains(['\x1b', '\x07']), "{texts}");
+        }
     }
 }
