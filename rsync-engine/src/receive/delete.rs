@@ -423,7 +423,8 @@ impl Generator {
         let mut told = self.hear_rules();
         // What is gone is in the log, whatever became of the connection.
         for (path, kind) in reports {
-            told = told.and(self.report(&path, kind));
+            let reported = self.report(&path, kind);
+            told = told.and(reported);
         }
         told?;
         for (path, kind, errno) in failures {
