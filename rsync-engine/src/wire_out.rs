@@ -148,9 +148,8 @@ impl WireOut {
         Ok(())
     }
 
-    /// To be called now and then in long work: what has waited for a while goes out, and a peer that got nothing
-    /// for half the I/O timeout gets an empty data frame (01-session 10.5). A peer that closed its direction gets one
-    /// sooner: if it closed both, the write fails.
+    /// To be called now and then in long work: what has waited for a while goes out, or else a sign of life as of
+    /// [`WireOut::keep_alive`]. That nothing moves meanwhile is our doing, and no reason to give the peer up.
     ///
     /// # Errors
     /// When writing fails.
@@ -162,16 +161,41 @@ impl WireOut {
                 Ok(())
             };
         }
+        if self.sign_due() {
+            self.clock.touch();
+            self.sign()?;
+        }
+        Ok(())
+    }
+
+    /// To be called now and then while waiting for the peer, with everything written: a peer that got nothing for half
+    /// the I/O timeout gets an empty data frame (01-session 10.5). One that closed its direction gets it sooner: if it
+    /// closed both, the write fails.
+    ///
+    /// # Errors
+    /// When writing fails.
+    pub fn keep_alive(&mut self) -> Result<(), Error> {
+        match self.sign_due() {
+            true => self.sign(),
+            false => Ok(()),
+        }
+    }
+
+    fn sign_due(&self) -> bool {
         let quiet = match self.clock.peer().is_set() {
             true => Some(LINGER),
             false => self.clock.timeout().map(|timeout| timeout / 2),
         };
-        let due = quiet.is_some_and(|quiet| self.last_write.elapsed() >= quiet);
-        if self.framed.is_some() && due {
-            self.buf.extend_from_slice(&KEEP_ALIVE);
-            self.write_out(false)?;
+        quiet.is_some_and(|quiet| self.last_write.elapsed() >= quiet)
+    }
+
+    /// Writes an empty data frame, where there are frames.
+    fn sign(&mut self) -> Result<(), Error> {
+        if self.framed.is_none() {
+            return Ok(());
         }
-        Ok(())
+        self.buf.extend_from_slice(&KEEP_ALIVE);
+        self.write_out(false)
     }
 
     /// Writes everything collected so far. Called before a role waits for the peer.
@@ -331,5 +355,30 @@ mod tests {
         out.tick().expect("written");
         assert_eq!(*sink.written.lock().expect("no panic"), [4, 1]);
         assert_eq!(out.sent(), KEEP_ALIVE.len() as u64);
+    }
+
+    /// The peer is not given up for what we do, but for what it does not do.
+    #[test]
+    fn work_counts_as_traffic_and_a_wait_does_not() {
+        for protocol in [None, Some(Protocol::V31)] {
+            let sink = Sink {
+                good: usize::MAX,
+                ..Sink::default()
+            };
+            let start = Instant::now();
+            let mut out = out(&sink, Some(Duration::from_secs(1)));
+            out.framed = protocol;
+            let long_ago = Instant::now().checked_sub(LINGER * 10);
+            while out.clock.idle() < LINGER {
+                std::thread::yield_now();
+            }
+            out.last_write = long_ago.expect("not at boot");
+            out.keep_alive().expect("written");
+            assert!(out.clock.idle() >= LINGER);
+            out.last_write = long_ago.expect("not at boot");
+            out.tick().expect("written");
+            let idle = out.clock.idle();
+            assert!(idle + LINGER <= start.elapsed(), "{protocol:?}");
+        }
     }
 }

@@ -47,7 +47,7 @@ pub trait Deleter {
     }
 
     /// Whether the walk may go on; asked before each entry. Otherwise it ends with ECANCELED.
-    fn may_go_on(&self) -> bool {
+    fn may_go_on(&mut self) -> bool {
         true
     }
 

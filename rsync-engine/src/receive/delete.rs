@@ -16,6 +16,7 @@ use crate::list::{FileEntry, FileList};
 use crate::options::Delete;
 use crate::outcome::{IO_DELETE_LIMIT, IO_GENERAL};
 use crate::session::Session;
+use crate::wire_out::WireOut;
 
 use super::attributes::time_of;
 use super::entry::Subject;
@@ -117,6 +118,9 @@ struct Reaper<'a> {
     tree: Option<&'a Tree>,
     dry_run: bool,
     session: &'a Session,
+    out: &'a mut WireOut,
+    /// Why the walk was ended.
+    ended: Option<Error>,
     /// Their modes are wanted.
     modes: bool,
     reports: Vec<(Vec<u8>, FileKind, Option<u32>)>,
@@ -166,8 +170,10 @@ impl Deleter for Reaper<'_> {
         Ok(true)
     }
 
-    fn may_go_on(&self) -> bool {
-        self.session.check().is_ok()
+    fn may_go_on(&mut self) -> bool {
+        let goes_on = self.session.check().and_then(|()| self.out.tick());
+        self.ended = goes_on.err();
+        self.ended.is_none()
     }
 
     fn failed(&mut self, entry: &Doomed<'_>, errno: Errno) {
@@ -434,6 +440,8 @@ impl Generator {
             dry_run: self.session.options.dry_run,
             session: &self.session,
             modes: self.session.events.wants_deleted_modes(),
+            out: &mut self.out,
+            ended: None,
             reports: Vec::new(),
             failures: Vec::new(),
         };
@@ -442,11 +450,12 @@ impl Generator {
             dry_run: self.session.options.dry_run,
         };
         let gone = fs::remove_tree(dir, name, path, options, &mut reaper);
-        let (reports, failures) = (reaper.reports, reaper.failures);
+        let (reports, failures, ended) = (reaper.reports, reaper.failures, reaper.ended);
         let mut told = self.hear_rules();
         // What is gone is in the log, whatever became of the connection.
         for (path, kind, mode) in reports {
-            told = told.and(self.report(&path, kind, mode));
+            let reported = self.report(&path, kind, mode);
+            told = told.and(reported);
         }
         told?;
         for (path, kind, errno) in failures {
@@ -468,10 +477,12 @@ impl Generator {
                 self.fail(&super::failure("generator", op, &path, errno))?;
             }
         }
+        if let Some(error) = ended {
+            return Err(error);
+        }
         match gone {
             Ok(gone) => Ok(gone),
             Err(Errno::NOENT) => Ok(true),
-            Err(Errno::CANCELED) => self.session.check().map(|()| false),
             Err(errno) => {
                 self.fail(&super::failure(
                     "generator",

@@ -357,7 +357,7 @@ impl Generator {
             };
             match got {
                 Ok(messages) => return self.handle(messages),
-                Err(RecvTimeoutError::Timeout) => self.out.tick()?,
+                Err(RecvTimeoutError::Timeout) => self.out.keep_alive()?,
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(Error::Internal { role: "receiver" });
                 }

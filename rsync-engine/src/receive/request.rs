@@ -87,6 +87,7 @@ impl Generator {
         let (mut offset, mut left) = (0, layout.file_len());
         while left > 0 {
             self.session.check()?;
+            self.out.tick()?;
             let want = usize::try_from(left)
                 .unwrap_or(usize::MAX)
                 .min(self.window.len());

@@ -626,7 +626,7 @@ fn record<T>(
                 let seconds = timeout.as_secs();
                 return Err(Error::Timeout { seconds });
             }
-            out.tick()?;
+            out.keep_alive()?;
         }
     }
 }

@@ -32,7 +32,7 @@ impl Deleter for Report {
         Ok(true)
     }
 
-    fn may_go_on(&self) -> bool {
+    fn may_go_on(&mut self) -> bool {
         self.ends_after != Some(self.removed.len())
     }
 
