@@ -8,7 +8,7 @@
 //!
 //! The types to know: [`Session`] (what both ends agreed on), [`send()`] and [`receive()`] (the two sides of one
 //! transfer), [`fs::Tree`] (the only way to a file), [`Events`] and [`Outcome`] (what comes back), [`Cancel`] (what
-//! ends it from outside).
+//! ends it from outside), [`Budget`] (how much memory the peer may make it hold).
 //!
 //! - [`options`]: what a transfer is asked to do, and its argument vector
 //! - [`filter`], [`rules`]: the filter language, and what it says while trees are walked

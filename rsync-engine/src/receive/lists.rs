@@ -114,6 +114,7 @@ impl ListReader {
                 self.io_error |= bits.cast_unsigned();
             }
             self.map_ids(&mut list);
+            self.account()?;
         }
         self.finish(&mut list)?;
         Ok(list)

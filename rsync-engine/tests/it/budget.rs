@@ -455,3 +455,29 @@ fn a_bug_of_ours_gives_everything_back() {
     assert!(matches!(result, Err(Error::Internal { .. })), "{result:?}");
     assert_eq!(all.used(), 0);
 }
+
+#[test]
+fn deletions_that_wait_for_the_end() {
+    const LONG: usize = 200;
+    for protocol in PROTOCOLS {
+        let words = ["-r", "--delete-delay"];
+        let options = entry_options(protocol, &words, CompatFlags::default());
+        let stream = list(&options, 1, |encoder, _, out| {
+            let entry = Entry {
+                name: b".",
+                top_dir: true,
+                ..DIRECTORY
+            };
+            put(encoder, &entry, out);
+        });
+        let dir = testkit::temp_dir();
+        for number in 0..LIMIT as usize / LONG {
+            let name = format!("{number:0LONG$}");
+            std::fs::write(dir.path().join(name), "").expect("write");
+        }
+        let (session, all) = limited(&words, protocol, CompatFlags::default(), false);
+        let met = meet(session, stream, |end| end.receive(into(dir.path())));
+        let case = format!("protocol {protocol}");
+        assert_named(met, "delayed deletions", true, &all, &case);
+    }
+}

@@ -99,6 +99,18 @@ fn name() -> impl Strategy<Value = (Vec<u8>, bool)> {
     })
 }
 
+/// A name in two pieces, with its directory's number in the sorted table.
+fn numbered<'a>(dirs: &'a [Vec<u8>], name: &'a [u8]) -> ListName<'a> {
+    match name.iter().rposition(|&b| b == b'/').filter(|&at| at > 0) {
+        None => name.into(),
+        Some(at) => {
+            let number = dirs.partition_point(|dir| **dir < name[..at]);
+            let base = &name[at + 1..];
+            ListName::numbered(&dirs[number], base, u32::try_from(number).expect("few"))
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn compare_is_the_rule((a, a_dir) in name(), (b, b_dir) in name()) {
@@ -114,6 +126,29 @@ proptest! {
             compare(a, *a_dir, b, *b_dir)
         });
         prop_assert_eq!(sort(names.len(), |i| (&*names[i].0, names[i].1)), expected);
+    }
+
+    /// Names whose directories are known by number have the order, the duplicates and the orphans of whole names.
+    #[test]
+    fn pieces_are_as_good_as_whole_names(names in proptest::collection::vec(name(), 0..60)) {
+        let mut names = names;
+        let dir_len = |name: &[u8]| name.iter().rposition(|&b| b == b'/').filter(|&at| at > 0);
+        let dirs = names.iter().filter_map(|(name, _)| Some(name[..dir_len(name)?].to_vec()));
+        let dirs: Vec<Vec<u8>> = std::collections::BTreeSet::from_iter(dirs).into_iter().collect();
+        let order = sort(names.len(), |i| (&*names[i].0, names[i].1));
+        let pieces = sort(names.len(), |i| (numbered(&dirs, &names[i].0), names[i].1));
+        prop_assert_eq!(&pieces, &order);
+        names = order.iter().map(|&i| names[i as usize].clone()).collect();
+        let whole = |i: usize| (&*names[i].0, names[i].1);
+        let piece = |i: usize| (numbered(&dirs, &names[i].0), names[i].1);
+        let (mut lost, mut lost_pieces) = (Vec::new(), Vec::new());
+        find_duplicates(names.len(), whole, |loser, winner| lost.push((loser, winner)));
+        find_duplicates(names.len(), piece, |loser, winner| lost_pieces.push((loser, winner)));
+        prop_assert_eq!(lost, lost_pieces);
+        let (mut orphans, mut orphan_pieces) = (Vec::new(), Vec::new());
+        find_orphans(names.len(), whole, |slot| orphans.push(slot));
+        find_orphans(names.len(), piece, |slot| orphan_pieces.push(slot));
+        prop_assert_eq!(orphans, orphan_pieces);
     }
 
     /// Whatever the bytes: a permutation, no panic.
