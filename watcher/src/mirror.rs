@@ -9,7 +9,7 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use rsync_engine::filter::Chain;
-use rsync_engine::fs::{FileId, Links, ListBuf, Timestamp, Tree};
+use rsync_engine::fs::{FileId, Links, ListBuf, RelPath, Timestamp, Tree};
 use rsync_engine::options::{Delete, Direction, TransferOptions};
 use rsync_engine::receive::Destination;
 use rsync_engine::send::{Argument, Picked, Source};
@@ -118,9 +118,7 @@ impl Folder {
         let tree = Tree::open(path).ok()?;
         let id = tree.root().id().ok()?;
         let mut list = ListBuf::default();
-        let handle = tree
-            .open_list(rsync_engine::fs::RelPath::ROOT, Links::Refuse)
-            .ok()?;
+        let handle = tree.open_list(RelPath::ROOT, Links::Refuse).ok()?;
         let is_empty = handle.list(&mut list).ok()?.next().is_none();
         Some(Self { id, is_empty })
     }
@@ -243,12 +241,13 @@ impl Mirror {
     fn withholding(&self, filters: Filters, news: &Arc<News>, these: Reasons) -> Filters {
         let (halting, news) = (Arc::clone(&self.halting), Arc::clone(news));
         filters.withholding(Arc::new(move |name| {
-            let why = match these.get(name) {
-                Some(why) => why,
-                None if halting.is_winding_down() => "the watch is being stopped",
+            match these.get(name) {
+                Some(why) => news.withheld(name, FailureKind::Refused, why),
+                None if halting.is_winding_down() => {
+                    news.withheld(name, FailureKind::Changed, "the watch is being stopped");
+                }
                 None => return false,
-            };
-            news.withheld(name, why);
+            }
             true
         }))
     }

@@ -195,11 +195,11 @@ impl News {
     }
 
     /// This name was asked for and its data kept here.
-    pub(super) fn withheld(&self, path: &[u8], why: &str) {
+    pub(super) fn withheld(&self, path: &[u8], kind: FailureKind, why: &str) {
         self.with(|news| {
             news.failed.push(PathFailure {
                 path: path.into(),
-                kind: FailureKind::Refused,
+                kind,
                 text: why.to_owned(),
                 below: false,
             });
