@@ -1,6 +1,6 @@
 //! The pusher that speaks rsync: batches and comparisons over sessions with daemons, or to a local folder.
 
-use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -159,16 +159,12 @@ impl Mirror {
     ) -> Result<Outcome, Error> {
         let options = self.batch_options(part.check);
         let deletes = options.delete != Delete::Off;
-        let by_name = !self.abilities.deletes_by_rules();
+        // A receiver that deletes nothing by name is an old one: it gets the second safety, too.
+        let old = self.abilities.deletes_by_rules();
         let filters = self.filters.clone();
         self.run(options, news, |protocol| {
-            let part = if by_name {
-                Cow::Borrowed(part)
-            } else {
-                Cow::Owned(part.by_rules_alone())
-            };
-            let all = deletes && (!by_name || protocol < MARKS_CONTENT);
-            let by_rules = names::by_rules(&part, all, |path| batch.has_directory(path));
+            let all = deletes && (old || protocol < MARKS_CONTENT);
+            let by_rules = names::by_rules(part, all, |path| batch.has_directory(path));
             let too_long = |path| PathFailure {
                 path,
                 kind: FailureKind::Refused,
@@ -336,38 +332,44 @@ impl Pusher for Mirror {
     fn push(&mut self, batch: &Batch, events: &mut dyn FnMut(PushEvent)) -> PushResult {
         let mut result = PushResult::default();
         self.renewals = 0;
-        for part in names::sort(batch, self.abilities.deletes, &self.protected) {
-            let named: Vec<PathBytes> = part.paths().collect();
-            loop {
-                let news = Arc::new(News::of_deletions(part.to_delete().collect()));
-                let mut failed = Vec::new();
-                let done = self.push_names(batch, &part, &news, &mut failed);
-                let words = news.last_words();
-                news.deliver(events);
-                match done {
-                    Ok(outcome) => {
-                        add(&mut result.stats, &outcome, &news);
-                        result.deleted.append(&mut news.take_gone());
-                        if self.abilities.told(&words) {
-                            continue;
-                        }
-                        result.failed.append(&mut failed);
-                        if news.skipped_deletion() {
-                            let skipped = part.to_delete().map(|path| PathFailure {
-                                path,
-                                kind: FailureKind::Changed,
-                                text: "not deleted, as something could not be read".to_owned(),
-                            });
-                            result.failed.extend(skipped);
-                        }
-                        news.failures(&named, &mut result.failed);
-                        break;
+        let parts = names::sort(batch, self.abilities.deletes, &self.protected);
+        let mut parts: VecDeque<Part> = parts.into();
+        while let Some(part) = parts.pop_front() {
+            if self.abilities.deletes_by_rules() && part.deletes_by_name() {
+                for part in part.by_rules_alone().into_iter().rev() {
+                    parts.push_front(part);
+                }
+                continue;
+            }
+            let news = Arc::new(News::of_deletions(part.to_delete().collect()));
+            let mut failed = Vec::new();
+            let done = self.push_names(batch, &part, &news, &mut failed);
+            let words = news.last_words();
+            news.deliver(events);
+            match done {
+                Ok(outcome) => {
+                    add(&mut result.stats, &outcome, &news);
+                    result.deleted.append(&mut news.take_gone());
+                    if self.abilities.told(&words) {
+                        parts.push_front(part);
+                        continue;
                     }
-                    Err(error) if self.abilities.failed(&error, &words) => {}
-                    Err(error) => {
-                        result.error = Some(self.abilities.verdict(&error, &words));
-                        return result;
+                    result.failed.append(&mut failed);
+                    if news.skipped_deletion() {
+                        let skipped = part.by_rules.iter().map(|gone| PathFailure {
+                            path: gone.path.as_slice().into(),
+                            kind: FailureKind::Changed,
+                            text: "not deleted, as something could not be read".to_owned(),
+                        });
+                        result.failed.extend(skipped);
                     }
+                    let named: Vec<PathBytes> = part.paths().collect();
+                    news.failures(&named, &mut result.failed);
+                }
+                Err(error) if self.abilities.failed(&error, &words) => parts.push_front(part),
+                Err(error) => {
+                    result.error = Some(self.abilities.verdict(&error, &words));
+                    return result;
                 }
             }
         }

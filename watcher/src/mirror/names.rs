@@ -12,12 +12,12 @@ use crate::push::{Batch, EntryKind};
 /// Attribute changes of regular files up to this size ride along with content, which checks them by checksum.
 const SMALL: u64 = 1 << 20;
 /// Deletions by rules in one session at most: a receiver bounds the rules it takes, and asks them all for each name.
-const BY_RULES: usize = 10_000;
+const BY_RULES: usize = 5_000;
 /// The longest pattern of a rule (07-filters 15).
 const PATTERN: usize = 4_095;
 
 /// What one session is about.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Part {
     /// What it lists.
     pub(super) names: Vec<PickedName>,
@@ -49,19 +49,24 @@ impl Part {
         self.names.is_empty() && self.by_rules.is_empty()
     }
 
+    /// Whether something in it is deleted by name.
+    pub(super) fn deletes_by_name(&self) -> bool {
+        self.names.iter().any(is_deletion)
+    }
+
     /// The same for a receiver that deletes nothing by name.
-    pub(super) fn by_rules_alone(&self) -> Self {
-        let (gone, names): (Vec<_>, _) = self.names.iter().cloned().partition(is_deletion);
+    pub(super) fn by_rules_alone(self) -> Vec<Self> {
+        let (gone, names): (Vec<_>, _) = self.names.into_iter().partition(is_deletion);
         let by_rules = gone.into_iter().map(|name| Gone {
             path: name.path,
             file: true,
             directory: true,
         });
-        Self {
-            names,
-            by_rules: by_rules.chain(self.by_rules.iter().cloned()).collect(),
-            check: self.check,
-        }
+        let by_rules: Vec<_> = by_rules.chain(self.by_rules).collect();
+        let mut parts = vec![Self::new(names, self.check)];
+        parts.extend(parts_by_rules(&by_rules));
+        parts.retain(|part| !part.is_empty());
+        parts
     }
 
     /// What it deletes.
@@ -127,18 +132,22 @@ pub(super) fn sort(batch: &Batch, deletes: bool, protected: &Chain) -> Vec<Part>
             .into_iter()
             .map(|path| picked(path, PickedAction::Send)),
     );
-    // A replaced directory must go in the session of its replacement, so these deletions go there.
+    // One session has both: an exchange less.
     content.append(&mut gone);
     let mut parts = vec![
         Part::new(content, Check::Off),
         Part::new(attributes, Check::On),
     ];
-    parts.extend(by_rules.chunks(BY_RULES).map(|chunk| Part {
-        by_rules: chunk.to_vec(),
-        ..Part::new(Vec::new(), Check::Off)
-    }));
+    parts.extend(parts_by_rules(&by_rules));
     parts.retain(|part| !part.is_empty());
     parts
+}
+
+fn parts_by_rules(gone: &[Gone]) -> impl Iterator<Item = Part> {
+    gone.chunks(BY_RULES).map(|chunk| Part {
+        by_rules: chunk.to_vec(),
+        ..Part::new(Vec::new(), Check::Off)
+    })
 }
 
 fn is_deletion(name: &PickedName) -> bool {

@@ -30,6 +30,9 @@ use crate::mirror::{Mirror, MirrorTarget};
 use crate::shared::{DeletePolicy, WatchOptions};
 use crate::state::Excludes;
 
+/// The modules of the daemon.
+const MODULE: &str = "m";
+const BY_RULES: &str = "by-rules";
 /// Draws of which each runs beside others: most of the time is spent on waiting.
 const AT_ONCE: u64 = 4;
 const STEPS: usize = 4;
@@ -57,8 +60,7 @@ fn a_watch_leaves_what_rsync_leaves() {
 
 fn seeds() -> std::ops::Range<u64> {
     match std::env::var("SYNCLINE_RULES_SEEDS") {
-        // They show each of the faults that once were.
-        Err(_) => 10..40,
+        Err(_) => 0..30,
         Ok(text) => {
             let (first, end) = text.split_once("..").expect("first..end");
             let first = first.parse().unwrap();
@@ -70,7 +72,7 @@ fn seeds() -> std::ops::Range<u64> {
 fn draw(seed: u64, base: &Path, rsync: &Rsync, daemon: &Daemon) {
     let mut draw = Draw::new(seed);
     let case = Case {
-        remote: draw.remote,
+        module: draw.module,
         protocol: draw.protocol,
         watched_only: draw.watched_only,
         ..Case::new(format!("seed-{seed}"), base, draw.rules())
@@ -88,7 +90,7 @@ type History = (
     &'static [&'static str],
 );
 
-/// What was reported, and what else does not come with each draw. A step is `rm PATH`, `mv FROM TO` or `new PATH`.
+/// What was reported, and what else does not come with each draw. A step is made of `rm PATH`, `mv FROM TO` and `new PATH`.
 const HISTORIES: [History; 7] = [
     (
         &["+ */", "+ *.php", "- *"],
@@ -131,7 +133,7 @@ const HISTORIES: [History; 7] = [
         &["- n/"],
         &["n", "m/f"],
         &[],
-        &["rm n", "new n/f", "rm n", "new n"],
+        &["rm n;new n/f", "rm n;new n", "rm n", "new n/f"],
     ),
     // What keeps something is not replaced.
     (
@@ -155,12 +157,20 @@ fn known_histories() {
     let (base, rsync, daemon) = (base.path(), &rsync, &daemon);
     std::thread::scope(|scope| {
         for (number, (rules, source, target, steps)) in HISTORIES.into_iter().enumerate() {
-            for (remote, protocol) in [(false, None), (true, None), (true, Some(30))] {
+            for (module, protocol) in [
+                (None, None),
+                (Some(MODULE), None),
+                (Some(MODULE), Some(30)),
+                (Some(BY_RULES), None),
+            ] {
                 scope.spawn(move || {
-                    let name = format!("history-{number}-{remote}-{protocol:?}");
+                    let name = format!(
+                        "history-{number}-{}-{protocol:?}",
+                        module.unwrap_or("local")
+                    );
                     let rules = rules.iter().map(|&rule| rule.to_owned()).collect();
                     let case = Case {
-                        remote,
+                        module,
                         protocol,
                         ..Case::new(name, base, rules)
                     };
@@ -172,7 +182,7 @@ fn known_histories() {
                         .iter()
                         .for_each(|path| new(&case.dir.join("d").join(path)));
                     let mut steps = steps.iter().map(|step| {
-                        case.perform(step);
+                        step.split(';').for_each(|change| case.perform(change));
                         (*step).to_owned()
                     });
                     case.follow(rsync, daemon, &mut steps);
@@ -185,7 +195,10 @@ fn known_histories() {
 /// Where cases run, and a daemon that serves it.
 fn place(rsync: &Rsync) -> (tempfile::TempDir, Daemon) {
     let base = tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| testkit::temp_dir());
-    let conf = DaemonConf::new().module(Module::new("m", base.path()));
+    let module = |name| Module::new(name, base.path());
+    let conf = DaemonConf::new().module(module(MODULE));
+    // As a daemon that knows no deletion by name.
+    let conf = conf.module(module(BY_RULES).set("refuse options", "delete-missing-args"));
     let daemon = Daemon::start(&Server::Stock(rsync), conf);
     (base, daemon)
 }
@@ -194,8 +207,8 @@ struct Case {
     name: String,
     /// The source is `s` in it, the target `d`, what rsync brings up to date `r`; what leaves the source is in `outside`.
     dir: PathBuf,
-    /// Whether the target is a daemon's, and what it speaks.
-    remote: bool,
+    /// Whether the target is a daemon's, in which module, and what it speaks.
+    module: Option<&'static str>,
     protocol: Option<u32>,
     /// What the watch never saw at the source stays at the target, so there is no such thing to begin with.
     watched_only: bool,
@@ -220,7 +233,7 @@ impl Case {
         Self {
             name,
             dir,
-            remote: false,
+            module: None,
             protocol: None,
             watched_only: false,
             rules,
@@ -287,22 +300,22 @@ impl Case {
         fs::remove_dir_all(&self.dir).unwrap();
     }
 
-    fn perform(&self, step: &str) {
-        let words: Vec<_> = step.split(' ').collect();
+    fn perform(&self, change: &str) {
+        let words: Vec<_> = change.split(' ').collect();
         let path = |word: &str| self.dir.join("s").join(word);
         match words[..] {
             ["rm", name] => draw::remove(&path(name), self),
             ["mv", from, to] => fs::rename(path(from), path(to)).unwrap(),
             ["new", name] => new(&path(name)),
-            _ => panic!("{step}"),
+            _ => panic!("{change}"),
         }
     }
 
     fn target(&self, daemon: &Daemon) -> MirrorTarget {
-        if !self.remote {
+        let Some(module) = self.module else {
             return MirrorTarget::Local(self.dir.join("d"));
-        }
-        let address = format!("{}/{}/d", daemon.url("m"), self.name);
+        };
+        let address = format!("{}/{}/d", daemon.url(module), self.name);
         match address.parse() {
             Ok(Target::Daemon(target)) => MirrorTarget::Daemon {
                 target,
@@ -365,11 +378,13 @@ impl Case {
 
 impl std::fmt::Display for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let place = if self.remote { "daemon" } else { "local" };
         write!(
             f,
-            "{} ({place}, protocol {:?})\nrules {:?}",
-            self.name, self.protocol, self.rules
+            "{} ({}, protocol {:?})\nrules {:?}",
+            self.name,
+            self.module.unwrap_or("local"),
+            self.protocol,
+            self.rules
         )
     }
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use super::super::random::Random;
-use super::Case;
+use super::{BY_RULES, Case, MODULE};
 
 /// Names of which each draw has some, so that what its rules name comes, goes and is renamed.
 const NAMES: [&str; 10] = [
@@ -19,7 +19,7 @@ const WILD: [&str; 8] = ["*.o", "*.php", "*", "b*", "?", "[ab]", ".*.swp", "[!a]
 /// What is drawn.
 pub(super) struct Draw {
     random: Random,
-    pub(super) remote: bool,
+    pub(super) module: Option<&'static str>,
     pub(super) protocol: Option<u32>,
     pub(super) watched_only: bool,
     names: Vec<&'static str>,
@@ -32,14 +32,14 @@ pub(super) struct Draw {
 impl Draw {
     pub(super) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let remote = random.one_in(2);
-        let protocol = (remote && random.one_in(3)).then(|| 29 + random.below(3) as u32);
+        let module = *random.pick(&[None, None, Some(MODULE), Some(MODULE), Some(BY_RULES)]);
+        let protocol = (module.is_some() && random.one_in(3)).then(|| 29 + random.below(3) as u32);
         let first = random.below(NAMES.len() as u64) as usize;
         let step = *random.pick(&[1, 3]);
         let names = (0..OF_A_DRAW).map(|i| NAMES[(first + i * step) % NAMES.len()]);
         Self {
             names: names.collect(),
-            remote,
+            module,
             protocol,
             watched_only: random.one_in(2),
             changed: Vec::new(),
