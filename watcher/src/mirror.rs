@@ -1,6 +1,5 @@
 //! The pusher that speaks rsync: batches and comparisons over sessions with daemons, or to a local folder.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
@@ -208,17 +207,13 @@ impl Mirror {
     ) -> Result<Outcome, Error> {
         let options = self.batch_options(part.check, news.asked());
         let deletes = options.delete != Delete::Off;
-        let by_name = !self.abilities.deletes_by_rules();
+        // A receiver that deletes nothing by name is an old one: it gets the second safety, too.
+        let old = self.abilities.deletes_by_rules();
         let patient = part.check == Check::Sum && part.has_large(batch);
         let filters = self.withholding(self.filters.clone(), news, Reasons::new());
         self.run(options, patient, news, |protocol| {
-            let part = if by_name {
-                Cow::Borrowed(part)
-            } else {
-                Cow::Owned(part.by_rules_alone())
-            };
-            let all = deletes && (!by_name || protocol < MARKS_CONTENT);
-            let by_rules = names::by_rules(&part, all, |path| batch.has_directory(path));
+            let all = deletes && (old || protocol < MARKS_CONTENT);
+            let by_rules = names::by_rules(part, all, |path| batch.has_directory(path));
             let too_long = |path| PathFailure {
                 path,
                 kind: FailureKind::Refused,
