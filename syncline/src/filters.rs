@@ -115,10 +115,10 @@ impl Filters {
     ///
     /// # Errors
     /// A rule that cannot be parsed, more rules than the limit.
-    pub fn with_first(&self, rules: &[Vec<u8>]) -> Result<Self, Error> {
+    pub fn with_first(self, rules: &[Vec<u8>]) -> Result<Self, Error> {
         Ok(Self {
             rules: self.rules.with_first(rules).map_err(failed)?,
-            ..self.clone()
+            ..self
         })
     }
 

@@ -1,6 +1,5 @@
 //! The pusher that speaks rsync: batches and comparisons over sessions with daemons, or to a local folder.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
@@ -9,7 +8,7 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use rsync_engine::filter::Chain;
-use rsync_engine::fs::{FileId, Links, ListBuf, Timestamp, Tree};
+use rsync_engine::fs::{FileId, Links, ListBuf, RelPath, Timestamp, Tree};
 use rsync_engine::options::{Delete, Direction, TransferOptions};
 use rsync_engine::receive::Destination;
 use rsync_engine::send::{Argument, Picked, Source};
@@ -118,9 +117,7 @@ impl Folder {
         let tree = Tree::open(path).ok()?;
         let id = tree.root().id().ok()?;
         let mut list = ListBuf::default();
-        let handle = tree
-            .open_list(rsync_engine::fs::RelPath::ROOT, Links::Refuse)
-            .ok()?;
+        let handle = tree.open_list(RelPath::ROOT, Links::Refuse).ok()?;
         let is_empty = handle.list(&mut list).ok()?.next().is_none();
         Some(Self { id, is_empty })
     }
@@ -210,17 +207,13 @@ impl Mirror {
     ) -> Result<Outcome, Error> {
         let options = self.batch_options(part.check, news.asked());
         let deletes = options.delete != Delete::Off;
-        let by_name = !self.abilities.deletes_by_rules();
+        // A receiver that deletes nothing by name is an old one: it gets the second safety, too.
+        let old = self.abilities.deletes_by_rules();
         let patient = part.check == Check::Sum && part.has_large(batch);
         let filters = self.withholding(self.filters.clone(), news, Reasons::new());
         self.run(options, patient, news, |protocol| {
-            let part = if by_name {
-                Cow::Borrowed(part)
-            } else {
-                Cow::Owned(part.by_rules_alone())
-            };
-            let all = deletes && (!by_name || protocol < MARKS_CONTENT);
-            let by_rules = names::by_rules(&part, all, |path| batch.has_directory(path));
+            let all = deletes && (old || protocol < MARKS_CONTENT);
+            let by_rules = names::by_rules(part, all, |path| batch.has_directory(path));
             let too_long = |path| PathFailure {
                 path,
                 kind: FailureKind::Refused,
@@ -243,12 +236,13 @@ impl Mirror {
     fn withholding(&self, filters: Filters, news: &Arc<News>, these: Reasons) -> Filters {
         let (halting, news) = (Arc::clone(&self.halting), Arc::clone(news));
         filters.withholding(Arc::new(move |name| {
-            let why = match these.get(name) {
-                Some(why) => why,
-                None if halting.is_winding_down() => "the watch is being stopped",
+            match these.get(name) {
+                Some(why) => news.withheld(name, FailureKind::Refused, why),
+                None if halting.is_winding_down() => {
+                    news.withheld(name, FailureKind::Changed, "the watch is being stopped");
+                }
                 None => return false,
-            };
-            news.withheld(name, why);
+            }
             true
         }))
     }

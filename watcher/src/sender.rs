@@ -32,7 +32,7 @@ pub(crate) struct Sender {
     shared: Arc<Shared>,
     target: usize,
     pusher: Box<dyn Pusher>,
-    /// Where large files go, and until when they go with the others after that failed.
+    /// Where large files go.
     large: Option<std::sync::mpsc::Sender<Job>>,
     /// When the pusher wants to be asked to prepare.
     prepare_at: Option<Duration>,

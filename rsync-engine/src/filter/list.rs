@@ -114,17 +114,16 @@ impl RuleList {
     ///
     /// # Errors
     /// As [`Self::from_options`].
-    pub fn with_first(&self, rules: &[Vec<u8>]) -> Result<Self, FilterError> {
-        let mut list = self.clone();
-        let before = list.items.len();
+    pub fn with_first(mut self, rules: &[Vec<u8>]) -> Result<Self, FilterError> {
+        let before = self.items.len();
         for rule in rules {
             // None of them names a file.
-            list.add_text(rule, Syntax::Rules, &mut |_| {
+            self.add_text(rule, Syntax::Rules, &mut |_| {
                 Err(io::ErrorKind::Unsupported.into())
             })?;
         }
-        list.items.rotate_left(before);
-        Ok(list)
+        self.items.rotate_left(before);
+        Ok(self)
     }
 
     /// Appends one rule in its text form.

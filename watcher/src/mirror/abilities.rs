@@ -145,11 +145,8 @@ impl Abilities {
             "unknown option",
             "--delete-missing-args",
         ];
-        if self.deletes
-            && !self.by_rules
-            && refused
-            && cannot.iter().any(|text| words.contains(text))
-        {
+        // Below protocol 31 a peer just ends after its last words: there is no exit code.
+        if self.deletes && !self.by_rules && cannot.iter().any(|text| words.contains(text)) {
             self.by_rules = true;
             return true;
         }

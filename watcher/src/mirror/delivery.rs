@@ -64,6 +64,12 @@ impl Mirror {
             if part.is_empty() {
                 continue;
             }
+            if self.abilities.deletes_by_rules() && part.deletes_by_name() {
+                for part in part.by_rules_alone().into_iter().rev() {
+                    waiting.push_front(part);
+                }
+                continue;
+            }
             self.session(batch, part, &mut waiting, &mut result, events);
             if result.error.is_some() {
                 return result;

@@ -13,12 +13,12 @@ use crate::push::{Batch, EntryKind};
 /// Files up to this size are compared by their sum, which reads them once more, also for a change of attributes only.
 const SMALL: u64 = 1 << 20;
 /// Deletions by rules in one session at most: a receiver bounds the rules it takes, and asks them all for each name.
-const BY_RULES: usize = 10_000;
+const BY_RULES: usize = 5_000;
 /// The longest pattern of a rule (07-filters 15).
 const PATTERN: usize = 4_095;
 
 /// What one session is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Part {
     /// What it lists.
     pub(super) names: Vec<PickedName>,
@@ -58,19 +58,24 @@ impl Part {
         })
     }
 
+    /// Whether something in it is deleted by name.
+    pub(super) fn deletes_by_name(&self) -> bool {
+        self.names.iter().any(is_deletion)
+    }
+
     /// The same for a receiver that deletes nothing by name.
-    pub(super) fn by_rules_alone(&self) -> Self {
-        let (gone, names): (Vec<_>, _) = self.names.iter().cloned().partition(is_deletion);
+    pub(super) fn by_rules_alone(self) -> Vec<Self> {
+        let (gone, names): (Vec<_>, _) = self.names.into_iter().partition(is_deletion);
         let by_rules = gone.into_iter().map(|name| Gone {
             path: name.path,
             file: true,
             directory: true,
         });
-        Self {
-            names,
-            by_rules: by_rules.chain(self.by_rules.iter().cloned()).collect(),
-            check: self.check,
-        }
+        let by_rules: Vec<_> = by_rules.chain(self.by_rules).collect();
+        let mut parts = vec![Self::new(names, self.check)];
+        parts.extend(parts_by_rules(&by_rules));
+        parts.retain(|part| !part.is_empty());
+        parts
     }
 
     /// What it sends.
@@ -147,16 +152,13 @@ pub(super) fn sort(
             .into_iter()
             .map(|path| picked(path, PickedAction::Send)),
     );
-    // A replaced directory must go in the session of its replacement, so these deletions go there.
+    // One session has both: an exchange less.
     content.append(&mut gone);
     let mut parts = vec![
         Part::new(content, Check::Sum),
         Part::new(attributes, Check::Quick),
     ];
-    parts.extend(by_rules.chunks(BY_RULES).map(|chunk| Part {
-        by_rules: chunk.to_vec(),
-        ..Part::new(Vec::new(), Check::Sum)
-    }));
+    parts.extend(parts_by_rules(&by_rules));
     parts.extend([
         Part::new(changed, Check::Off),
         Part::new(doubtful, Check::Sum),
@@ -168,6 +170,13 @@ pub(super) fn sort(
 /// Whether reading it twice is worth avoiding.
 pub(super) fn is_large(stat: &Stat) -> bool {
     stat.is_file() && stat.size > SMALL
+}
+
+fn parts_by_rules(gone: &[Gone]) -> impl Iterator<Item = Part> {
+    gone.chunks(BY_RULES).map(|chunk| Part {
+        by_rules: chunk.to_vec(),
+        ..Part::new(Vec::new(), Check::Sum)
+    })
 }
 
 fn is_deletion(name: &PickedName) -> bool {

@@ -195,11 +195,11 @@ impl News {
     }
 
     /// This name was asked for and its data kept here.
-    pub(super) fn withheld(&self, path: &[u8], why: &str) {
+    pub(super) fn withheld(&self, path: &[u8], kind: FailureKind, why: &str) {
         self.with(|news| {
             news.failed.push(PathFailure {
                 path: path.into(),
-                kind: FailureKind::Refused,
+                kind,
                 text: why.to_owned(),
                 below: false,
             });
@@ -211,8 +211,10 @@ impl News {
         let own = self.with(|news| {
             let mut own = std::mem::take(&mut news.failed);
             if news.skipped_deletion {
-                own.extend(news.to_delete.iter().map(|path| PathFailure {
-                    path: path.clone(),
+                let gone = part.by_rules.iter().map(|gone| &gone.path[..]);
+                let left = gone.filter(|path| news.to_delete.contains(*path));
+                own.extend(left.map(|path| PathFailure {
+                    path: path.into(),
                     kind: FailureKind::Changed,
                     text: "not deleted, as something could not be read".to_owned(),
                     below: false,

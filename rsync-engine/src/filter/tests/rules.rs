@@ -332,3 +332,40 @@ fn sides_and_perishable() {
         (false, &b"soft"[..], String::new())
     );
 }
+
+#[test]
+fn what_the_rules_of_a_list_depend_on() {
+    for (rule, by_path, one_sided) in [
+        ("- a", false, false),
+        ("- a/", false, false),
+        ("+ *.o", false, false),
+        ("-p a", false, false),
+        ("-sr a", false, false),
+        ("-x user.a/b", false, false),
+        ("- /a", true, false),
+        ("- a/b", true, false),
+        ("- a**", true, false),
+        ("P a", false, true),
+        ("-r a/b", true, true),
+        ("-/ a", false, true),
+        (": .f", true, true),
+    ] {
+        let chain = Chain::new(&rules(&[rule]).unwrap(), Role::Receiver);
+        assert_eq!(chain.depends_on_path(), by_path, "{rule}");
+        assert_eq!(chain.is_one_sided(), one_sided, "{rule}");
+    }
+    let none = Chain::new(&rules(&["H a/b"]).unwrap(), Role::Receiver);
+    assert!(!none.depends_on_path() && !none.is_one_sided());
+}
+
+#[test]
+fn rules_before_all_others() {
+    let list = rules(&["- a", "+ b"]).unwrap();
+    let first = [b"+ /a".to_vec(), b"- /d e/*".to_vec()];
+    let list = list.with_first(&first).unwrap();
+    assert_eq!(
+        wire(&list, Role::Sender),
+        ["+ /a", "- /d e/*", "- a", "+ b"]
+    );
+    assert!(list.with_first(&[b". file".to_vec()]).is_err());
+}
