@@ -161,7 +161,7 @@ impl Mirror {
         let deletes = options.delete != Delete::Off;
         // A receiver that deletes nothing by name is an old one: it gets the second safety, too.
         let old = self.abilities.deletes_by_rules();
-        let filters = self.filters.clone();
+        let (filters, absolute) = (self.filters.clone(), self.source.clone());
         self.run(options, news, |protocol| {
             let all = deletes && (old || protocol < MARKS_CONTENT);
             let by_rules = names::by_rules(part, all, |path| batch.has_directory(path));
@@ -174,6 +174,7 @@ impl Mirror {
             failed.extend(by_rules.unable.into_iter().map(too_long));
             let picked = Picked {
                 tree: batch.root.clone(),
+                absolute,
                 names: by_rules.names,
                 content: by_rules.content,
             };

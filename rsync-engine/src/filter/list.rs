@@ -53,6 +53,8 @@ pub(super) struct Item {
     pub(super) kind: ItemKind,
     /// Added by `-C`, which a server does by itself when it sends.
     pub(super) push_only: bool,
+    /// It counts at the receiver alone, though it does not say so on the wire.
+    pub(super) receiving: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -104,7 +106,7 @@ impl RuleList {
         self.add_text(text, syntax, read)
     }
 
-    /// The same list with these rules, in full syntax, before all others.
+    /// The same list with these rules of the receiver, in full syntax, before all others.
     ///
     /// # Errors
     /// As [`Self::from_options`].
@@ -115,6 +117,9 @@ impl RuleList {
             self.add_text(rule, Syntax::Rules, &mut |_| {
                 Err(io::ErrorKind::Unsupported.into())
             })?;
+        }
+        for item in &mut self.items[before..] {
+            item.receiving = true;
         }
         self.items.rotate_left(before);
         Ok(self)
@@ -261,7 +266,11 @@ impl RuleList {
         if self.items.len() >= MAX_RULES || self.bytes > MAX_RULE_BYTES {
             return Err(FilterError::TooMany);
         }
-        self.items.push(Item { kind, push_only });
+        self.items.push(Item {
+            kind,
+            push_only,
+            receiving: false,
+        });
         Ok(())
     }
 

@@ -28,6 +28,7 @@ fn what_lost_its_directory_is_told_and_not_sent() {
     };
     let picked = Picked {
         tree: tree(&source),
+        absolute: Vec::new(),
         names: vec![
             pick("kept/new", PickedAction::Send),
             pick("kept/old", PickedAction::Delete),
