@@ -59,6 +59,8 @@ pub(super) struct Item {
     pub(super) push_only: bool,
     /// It stands in a file that an option or another rule names.
     pub(super) in_file: bool,
+    /// It counts at the receiver alone, though it does not say so on the wire.
+    pub(super) receiving: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -110,7 +112,7 @@ impl RuleList {
         self.add_text(text, syntax, read)
     }
 
-    /// The same list with these rules, in full syntax, before all others.
+    /// The same list with these rules of the receiver, in full syntax, before all others.
     ///
     /// # Errors
     /// As [`Self::from_options`].
@@ -121,6 +123,9 @@ impl RuleList {
             self.add_text(rule, Syntax::Rules, &mut |_| {
                 Err(io::ErrorKind::Unsupported.into())
             })?;
+        }
+        for item in &mut self.items[before..] {
+            item.receiving = true;
         }
         self.items.rotate_left(before);
         Ok(self)
@@ -301,6 +306,7 @@ impl RuleList {
             kind,
             push_only,
             in_file: false,
+            receiving: false,
         });
         Ok(())
     }
