@@ -111,7 +111,7 @@ impl Filters {
         Ok(())
     }
 
-    /// The same rules with these before them, each in full syntax (07-filters 3.1).
+    /// The same rules with these of the receiver before them, each in full syntax (07-filters 3.1).
     ///
     /// # Errors
     /// A rule that cannot be parsed, more rules than the limit.

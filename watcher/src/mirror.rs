@@ -211,6 +211,7 @@ impl Mirror {
         let old = self.abilities.deletes_by_rules();
         let patient = part.check == Check::Sum && part.has_large(batch);
         let filters = self.withholding(self.filters.clone(), news, Reasons::new());
+        let absolute = self.source.clone();
         self.run(options, patient, news, |protocol| {
             let all = deletes && (old || protocol < MARKS_CONTENT);
             let by_rules = names::by_rules(part, all, |path| batch.has_directory(path));
@@ -224,6 +225,7 @@ impl Mirror {
             failed.extend(by_rules.unable.into_iter().map(too_long));
             let picked = Picked {
                 tree: batch.root.clone(),
+                absolute,
                 names: by_rules.names,
                 content: by_rules.content,
             };

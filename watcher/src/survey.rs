@@ -147,7 +147,7 @@ impl Surveyor {
             (tree.path(place.parent)?, tree.get(place.parent)?.id)
         };
         let held = self.found.take_if(|(node, _)| *node == place.parent);
-        self.parent = held.or(self.parent.take());
+        self.parent = held.or_else(|| self.parent.take());
         if let Some((node, dir)) = &self.parent
             && *node == place.parent
             && dir.id().ok() == id

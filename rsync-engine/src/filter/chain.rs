@@ -144,7 +144,8 @@ impl Chain {
         };
         let delete_excluded = list.settings.delete_excluded;
         let heeds = |sides| list.received || role.heeds(sides);
-        for item in &list.items {
+        let items = list.items.iter();
+        for item in items.filter(|item| !item.receiving || role == Role::Receiver) {
             match &item.kind {
                 ItemKind::Rule(rule) => {
                     if heeds(rule.effective_sides(delete_excluded)) {

@@ -55,6 +55,8 @@ pub(super) struct Item {
     pub(super) kind: ItemKind,
     /// Added by `-C`, which a server does by itself when it sends.
     pub(super) push_only: bool,
+    /// It counts at the receiver alone, though it does not say so on the wire.
+    pub(super) receiving: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -106,7 +108,7 @@ impl RuleList {
         self.add_text(text, syntax, read)
     }
 
-    /// The same list with these rules, in full syntax, before all others.
+    /// The same list with these rules of the receiver, in full syntax, before all others.
     ///
     /// # Errors
     /// As [`Self::from_options`].
@@ -117,6 +119,9 @@ impl RuleList {
             self.add_text(rule, Syntax::Rules, &mut |_| {
                 Err(io::ErrorKind::Unsupported.into())
             })?;
+        }
+        for item in &mut self.items[before..] {
+            item.receiving = true;
         }
         self.items.rotate_left(before);
         Ok(self)
@@ -269,7 +274,11 @@ impl RuleList {
             ItemKind::DirMerge(merge) => merge.name.len(),
             ItemKind::Cvs(mark) => mark.rest.len(),
         };
-        self.items.push(Item { kind, push_only });
+        self.items.push(Item {
+            kind,
+            push_only,
+            receiving: false,
+        });
         Ok(())
     }
 

@@ -163,7 +163,7 @@ impl ListWriter {
         let started = Instant::now();
         let before = out.sent();
         let mut list = self.start(None)?;
-        self.selection.add_root(b"");
+        self.selection.add_root(&picked.absolute);
         let root = self.root(&picked.tree, Links::Refuse, Vec::new(), Vec::new());
         let mut seen = HashSet::new();
         let mut names = picked.names;

@@ -78,7 +78,9 @@ pub struct Unopened {
 pub struct Picked {
     /// The root.
     pub tree: Tree,
-    /// The names, in any order; none twice.
+    /// Its absolute path as it was named, for rules that are compared with such.
+    pub absolute: Vec<u8>,
+    /// The names, in any order; none twice. What filters hide, as what it is when the list is made, is as if it were not there.
     pub names: Vec<PickedName>,
     /// Directories in which the receiver may delete what is not listed, as far as its rules let it; the empty
     /// path is the root.

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use rsync_engine::Cancel;
 use rsync_engine::filter::Chain;
+use rsync_engine::fs::{Name, Tree};
 use rsync_engine::options::{FilterText, TransferOptions};
 use syncline::daemon::Connect;
 use syncline::{Filters, Target};
@@ -27,6 +28,7 @@ use super::snapshot::snapshot;
 use crate::dirty::Timing;
 use crate::driver::{TargetSpec, Watcher};
 use crate::mirror::{Mirror, MirrorTarget};
+use crate::push::{Batch, BatchEntry, EntryKind, FailureKind, Pusher as _};
 use crate::shared::{DeletePolicy, WatchOptions};
 use crate::state::Excludes;
 
@@ -190,6 +192,45 @@ fn known_histories() {
             }
         }
     });
+}
+
+/// Between the look at a name and the list of the session it may become something that is excluded.
+#[test]
+fn what_became_excluded_is_not_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let case = Case::new("case".to_owned(), dir.path(), vec!["- n/".to_owned()]);
+    let source = case.dir.join("s");
+    fs::create_dir(source.join("n")).unwrap();
+    fs::write(dir.path().join("file"), "x").unwrap();
+    let stat = |path: &Path, name: &[u8]| {
+        let tree = Tree::open(path).unwrap();
+        Some(tree.root().stat(Name::new(name).unwrap()).unwrap())
+    };
+    let entry = |path: &[u8], kind, stat| BatchEntry {
+        path: path.into(),
+        kind,
+        stat,
+    };
+    let batch = Batch {
+        root: Tree::open(&source).unwrap(),
+        entries: vec![
+            entry(b"", EntryKind::Parent, stat(&case.dir, b"s")),
+            entry(b"n", EntryKind::Content, stat(dir.path(), b"file")),
+        ],
+        renames: Vec::new(),
+    };
+    let target = MirrorTarget::Local(case.dir.join("d"));
+    let options = TransferOptions::archive();
+    let mut mirror = Mirror::new(target, options, case.filters.clone(), true, Cancel::new());
+    let result = mirror.push(&batch, &mut |_| {});
+    assert_eq!(result.error, None);
+    let failed: Vec<_> = result
+        .failed
+        .iter()
+        .map(|name| (&*name.path, name.kind))
+        .collect();
+    assert_eq!(failed, [(&b"n"[..], FailureKind::Changed)]);
+    assert!(!case.dir.join("d/n").exists());
 }
 
 /// Where cases run, and a daemon that serves it.

@@ -360,5 +360,9 @@ fn rules_before_all_others() {
         wire(&list, Role::Sender),
         ["+ /a", "- /d e/*", "- a", "+ b"]
     );
+    let receiver = Chain::new(&list, Role::Receiver);
+    assert!(excluded(&receiver, "d e/x") && !excluded(&receiver, "a"));
+    let sender = Chain::new(&list, Role::Sender);
+    assert!(!excluded(&sender, "d e/x") && excluded(&sender, "a"));
     assert!(list.with_first(&[b". file".to_vec()]).is_err());
 }

@@ -231,6 +231,11 @@ impl ListWriter {
             return self.problem("link_stat", &self.shown(root, name), Errno::INVAL, out);
         };
         match self.stat(root, path) {
+            // It was picked as something else.
+            Ok(stat) if self.selection.hides(root, path, stat.is_dir()) => {
+                let shown = self.shown(root, name);
+                self.vanished("link_stat", &shown, Errno::NOENT, out)
+            }
             Ok(stat) => {
                 let marks = if stat.is_dir() {
                     self.marks_of(name)
