@@ -136,6 +136,69 @@ fn what_a_module_refuses_blames_nothing_else() {
     leaves(watch);
 }
 
+/// What goes by name, what goes by rules and what the rules keep, in sessions that ask for acknowledgements, with a target that deletes by
+/// name and with one that does not.
+#[test]
+fn rules_and_refusals_in_one_batch() {
+    let rsync = require_rsync!();
+    for refused in ["", "delete-missing-args"] {
+        let pair = Pair::new();
+        TreeSpec::new()
+            .file("private/f", "1")
+            .file("old/logs/kept", "2")
+            .file("old/f", "3")
+            .file("d/logs", "a file")
+            .file("gone", "4")
+            .build(&pair.source);
+        let module = Module::as_users_do("mirror", &pair.mirror)
+            .set("exclude", "/private")
+            .set("refuse options", refused);
+        let daemon = Daemon::start(&Server::Stock(&rsync), DaemonConf::new().module(module));
+        let watch = pair.watch(&["--filter=P logs/"], &[&daemon.url_as(USER, "mirror")]);
+        watch.wait_line("the failure", |line| {
+            line.contains("private failed and is tried again")
+        });
+        wait::until("the rest", || pair.mirror.join("old/logs/kept").exists());
+        for round in 0..3 {
+            // A file here, at the target a directory that holds what is protected.
+            let is_kept = round == 1;
+            if is_kept {
+                fs::create_dir_all(pair.mirror.join("e/x/logs")).unwrap();
+                fs::create_dir(pair.source.join("e")).unwrap();
+                fs::write(pair.source.join("e/x"), "never arrives").unwrap();
+                watch.wait_line("the failure", |line| line.contains("e/x failed"));
+                fs::remove_file(pair.source.join("e/x")).unwrap();
+            }
+            fs::write(pair.source.join("private/f"), round.to_string()).unwrap();
+            fs::write(pair.source.join("new"), "5".repeat(round)).unwrap();
+            fs::remove_file(pair.source.join("d/logs")).unwrap();
+            let _ = fs::remove_file(pair.source.join("gone"));
+            let _ = fs::remove_dir_all(pair.source.join("old"));
+            wait::until("the deletions", || {
+                let gone = ["d/logs", "gone", "old/f"];
+                gone.iter().all(|path| !pair.mirror.join(path).exists())
+            });
+            fs::write(pair.source.join("d/logs"), round.to_string()).unwrap();
+            wait::until("what is new", || {
+                fs::read(pair.mirror.join("d/logs"))
+                    .is_ok_and(|there| there == round.to_string().as_bytes())
+                    && fs::read(pair.mirror.join("new")).is_ok_and(|there| there.len() == round)
+            });
+        }
+        assert!(pair.mirror.join("e/x/logs").is_dir(), "{watch}");
+        assert!(pair.mirror.join("old/logs/kept").exists(), "{watch}");
+        let stderr = watch.stderr();
+        let failures = stderr
+            .lines()
+            .filter(|line| line.contains(" failed and is "));
+        let other: Vec<_> = failures
+            .filter(|line| !line.contains("private") && !line.contains("e/x"))
+            .collect();
+        assert!(other.is_empty(), "{other:#?}");
+        leaves(watch);
+    }
+}
+
 #[test]
 fn two_watches_that_face_each_other_come_to_rest() {
     let rsync = require_rsync!();
