@@ -37,7 +37,10 @@ fn argument(path: &[u8], relative: bool) -> Result<Result<Argument, Unopened>, T
     let tree = match open(directory) {
         Ok(tree) => tree,
         Err(errno) => {
-            let path = shown(directory);
+            let mut path = shown(directory);
+            while path.len() > 1 && path.ends_with(b"/") {
+                path.pop();
+            }
             return Ok(Err(Unopened { path, errno }));
         }
     };

@@ -295,7 +295,7 @@ impl Generator {
             // A time that cannot be set now cannot be set later.
             let keeps_time = self.rules.keeps_time(entry)
                 && outcome.as_ref().is_ok_and(|outcome| outcome.times.is_ok());
-            let set = outcome.map_err(super::unreachable);
+            let set = outcome.map_err(super::cannot_open);
             self.attributes_set(set.and_then(super::first_error), name)?;
             self.open_dirs.enter(OpenDir {
                 path: path.to_buf(),
@@ -332,7 +332,7 @@ impl Generator {
         while let Some(open) = self.open_dirs.finished(settled) {
             let dir = self.dir(open.path.as_path());
             let dir = dir.and_then(|dir| dir.self_stat().map(|stat| (dir, stat)));
-            let set = dir.map_err(super::unreachable).and_then(|(dir, stat)| {
+            let set = dir.map_err(super::cannot_open).and_then(|(dir, stat)| {
                 let attrs = Attrs {
                     mtime: open.mtime,
                     mode: open.mode,

@@ -256,7 +256,7 @@ impl Generator {
             .parent(subject.path)
             .and_then(|(dir, name)| dir.open_node(name));
         let set = node
-            .map_err(super::unreachable)
+            .map_err(super::cannot_open)
             .and_then(|node| super::first_error(node.set_attrs(&attrs, stat)));
         self.attributes_set(set, subject.name)
     }

@@ -545,6 +545,6 @@ fn first_error(outcome: AttrOutcome) -> Result<(), Failed> {
 }
 
 /// An object whose attributes cannot be set, because it cannot be opened for that.
-fn unreachable(errno: Errno) -> Failed {
+fn cannot_open(errno: Errno) -> Failed {
     ("failed to set attributes on", errno)
 }
