@@ -41,9 +41,11 @@ fn try_send(out: &mut WireOut, protocol: Protocol, role: Role, error: &Error) ->
         let class = exit_text(code);
         let last = format!("rsync error: {class} (code {code}) at syncline(1) [{name}={version}]");
         for line in [what, last] {
+            // It may name what the peer asked for.
+            let text = PeerText(format!("{line}\n"));
             out.message(&Message::Text {
                 kind: TextKind::Error,
-                text: PeerText(format!("{line}\n").as_bytes()),
+                text: PeerText(&*text.without_controls()),
             })?;
         }
     }

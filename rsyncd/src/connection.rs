@@ -211,7 +211,9 @@ impl Connection {
         }
         let read_only = access.map_or(module.read_only, |access| access == Access::ReadOnly);
 
-        let plan = self.plan(&module, &mut variables, user, read_only).await?;
+        let plan = self
+            .plan(&module, &mut variables, user, read_only, agreed.protocol)
+            .await?;
         let place = self.shared.track(permit.id(), &self.text);
         let name = format!("{} {}", escape(&module.name), self.host.address);
         let guards = Box::new((slot, place, done));

@@ -281,10 +281,10 @@ fn reject(mut ready: Ready, request: &SessionRequest, rejection: &Rejection) {
         exit_text(code)
     );
     let told = [&rejection.text, &last].into_iter().try_for_each(|text| {
-        let text = format!("{text}\n");
+        let text = PeerText(format!("{text}\n"));
         ready.out.message(&Message::Text {
             kind: TextKind::Error,
-            text: PeerText(text.as_bytes()),
+            text: PeerText(&*text.without_controls()),
         })
     });
     let told = told

@@ -43,7 +43,7 @@ pub struct RuleList {
     pub(super) received: bool,
     /// It is a module's: the sides of its rules were looked at when it was made (07-filters 13).
     pub(super) settled: bool,
-    bytes: usize,
+    pub(super) bytes: usize,
     /// Bytes on the heap of what `items` name.
     item_bytes: usize,
     /// What was read for the option in progress.

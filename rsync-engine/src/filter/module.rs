@@ -1,5 +1,7 @@
 //! The filter of a daemon's module (07-filters 13).
 
+use rsync_proto::Protocol;
+
 use super::content::Syntax;
 use super::cvs::CvsSources;
 use super::error::{FilterError, Notice, RuleSource};
@@ -25,7 +27,7 @@ pub struct ModuleParameters<'a> {
 }
 
 /// The rules of a module in their fixed order. `read` opens the files that are named, outside of any chroot; `cvs`
-/// is what a `-C` in them adds to its built-in list.
+/// is what a `-C` in them adds to its built-in list, which `protocol` makes perishable or not.
 ///
 /// The list counts for either side of a transfer, as rsync reads it before it knows the direction: of the rules in
 /// `filter` itself those for the sender alone are left out, with a notice; all others act on both sides, and those
@@ -44,6 +46,7 @@ pub struct ModuleParameters<'a> {
 pub fn module_rules(
     parameters: &ModuleParameters<'_>,
     cvs: CvsSources,
+    protocol: Protocol,
     read: &mut ReadRules<'_>,
 ) -> Result<RuleList, FilterError> {
     let mut list = RuleList::new(RuleSettings {
@@ -56,8 +59,8 @@ pub fn module_rules(
         let length = first_rule_len(rest).map_err(|fault| fault.with_source(text))?;
         list.add_text(&rest[..length], Syntax::Rules, read)?;
         rest = skip_space(&rest[length..]);
-        let last = list.items.last_mut().map(|item| &mut item.kind);
-        if let Some(ItemKind::Cvs(mark)) = last {
+        let last = list.items.last_mut().filter(|item| !item.in_file);
+        if let Some(ItemKind::Cvs(mark)) = last.map(|item| &mut item.kind) {
             // What follows are words of that list and no rules any more.
             mark.words = std::mem::take(&mut rest).into();
         }
@@ -78,7 +81,7 @@ pub fn module_rules(
             rest = skip_space(&rest[length..]);
         }
     }
-    settle(&mut list)?;
+    settle(&mut list, protocol)?;
     Ok(list)
 }
 
@@ -101,12 +104,14 @@ fn drop_sender_only(list: &mut RuleList) {
 }
 
 /// Makes the rules those of a module.
-fn settle(list: &mut RuleList) -> Result<(), FilterError> {
+fn settle(list: &mut RuleList, protocol: Protocol) -> Result<(), FilterError> {
     list.settled = true;
+    list.bytes = 0;
     for item in std::mem::take(&mut list.items) {
         match item.kind {
             ItemKind::Rule(rule) => list.push(ItemKind::Rule(of_module(rule)))?,
-            ItemKind::Cvs(mark) => {
+            ItemKind::Cvs(mut mark) => {
+                mark.default_perishable = protocol.has_perishable_rules();
                 for rule in list.settings.cvs.rules(&mark) {
                     list.push(ItemKind::Rule(of_module(rule)))?;
                 }

@@ -1,6 +1,6 @@
 //! Peers that make us hold more memory than a session may, and honest ones that do not.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 use rsync_engine::pipe::{PipeReader, PipeWriter};
@@ -37,6 +37,16 @@ fn meet(
     stream: Vec<u8>,
     run: impl FnOnce(End<PipeReader, PipeWriter>) -> Result<Outcome, Error>,
 ) -> (Result<Outcome, Error>, Vec<u8>) {
+    meet_until(session, stream, b"", run)
+}
+
+/// The same with a peer that goes once it was sent `farewell`.
+fn meet_until(
+    session: Session,
+    stream: Vec<u8>,
+    farewell: &'static [u8],
+    run: impl FnOnce(End<PipeReader, PipeWriter>) -> Result<Outcome, Error>,
+) -> (Result<Outcome, Error>, Vec<u8>) {
     let ((input, output), (answers, mut peer)) = pipes();
     // What comes from a client is framed from protocol 30 on.
     let framed = session.client || session.protocol().frames_client();
@@ -48,16 +58,26 @@ fn meet(
         }
         // We may have ended before.
         let _ = peer.write_all(&bytes);
+        (!farewell.is_empty()).then_some(peer)
     });
-    let reader = std::thread::spawn(move || read_all(answers));
+    let reader = std::thread::spawn(move || {
+        let (mut answers, mut seen) = (answers, Vec::new());
+        if !farewell.is_empty() {
+            let mut byte = [0];
+            while !seen.ends_with(farewell) && answers.read(&mut byte).expect("a pipe") > 0 {
+                seen.push(byte[0]);
+            }
+            drop(writer.join().expect("no panic"));
+        }
+        seen.append(&mut read_all(answers).expect("a pipe"));
+        seen
+    });
     let result = run(End {
         session,
         input: Box::new(input),
         output: Box::new(output),
     });
-    writer.join().expect("no panic");
-    let answers = reader.join().expect("no panic").expect("a pipe");
-    (result, answers)
+    (result, reader.join().expect("no panic"))
 }
 
 /// The session ended because of `what`, the peer was given the reason, and nothing is held any more.
@@ -476,7 +496,9 @@ fn deletions_that_wait_for_the_end() {
             std::fs::write(dir.path().join(name), "").expect("write");
         }
         let (session, all) = limited(&words, protocol, CompatFlags::default(), false);
-        let met = meet(session, stream, |end| end.receive(into(dir.path())));
+        let met = meet_until(session, stream, b"memory budget", |end| {
+            end.receive(into(dir.path()))
+        });
         let case = format!("protocol {protocol}");
         assert_named(met, "delayed deletions", true, &all, &case);
     }

@@ -24,6 +24,7 @@ use rsync_engine::filter::{
     CvsSources, FilterError, ModuleParameters, ReadRules, RuleList, module_rules,
 };
 use rsync_engine::rules::worth_telling;
+use rsync_proto::Protocol;
 
 use load::{Loaded, Section, Values};
 use parameters::Id;
@@ -375,7 +376,11 @@ impl Module {
         let texts = self
             .filter_texts(|text| text.expand(&environment))
             .unwrap_or_default();
-        match texts.rules(CvsSources::default(), &mut |_| Ok(Vec::new())) {
+        match texts.rules(
+            CvsSources::default(),
+            Protocol::MAX,
+            &mut |_| Ok(Vec::new()),
+        ) {
             Ok(mut rules) => {
                 for text in worth_telling(rules.take_notices()) {
                     note(
@@ -423,10 +428,11 @@ pub(crate) struct FilterTexts {
 }
 
 impl FilterTexts {
-    /// The rules; `read` opens files of rules, `cvs` is what `-C` in them adds to its built-in list.
+    /// The rules for a session; `read` opens files of rules, `cvs` is what `-C` in them adds to its built-in list.
     pub(crate) fn rules(
         &self,
         cvs: CvsSources,
+        protocol: Protocol,
         read: &mut ReadRules<'_>,
     ) -> Result<RuleList, FilterError> {
         let parameters = ModuleParameters {
@@ -436,7 +442,7 @@ impl FilterTexts {
             exclude_from: &self.exclude_from,
             exclude: &self.exclude,
         };
-        module_rules(&parameters, cvs, read)
+        module_rules(&parameters, cvs, protocol, read)
     }
 }
 

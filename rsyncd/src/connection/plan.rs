@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rsync_engine::filter::{CvsSources, MAX_RULE_BYTES, Notice, RuleList};
 use rsync_engine::rules::worth_telling;
+use rsync_proto::Protocol;
 use rsync_proto::replies::Refusal;
 
 use super::{Connection, End};
@@ -40,6 +41,7 @@ impl Connection {
         variables: &mut Variables,
         user: Option<Vec<u8>>,
         read_only: bool,
+        protocol: Protocol,
     ) -> Result<Plan, End> {
         let identity = self.identity(module, variables).await?;
         let path = variables.expand_path(&module.path).map_err(|_| {
@@ -100,7 +102,7 @@ impl Connection {
             transfers: module.transfer_logging,
             rate: Arc::default(),
         };
-        let filter = self.filter(module, variables).await?;
+        let filter = self.filter(module, variables, protocol).await?;
         let refusals = Refusals::new(&text(&module.refuse_options)?, false);
         Ok(Plan {
             module: Arc::clone(module),
@@ -149,10 +151,17 @@ impl Connection {
     }
 
     /// The module's filter rules; its files of rules may be anywhere.
-    async fn filter(&self, module: &Module, variables: &Variables) -> Result<RuleList, End> {
+    async fn filter(
+        &self,
+        module: &Module,
+        variables: &Variables,
+        protocol: Protocol,
+    ) -> Result<RuleList, End> {
         let texts = module.filter_texts(|text| variables.expand(text))?;
-        let rules =
-            tokio::task::spawn_blocking(move || texts.rules(cvs_sources(), &mut read_rules)).await;
+        let rules = tokio::task::spawn_blocking(move || {
+            texts.rules(cvs_sources(), protocol, &mut read_rules)
+        })
+        .await;
         let mut rules = rules.map_err(|_| End::Silent)?.map_err(|error| {
             let code = error.exit_code();
             let reason = if code == 11 {

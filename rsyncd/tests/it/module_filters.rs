@@ -62,7 +62,7 @@ const FILES_ARE_SEEN: &str = "+ *file-of-rules-*";
 const RULES: [&str; 20] = [
     "- {}",
     "- {}",
-    "- {}",
+    "-p {}",
     "+ {}",
     "+ {}",
     "-_{}",

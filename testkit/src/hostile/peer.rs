@@ -222,6 +222,24 @@ impl Session {
         Ok(())
     }
 
+    /// Reads until the other side has said this in a message.
+    ///
+    /// # Errors
+    /// When the other side is gone before.
+    pub fn wait_for_text(&mut self, text: &str) -> Result<(), Gone> {
+        self.send()?;
+        while !self.said().contains(text) {
+            self.frame_or_bytes()?;
+        }
+        Ok(())
+    }
+
+    fn said(&self) -> String {
+        let texts = self.messages.iter().filter(|(tag, _)| *tag <= 4);
+        let texts: Vec<u8> = texts.flat_map(|(_, text)| text.clone()).collect();
+        String::from_utf8_lossy(&texts).into_owned()
+    }
+
     /// Sends nothing more, reads to the end of the connection, which must come, and gives the texts of all messages of the session.
     #[track_caller]
     pub fn texts(mut self) -> String {
@@ -229,9 +247,7 @@ impl Session {
         let _ = self.send();
         let _ = self.stream.shutdown(Shutdown::Write);
         self.read_all();
-        let texts = self.messages.iter().filter(|(tag, _)| *tag <= 4);
-        let texts: Vec<u8> = texts.flat_map(|(_, text)| text.clone()).collect();
-        String::from_utf8_lossy(&texts).into_owned()
+        self.said()
     }
 
     fn read_all(&mut self) {

@@ -1,5 +1,7 @@
 //! What is asked about names: absolute rules, attributes, module filters, checks of a sender's list, lists of names.
 
+use rsync_proto::Protocol;
+
 use super::{excluded, no_files, rules, wire};
 use crate::filter::{
     Chain, CvsSources, Descent, ModuleParameters, Pattern, Place, Requested, RequestedNames, Role,
@@ -47,7 +49,13 @@ fn absolute_rules() {
 #[test]
 fn module_filters() {
     let hidden = |parameters: &ModuleParameters<'_>| -> String {
-        let list = module_rules(parameters, CvsSources::default(), &mut no_files).unwrap();
+        let list = module_rules(
+            parameters,
+            CvsSources::default(),
+            Protocol::MAX,
+            &mut no_files,
+        )
+        .unwrap();
         let chain = Chain::new(&list, Role::Receiver);
         let names = ["a/b", "x/a/b", "priv/f", "x/priv/f", "c.o", "keep", "inc/f"];
         names
@@ -86,11 +94,23 @@ fn module_filters() {
     assert_eq!(hidden(&both), "priv/f x/priv/f c.o keep inc/f");
     for text in ["bogus keep", "-", "!x", "- a -q x"] {
         assert!(
-            module_rules(&filter(text), CvsSources::default(), &mut no_files).is_err(),
+            module_rules(
+                &filter(text),
+                CvsSources::default(),
+                Protocol::MAX,
+                &mut no_files
+            )
+            .is_err(),
             "{text}"
         );
     }
-    let list = module_rules(&filter("- keep"), CvsSources::default(), &mut no_files).unwrap();
+    let list = module_rules(
+        &filter("- keep"),
+        CvsSources::default(),
+        Protocol::MAX,
+        &mut no_files,
+    )
+    .unwrap();
     let chain = Chain::new(&list, Role::Receiver);
     assert!(chain.excludes_path(b"keep/", true) && chain.excludes_path(b"a/keep/b", false));
     assert!(!chain.excludes_path(b"", true) && !chain.excludes_path(b"/", true));
@@ -111,7 +131,7 @@ fn module_filters() {
             b"# c\n*.o\nd/\n".to_vec()
         })
     };
-    let list = module_rules(&files, CvsSources::default(), &mut read).unwrap();
+    let list = module_rules(&files, CvsSources::default(), Protocol::MAX, &mut read).unwrap();
     assert_eq!(
         wire(&list, Role::Receiver),
         ["- z", "+ keep.o", "- *.o", "- d/***"]
@@ -127,7 +147,13 @@ fn module_files() {
             exclude: b"/d/top",
             ..Default::default()
         };
-        let list = module_rules(&parameters, CvsSources::default(), &mut no_files).unwrap();
+        let list = module_rules(
+            &parameters,
+            CvsSources::default(),
+            Protocol::MAX,
+            &mut no_files,
+        )
+        .unwrap();
         let mut chain = Chain::new(&list, role);
         // The transfer begins at `d`.
         chain.set_root(b"/d");

@@ -53,6 +53,7 @@ proptest! {
         let _ = module_rules(
             &ModuleParameters { filter: &junk, include: &junk, exclude: &junk, ..Default::default() },
             CvsSources::default(),
+            Protocol::MAX,
             &mut |_| Ok(Vec::new()),
         );
         let _ = clamp_name(&junk);

@@ -348,7 +348,13 @@ impl<'a> Case<'a> {
                 exclude: parameter("exclude").as_bytes(),
                 ..ModuleParameters::default()
             };
-            module_rules(&parameters, CvsSources::default(), &mut super::no_files).unwrap()
+            module_rules(
+                &parameters,
+                CvsSources::default(),
+                Protocol::MAX,
+                &mut super::no_files,
+            )
+            .unwrap()
         });
         Self {
             value,
