@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use testkit::{
-    Compare, Daemon, DaemonConf, Exit, Module, Mutator, Peer, Rsync, Server, TreeSpec, assert_same,
-    require_rsync,
+    Compare, Daemon, DaemonConf, Exit, HostileReceiver, Module, Mutator, Rsync, Server, TreeSpec,
+    assert_same, require_rsync,
 };
 
 use crate::setup::{PASSWORD, Pair, USER, binary, told};
@@ -435,23 +435,18 @@ fn connections_above_the_limit_are_turned_away_until_one_ends() {
     let rsync = require_rsync!();
     let pair = Pair::new();
     fs::write(pair.source.join("f"), "text").unwrap();
-    let daemon = ours(
-        DaemonConf::new().module(
-            Module::new("m", &pair.mirror)
-                .user(USER, PASSWORD)
-                .set("max connections", 1),
-        ),
-    );
-    // Whoever is asked for a password holds a slot.
-    let mut holder = Peer::connect(daemon.addr());
-    assert!(holder.receive_line().starts_with("@RSYNCD: "));
-    holder.send("@RSYNCD: 32.0 sha512 md5\nm\n");
-    assert!(holder.receive_line().starts_with("@RSYNCD: AUTHREQD "));
+    let daemon =
+        ours(DaemonConf::new().module(Module::new("m", &pair.mirror).set("max connections", 1)));
+    // A client that has sent its arguments holds a place.
+    let receiver = HostileReceiver {
+        protocol: 31,
+        server: false,
+    };
+    let holder = receiver.pull(daemon.addr(), "m", &["-r"], &["m/".to_owned()]);
     let push = || {
         rsync
             .client()
-            .args(["-a", &pair.contents(), &daemon.url_as(USER, "m")])
-            .password(PASSWORD)
+            .args(["-a", &pair.contents(), &daemon.url("m")])
             .run()
     };
     let exit = push();
