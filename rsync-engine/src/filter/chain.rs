@@ -416,15 +416,14 @@ impl Chain {
     }
 
     fn decide(&self, name: &[u8], is_dir: bool, counts: impl Fn(&Rule) -> bool) -> Option<&Rule> {
-        self.decide_below(&self.root, name, is_dir, self.whole_reach(), counts)
+        self.decide_in(self.whole_reach(), name, is_dir, counts)
     }
 
-    fn decide_below(
+    fn decide_in(
         &self,
-        root: &[u8],
+        reach: Reach,
         name: &[u8],
         is_dir: bool,
-        reach: Reach,
         counts: impl Fn(&Rule) -> bool,
     ) -> Option<&Rule> {
         if self.entries.is_empty() || name == b"." {
@@ -432,7 +431,7 @@ impl Chain {
         }
         let subject = Subject::new(name, is_dir);
         self.first_match(&self.entries, reach, &|rule: &Rule| {
-            !rule.xattr && counts(rule) && rule.matches(&subject, root)
+            !rule.xattr && counts(rule) && rule.matches(&subject, &self.root)
         })
     }
 
@@ -448,21 +447,21 @@ impl Chain {
     #[must_use]
     pub fn excludes_path(&self, path: &[u8], is_dir: bool) -> bool {
         let reach = |parent: &[u8]| self.reach_to(parent);
-        self.any_excludes(path, is_dir, &self.root, reach, |_| true)
+        self.any_excludes(path, is_dir, reach, |_| true)
     }
 
     /// [`Self::excludes_path`] for a name below a directory that is removed because the sender has none: perishable
-    /// rules do not count for the name itself (07-filters 6.4).
+    /// rules do not count (07-filters 6.4).
     #[must_use]
     pub fn excludes_path_removing(&self, path: &[u8], is_dir: bool) -> bool {
         let reach = |parent: &[u8]| self.reach_to(parent);
-        self.any_excludes(path, is_dir, &self.root, reach, |rule| !rule.perishable)
+        self.any_excludes(path, is_dir, reach, |rule| !rule.perishable)
     }
 
     /// [`Self::excludes_path`] without the per-directory files.
     #[must_use]
     pub fn list_excludes_path(&self, path: &[u8], is_dir: bool) -> bool {
-        self.any_excludes(path, is_dir, &self.root, |_| Reach::NOTHING, |_| true)
+        self.any_excludes(path, is_dir, |_| Reach::NOTHING, |_| true)
     }
 
     /// Whether a module hides one of its own per-directory files, by what is in force before it is read.
@@ -471,18 +470,24 @@ impl Chain {
             Place::Transfer(dir) => self.excludes_path(&join(dir, name), false),
             Place::Outside(dir) => {
                 let path = join(dir.strip_prefix(b"/").unwrap_or(dir), name);
-                self.any_excludes(&path, false, b"", |_| Reach::NOTHING, |_| true)
+                let subject = Subject::new(&path, false);
+                let reach = Reach {
+                    levels: self.levels.len(),
+                    entered: false,
+                };
+                verdict(self.first_match(&self.entries, reach, &|rule: &Rule| {
+                    !rule.xattr && rule.matches_outside(&subject, &self.root)
+                }))
+                .is_excluded()
             }
         }
     }
 
-    /// `root` is the directory that the path begins at. `reach` gives the per-directory files in force for the
-    /// names of a directory, `counts` which rules count for the path itself.
+    /// `reach` gives the per-directory files in force for the names of a directory, `counts` is whether a rule counts.
     fn any_excludes(
         &self,
         path: &[u8],
         is_dir: bool,
-        root: &[u8],
         reach: impl Fn(&[u8]) -> Reach,
         counts: impl Fn(&Rule) -> bool,
     ) -> bool {
@@ -501,9 +506,9 @@ impl Chain {
         let slashes = path.iter().enumerate().filter(|&(_, &b)| b == b'/');
         slashes
             .map(|(at, _)| &path[..at])
-            .filter_map(|dir| self.decide_below(root, dir, true, reach_of(dir), |_| true))
+            .filter_map(|dir| self.decide_in(reach_of(dir), dir, true, &counts))
             .any(|rule| !rule.include && !matches!(rule.origin, Origin::PerDir(_)))
-            || verdict(self.decide_below(root, path, is_dir, reach_of(path), counts)).is_excluded()
+            || verdict(self.decide_in(reach_of(path), path, is_dir, &counts)).is_excluded()
     }
 
     /// Which files are in force for the names of a directory, if no other is entered for them.

@@ -169,6 +169,23 @@ impl Rule {
     }
 }
 
+impl Rule {
+    /// [`Self::matches`] for the path in a module of a file above the transfer root.
+    pub(super) fn matches_outside(&self, subject: &Subject<'_>, root: &[u8]) -> bool {
+        let path = subject.name;
+        let text = match &self.anchor {
+            Anchor::Above(to_root) if self.pattern.is_anchored() && !self.absolute => {
+                let above = root.strip_suffix(&**to_root).unwrap_or(root);
+                strip_directory(path, above.strip_suffix(b"/").unwrap_or(above)).map(Text::new)
+            }
+            _ => Some(Text::new(path)),
+        };
+        let matched =
+            text.is_some_and(|text| self.pattern.matches_text(subject, text, self.absolute));
+        matched != self.negate
+    }
+}
+
 /// The name relative to a directory that it lies in.
 pub(super) fn strip_directory<'a>(name: &'a [u8], directory: &[u8]) -> Option<&'a [u8]> {
     if directory.is_empty() {

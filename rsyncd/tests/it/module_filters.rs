@@ -116,8 +116,8 @@ struct Draw {
     seed: u64,
     random: Random,
     parameters: Vec<(&'static str, String)>,
-    /// A rule of `filter` merges a file.
-    merges: bool,
+    /// A rule means something else to rsync where the transfer begins below the module's top.
+    top_only: bool,
     /// Every file of rules with its content, for messages.
     files: String,
 }
@@ -128,7 +128,7 @@ impl Draw {
             seed,
             random: Random::new(seed),
             parameters: Vec::new(),
-            merges: false,
+            top_only: false,
             files: String::new(),
         }
     }
@@ -148,7 +148,10 @@ impl Draw {
 
     fn rule(&mut self, forms: &[&str]) -> String {
         let pattern = self.pattern();
-        self.random.pick(forms).replace("{}", pattern)
+        let rule = self.random.pick(forms).replace("{}", pattern);
+        // It means the names below the directory, too; rsync looks for those from the root of the transfer.
+        self.top_only |= rule[1..].starts_with('!') && rule.ends_with('/');
+        rule
     }
 
     fn rules(&mut self, forms: &[&str], most: u64) -> String {
@@ -223,7 +226,7 @@ impl Draw {
             filter.push(match self.random.below(8) {
                 0..=2 => (*self.random.pick(&DIR_MERGES)).to_owned(),
                 3 => {
-                    self.merges = true;
+                    self.top_only = true;
                     let text = self.rules(&RULES, 2) + *self.random.pick(&["", ": .f\n"]);
                     let path =
                         self.file(&dir.join(format!("merged-file-of-rules-{number}")), &text);
@@ -231,7 +234,7 @@ impl Draw {
                     self.random.pick(&forms).replace("{}", &path)
                 }
                 4 => {
-                    self.merges = true;
+                    self.top_only = true;
                     let text = format!("{}\n{}\n", self.pattern(), self.pattern());
                     let path =
                         self.file(&dir.join(format!("merged-file-of-rules-{number}")), &text);
@@ -399,7 +402,7 @@ fn compare(daemons: &Daemons<'_>, seed: u64) -> Result<(), String> {
         format!("{}/", draw.random.pick(&DIRECTORIES)),
     );
     // rsync anchors what a merged file holds at the root of the transfer, we do so at that of the module.
-    let below = if draw.merges { "" } else { &below };
+    let below = if draw.top_only { "" } else { &below };
     let subdirectory = format!("URL/m/{below}");
     let (to_theirs, to_ours) = (at("to-theirs"), at("to-ours"));
     // rsync tests the directories above an argument of `-R` in incremental lists only (07-filters 8).
