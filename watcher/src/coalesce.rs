@@ -380,15 +380,13 @@ impl DirtySet {
         self.problems.iter()
     }
 
-    /// True if every mark that is left is one of a path that failed, or lies below one.
+    /// True if every mark that is left is one of a path that failed, or lies below one, and nothing changed there since.
     pub fn only_problems_left(&self) -> bool {
         let failed = |path: &[u8]| self.problems.contains_key(path);
-        self.in_flight.is_empty()
-            && self.aside.is_empty()
-            && self
-                .marks
-                .keys()
-                .all(|path| failed(path) || path::ancestors(path).any(failed))
+        let waits = |(path, mark): (&PathBytes, &Mark)| {
+            !mark.not_before.is_zero() && (failed(path) || path::ancestors(path).any(failed))
+        };
+        self.in_flight.is_empty() && self.aside.is_empty() && self.marks.iter().all(waits)
     }
 
     fn all(&self) -> [&BTreeMap<PathBytes, Mark>; 4] {

@@ -305,19 +305,22 @@ impl Sender {
             return (plan, Vec::new());
         }
         for piece in std::mem::take(&mut plan.numbers).chunks(PIECE) {
-            let tree = &mut shared.lock().state.tree;
+            let state = &mut shared.lock().state;
             let mut found = Finder::default();
             for (path, ino) in piece {
-                // A name that is sent is known from here on, whether an event or a poll told of it or not.
+                // A name that is sent is known from here on, whether it had an event or was found by a poll, or neither.
                 if let Some((parent, name)) = crate::path::split(path)
-                    && let Some(dir) = found.find(tree, parent)
+                    && let Some(dir) = found.find(&state.tree, parent)
                 {
-                    tree.add_name(dir, name, *ino);
+                    state.seen(dir, name, *ino, context.now);
                 }
             }
         }
         let mut inner = shared.lock();
         let state = &mut inner.state;
+        for target in &mut state.targets {
+            target.adopt_forsaken(&state.tree, context.now);
+        }
         let linked: HashSet<_> = plan.linked.keys().copied().collect();
         let names = if linked.is_empty() {
             Vec::new()

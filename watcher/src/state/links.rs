@@ -39,6 +39,15 @@ impl State {
         }
     }
 
+    /// A look at the source found this file under a name. If that was another file's, the events of what came between are still to be read.
+    pub(crate) fn seen(&mut self, dir: NodeId, name: &[u8], ino: u64, now: Moment) {
+        let known = self.tree.file(dir, name);
+        if known.is_some_and(|known| known.ino != ino) {
+            self.forsake_unseen(dir, name, now);
+        }
+        self.tree.add_name(dir, name, ino);
+    }
+
     /// Like [`State::forsake`], for a directory that is about to be lost. What is removed in it has records of its own; what moves with it
     /// has none.
     pub(super) fn forsake_below(&mut self, dir: &PathBytes, now: Moment) {

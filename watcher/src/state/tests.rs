@@ -313,6 +313,18 @@ fn the_other_names_of_a_lost_name_are_told() {
     }
 }
 
+/// It was written and replaced before the events of that are read.
+#[test]
+fn the_other_names_are_marked_if_a_look_finds_another_file() {
+    for (ino, marked) in [(100, false), (200, true)] {
+        let mut state = state_with_two_names();
+        let a = state.tree.find(b"a").unwrap();
+        state.seen(a, b"f", ino, at(1));
+        assert_eq!(state.tree.file(a, b"f"), Some(id(ino)));
+        assert_eq!(is_told(&mut state), marked, "{ino}");
+    }
+}
+
 /// The file `a/f` is `c/other`, too.
 fn state_with_two_names() -> State {
     let mut state = state();
