@@ -454,7 +454,7 @@ fn check_protocol(options: &TransferOptions) -> Result<(), Failure> {
     Err(Failure::new(PROTOCOL, Role::Client, text))
 }
 
-/// What a receiving server is told of `--out-format` beyond [`TransferOptions::itemize`] (01-session 7.6).
+/// What the server arguments of a receiver say of `--out-format` beyond [`TransferOptions::itemize`] (01-session 7.6).
 fn server_log_format(options: &TransferOptions, format: &Format) -> Option<Vec<u8>> {
     match options {
         _ if options.itemize > 0 => None,

@@ -581,15 +581,27 @@ impl Lookup<'_> {
 mod tests {
     use super::*;
 
+    /// The list of these names, of which some are directories and the others files.
+    fn sorted(names: &[&str], directories: &[&str]) -> FileList {
+        let mut list = FileList::new(0, None, &Budget::unlimited()).expect("no limit");
+        for name in names {
+            let entry = Entry {
+                name: name.as_bytes(),
+                mode: match directories.contains(name) {
+                    true => 0o040_755,
+                    false => 0o100_644,
+                },
+                ..Entry::default()
+            };
+            list.push(&entry, None, 0).expect("few entries");
+        }
+        list.sort().expect("no limit");
+        list
+    }
+
     #[test]
     fn a_directory_of_the_list_is_no_name_in_itself() {
-        let mut list = FileList::new(0, None, &Budget::unlimited()).expect("no limit");
-        let entry = Entry {
-            name: b"n",
-            mode: 0o040_755,
-            ..Entry::default()
-        };
-        list.push(&entry, None, 0).expect("one entry");
+        let list = sorted(&["n"], &["n"]);
         assert!(list.lookup_in(b"").has(b"n", true));
         assert!(!list.lookup_in(b"n").has(b"n", true));
     }
@@ -601,21 +613,7 @@ mod tests {
             &["/.", "/a", "/d", "/d/x"],
             &["b", "/a", "/d", "d/x", "/d/y"],
         ] {
-            let mut list =
-                FileList::new(0, None, &Budget::unlimited().session(0)).expect("no limit");
-            for name in names {
-                let mode = match *name {
-                    "/." | "/d" => 0o040_755,
-                    _ => 0o100_644,
-                };
-                let entry = Entry {
-                    name: name.as_bytes(),
-                    mode,
-                    ..Entry::default()
-                };
-                list.push(&entry, None, 0).expect("few entries");
-            }
-            list.sort().expect("no limit");
+            let list = sorted(names, &["/.", "/d"]);
             for name in names.iter().filter(|name| **name != "/.") {
                 let name = name.trim_start_matches('/');
                 let (dir, base) = name.rsplit_once('/').unwrap_or(("", name));
@@ -641,20 +639,7 @@ mod tests {
 
     #[test]
     fn sorting_permutes_in_place_and_lookups_find_every_type() {
-        let mut list = FileList::new(0, None, &Budget::unlimited()).expect("no limit");
-        for name in ["b", "d/z", "d", "a", "d/a", "dd", "."] {
-            let mode = match name {
-                "d" | "." => 0o040_755,
-                _ => 0o100_644,
-            };
-            let entry = Entry {
-                name: name.as_bytes(),
-                mode,
-                ..Entry::default()
-            };
-            list.push(&entry, None, 0).expect("few entries");
-        }
-        list.sort().expect("no limit");
+        let list = sorted(&["b", "d/z", "d", "a", "d/a", "dd", "."], &["d", "."]);
         let names: Vec<_> = list
             .entries()
             .iter()

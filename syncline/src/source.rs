@@ -62,7 +62,7 @@ fn argument(path: &[u8], relative: bool) -> Result<Result<Argument, Unopened>, T
     }))
 }
 
-/// A directory to change into, as rsync does: without the permission to search it there is nothing to be had of it.
+/// A directory to change into, as rsync does: a directory that may not be searched counts as one that cannot be opened.
 fn open(directory: &[u8]) -> Result<Tree, Errno> {
     let tree = Tree::open(Path::new(OsStr::from_bytes(directory)))?;
     tree.root().check_search()?;

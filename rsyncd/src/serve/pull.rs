@@ -121,7 +121,7 @@ impl<'a> Asked<'a> {
         )
     }
 
-    /// Opens the directory. As rsync does, without the permission to search it there is nothing to be had of it. What
+    /// Opens the directory. As in rsync, a directory that may not be searched counts as one that cannot be opened. What
     /// does not exist in it is the engine's to report.
     fn open(self, module: &Tree) -> Result<Argument, Unopened> {
         let mut shown = self.whole();

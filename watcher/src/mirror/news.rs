@@ -309,12 +309,12 @@ impl Gathered {
         failed.append(&mut found);
     }
 
-    /// What did not arrive in a comparison, given that something did not.
+    /// What did not arrive in a comparison, given that something did not. `unexplained`: no failure at this side is the reason.
     fn blame_below(
         &self,
         asked: bool,
         request: &FullSync,
-        all_ours: bool,
+        unexplained: bool,
         failed: &mut Vec<PathFailure>,
     ) {
         let before = failed.len();
@@ -336,7 +336,7 @@ impl Gathered {
             let text = texts.get(path).or_else(|| texts.get(name));
             failed.push(refused(path, text.copied().unwrap_or(last), below));
         }
-        if failed.len() == before && (all_ours || !asked) {
+        if failed.len() == before && (unexplained || !asked) {
             failed.push(refused(&request.path, last, true));
         }
     }
